@@ -1,0 +1,1 @@
+# mk/install.mk - make install DESTDIR=

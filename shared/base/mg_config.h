@@ -1,0 +1,111 @@
+/* mg_config.h - mailgun.conf: one table of directives (design 8).
+ *
+ * The file is in httpd's syntax: "Name argument ...", quotes, \ at the end of
+ * a line, # comments. httpd includes it (mod_mailgun makes its command_rec
+ * from the table), everybody else reads it with mg_config_read(). A directive
+ * is declared once, in mg_config.c: name, kind, where its value goes, default,
+ * help. `mailgunctl config` prints the table; docs/CONFIG.md is checked
+ * against it.
+ */
+#ifndef MG_CONFIG_H
+#define MG_CONFIG_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+#include <apr_time.h>
+
+typedef struct {
+    const char *domain;  /* lower case, or "*" */
+    const char *host;    /* name, IPv4, [IPv6] without brackets */
+    int port;
+} mg_transport_t;
+
+typedef struct {
+    const char *address; /* "127.0.0.1", "::", "*" */
+    int port;
+    int role;            /* MG_LISTEN_* */
+} mg_listen_t;
+
+enum { MG_LISTEN_MX, MG_LISTEN_SUBMISSION, MG_LISTEN_SMTPS };
+enum { MG_NOTLS_AUTH_OFF, MG_NOTLS_AUTH_LOOPBACK, MG_NOTLS_AUTH_ON };
+
+/* Values of all directives. Sizes in bytes, times in microseconds. */
+typedef struct mg_config_t {
+    /* where things are */
+    const char *store;        /* MailgunStore sqlite:PATH | postgresql://... */
+    const char *secret_file;  /* MailgunSecretFile */
+    const char *run_dir;      /* MailgunRunDir: doorbells, shared state */
+    const char *spool_dir;    /* MailgunSpoolDir: large bodies */
+    const char *mail_dir;     /* MailgunMailDir: homes of mailboxes */
+    const char *user;         /* MailgunUser: workers run as */
+    const char *group;        /* MailgunGroup */
+    const char *hostname;     /* MailgunHostname: greeting, EHLO, Received */
+
+    /* store */
+    int relaxed;              /* MailgunDurability full|relaxed */
+    apr_int64_t wal_limit;    /* MailgunWalLimit */
+    apr_int64_t min_free;     /* MailgunMinFreeSpace */
+
+    /* receiving */
+    apr_array_header_t *listen;   /* of mg_listen_t; MailgunListen addr:port role */
+    const char *tls_certificate;  /* MailgunTLSCertificate: PEM chain */
+    const char *tls_key;          /* MailgunTLSKey */
+    int auth_without_tls;         /* MailgunAuthWithoutTLS off|loopback|on */
+    apr_int64_t message_limit;    /* MailgunMessageLimit */
+    apr_int64_t recipient_limit;  /* MailgunRecipientLimit per message */
+    apr_int64_t session_limit;    /* MailgunSessionLimit per receiver */
+    apr_int64_t client_limit;     /* MailgunClientLimit sessions an address */
+    apr_interval_time_t command_timeout; /* MailgunCommandTimeout */
+    int receivers;            /* MailgunReceivers */
+    int auth_workers;         /* MailgunAuthWorkers */
+
+    /* sending */
+    int senders;              /* MailgunSenders */
+    apr_array_header_t *transports; /* of mg_transport_t; MailgunTransport */
+    const char *lmtp;         /* MailgunLMTP unix:PATH | host:port */
+    apr_array_header_t *resolvers;  /* of char *; MailgunResolver addr[:port] */
+    apr_array_header_t *retry;      /* of apr_interval_time_t; MailgunRetry */
+    apr_interval_time_t retry_limit;/* MailgunRetryLimit: give up after */
+    int smtp_port;            /* MailgunSMTPPort to remote MXs, 25 */
+    int claims;               /* MailgunClaims: rows a sender holds */
+    int destination_connections; /* MailgunDestinationConnections */
+    apr_interval_time_t lease;   /* MailgunLease */
+
+    /* HTTP out */
+    apr_array_header_t *hook_allow; /* of char *, CIDR; MailgunHookAllow */
+    apr_interval_time_t hook_timeout; /* MailgunHookTimeout */
+
+    /* mailboxes */
+    apr_int64_t mailbox_quota; /* MailgunMailboxQuota: default, 0 unlimited */
+
+    /* keeping */
+    apr_interval_time_t event_retention; /* MailgunEventRetention */
+    const char *log_level;    /* MailgunLogLevel err|warn|info|debug */
+} mg_config_t;
+
+typedef struct mg_directive_t mg_directive_t;
+struct mg_directive_t {
+    const char *name;
+    const char *args;          /* "path", "yes|no", "size", for the docs */
+    const char *default_text;  /* as one would write it */
+    const char *help;          /* one sentence */
+    /** @return NULL, or what is wrong, naming the value and what would do */
+    const char *(*set)(mg_config_t *config, const mg_directive_t *d, int argc,
+                       const char *const *argv, apr_pool_t *p);
+    apr_size_t offset;         /* of the value in mg_config_t */
+    const void *extra;         /* e.g. words of an enumeration */
+};
+
+/** All directives, sorted by name; *pn of them. */
+const mg_directive_t *mg_config_directives(int *pn);
+const mg_directive_t *mg_config_find(const char *name);
+mg_config_t *mg_config_create(apr_pool_t *p);  /* defaults only */
+/**
+ * Read one file. Names that do not begin with "Mailgun" are an error too.
+ * @param perror  "mailgun.conf:12: MailgunSenders: 'x' is no number; try 2"
+ * @return MG_ECONFIG with *perror
+ */
+apr_status_t mg_config_read(mg_config_t **pconfig, const char *path,
+                            const char **perror, apr_pool_t *p);
+
+#endif

@@ -1,0 +1,27 @@
+/* mg_text.h - text as the store and the wire want it. */
+#ifndef MG_TEXT_H
+#define MG_TEXT_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+
+/** Valid UTF-8 without NUL: bad bytes become U+FFFD. NULL stays NULL. Every
+ * text that goes into the store passes here (PostgreSQL refuses the rest). */
+const char *mg_text_clean(const char *s, apr_size_t len, apr_pool_t *p);
+int mg_text_is_utf8(const char *s, apr_size_t len);
+/** ASCII lower case; other bytes stay. */
+char *mg_text_lower(const char *s, apr_pool_t *p);
+/** True if s holds CR, LF or NUL within len: never part of a header. */
+int mg_text_breaks_header(const char *s, apr_size_t len);
+char *mg_text_hex(const void *data, apr_size_t len, apr_pool_t *p);
+char *mg_text_base64url(const void *data, apr_size_t len, apr_pool_t *p);
+/** Compare in time that depends on len only. */
+int mg_text_same_secret(const void *a, const void *b, apr_size_t len);
+/** "yes/no/true/false/1/0/on/off/" (any case, empty is false) or -1. */
+int mg_text_bool(const char *s);
+/** "26214400", "25M", "64k". @return MG_EBADINPUT */
+apr_status_t mg_text_size(apr_int64_t *pbytes, const char *s);
+/** "30s", "5m", "1h30m", "3d", "250ms"; a bare number is seconds. */
+apr_status_t mg_text_duration(apr_interval_time_t *pt, const char *s);
+
+#endif

@@ -1,0 +1,39 @@
+/* mg_address.h - RFC 5321 paths and RFC 5322 mailboxes. */
+#ifndef MG_ADDRESS_H
+#define MG_ADDRESS_H
+
+#include <apr_pools.h>
+#include <apr_tables.h>
+
+typedef struct {
+    const char *name;      /* decoded display name, or NULL */
+    const char *address;   /* local@domain, domain in lower case */
+    const char *local;
+    const char *domain;    /* lower case; U-labels stay as given */
+    const char *as_given;  /* the text of this one address */
+} mg_address_t;
+
+/**
+ * A comma list of mailboxes as API parameters have it: GMime first; where it
+ * finds nothing, the innermost <...> (reference, section 0). Groups are opened.
+ * Array of mg_address_t *. @return MG_EADDRESS
+ */
+apr_status_t mg_address_parse_list(apr_array_header_t **plist,
+                                   const char *text, apr_pool_t *p);
+apr_status_t mg_address_parse(mg_address_t **paddress, const char *text,
+                              apr_pool_t *p);
+
+/**
+ * The path of MAIL FROM or RCPT TO: "<local@domain>", source routes dropped,
+ * "<>" gives address "" (only if null_ok), "<postmaster>" gives domain NULL.
+ * Strict RFC 5321 4.1.2: quoted strings, address literals, 64/255/256 octets.
+ * @param utf8   RFC 6531 is in force
+ * @param prest  behind the '>': ESMTP parameters
+ */
+apr_status_t mg_address_parse_path(mg_address_t **paddress,
+                                   const char **prest, const char *text,
+                                   int null_ok, int utf8, apr_pool_t *p);
+/** LDH labels, at least two, 253 octets; U-labels allowed. */
+int mg_address_is_domain(const char *domain);
+
+#endif

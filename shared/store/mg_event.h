@@ -1,0 +1,71 @@
+/* mg_event.h - what happened to a message, appended in the transaction that
+ * makes it true.
+ *
+ * Log, statistics and webhooks follow from this one append (mg_event_append):
+ * it writes the event row, adds to the counters of the batch (written in key
+ * order just before COMMIT, into this process's slot) and, where the domain
+ * has a webhook for the kind, a row for the notifier.
+ *
+ * kind         when                                   log line ("hap", type)
+ * accepted     our 200 or 250, one per recipient      accepted   info
+ * delivered    the remote's 250                        delivered  info
+ * failed_temp  put off                                 tempfail   warn
+ * failed       the remote said 5xx, or it expired      bounced    error
+ * dropped      given up without asking the remote      dropped    error
+ * posted       a route's forward was taken (HTTP)      forwarded  info
+ */
+#ifndef MG_EVENT_H
+#define MG_EVENT_H
+
+#include <apr_tables.h>
+#include "mg_domain.h"
+#include "mg_queue.h"
+
+typedef enum {
+    MG_EVENT_ACCEPTED, MG_EVENT_DELIVERED, MG_EVENT_FAILED_TEMP,
+    MG_EVENT_FAILED, MG_EVENT_DROPPED, MG_EVENT_POSTED, MG_EVENT_MAX
+} mg_event_kind_t;
+
+typedef struct {
+    mg_event_kind_t kind;
+    apr_int64_t account_id, domain_id, message_id, delivery_id;
+    int direction;                /* of its message */
+    const char *recipient;        /* bare */
+    const char *recipient_as_given;
+    const char *sender, *subject; /* of its message, for the log line */
+    int code;                     /* SMTP reply code or ours (498, 605 ...) */
+    const char *reply;            /* the remote's words, or NULL */
+    const char *mx;               /* who said it, or NULL */
+    int attempt;
+} mg_event_t;
+
+/** What the append needs to know of its process. One per db connection. */
+void mg_event_context(mg_db_t *db, mg_domain_cache_t *domains, int stat_slot);
+
+apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
+                             apr_pool_t *ptemp);
+/** mg_event_t filled from a delivery and its message. */
+mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
+                       const mg_message_t *message);
+
+/** One row of GET /<domain>/log. */
+typedef struct {
+    const char *hap, *type, *message, *message_id;
+    apr_time_t created_at;
+} mg_log_item_t;
+/** Newest first; array of mg_log_item_t; *ptotal from the counters. */
+apr_status_t mg_event_log(apr_array_header_t **pitems, apr_int64_t *ptotal,
+                          mg_db_t *db, apr_int64_t domain_id,
+                          apr_int64_t skip, apr_int64_t limit, apr_pool_t *p);
+
+/* --- fsck --- */
+typedef struct {
+    const char *problem;   /* in words, with ids */
+} mg_fsck_finding_t;
+/** accepted = delivered + failed + dropped + queued for each message, content
+ * without message, deliveries without message or content, usage against
+ * reservations, ...  *pcounts: lines to print. */
+apr_status_t mg_fsck(apr_array_header_t **pfindings,
+                     apr_array_header_t **pcounts, mg_db_t *db,
+                     apr_pool_t *p);
+#endif

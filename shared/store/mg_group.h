@@ -1,0 +1,44 @@
+/* mg_group.h - group commit (design 3): many units of work, one fsync.
+ *
+ * A unit is one message accepted, one batch of results, one API change. It
+ * runs inside a transaction together with others; if the batch fails, the
+ * units are replayed one by one, so that one bad unit fails alone: run() may
+ * be called more than once and must start from the same state each time.
+ *
+ * A COMMIT whose answer was lost: reconnect, ask each unit is_there(), and
+ * replay only those that are not. run() therefore keeps its ids.
+ */
+#ifndef MG_GROUP_H
+#define MG_GROUP_H
+
+#include "mg_db.h"
+
+typedef struct mg_unit_t mg_unit_t;
+struct mg_unit_t {
+    apr_status_t (*run)(mg_db_t *db, void *baton, apr_pool_t *ptemp);
+    /** APR_SUCCESS: this unit's id exists; APR_ENOENT: it does not. NULL for
+     * units that may be run twice without harm. */
+    apr_status_t (*is_there)(mg_db_t *db, void *baton);
+    void *baton;
+    apr_status_t status;   /* out: the unit's own result, committed or not */
+    mg_unit_t *next;
+};
+
+/** For event loops: run and commit a list of units now. Each unit's status is
+ * set; the result is APR_SUCCESS if the store worked, whatever units said. */
+apr_status_t mg_group_commit(mg_db_t *db, mg_unit_t *units, apr_pool_t *p);
+
+/** For threads: hand the unit to the leader of this process and wait. */
+typedef struct mg_leader_t mg_leader_t;
+apr_status_t mg_leader_create(mg_leader_t **pleader, const char *url,
+                              int flags, apr_pool_t *p);
+apr_status_t mg_leader_run(mg_leader_t *leader, mg_unit_t *unit);
+/** Nothing new is taken, what waits is committed; then it returns. Also the
+ * cleanup of its pool. */
+void mg_leader_drain(mg_leader_t *leader);
+
+/** Read connections for threads: borrow and give back. */
+apr_status_t mg_leader_reader(mg_db_t **pdb, mg_leader_t *leader);
+void mg_leader_reader_done(mg_leader_t *leader, mg_db_t *db);
+
+#endif

@@ -1,0 +1,89 @@
+/* mg_message.h - a message that is accepted.
+ *
+ * Both faces (API, SMTP) fill the same struct and commit it with
+ * mg_message_accept() inside one unit (mg_group.h): message, content,
+ * deliveries, an "accepted" event per recipient. No 200 and no 250 before that
+ * unit's commit returned.
+ *
+ * Content over MG_CONTENT_INLINE was written ahead, by
+ * mg_message_store_content(), in transactions of <= 1 MB; the unit then makes
+ * it visible. The keeper sweeps content without a message.
+ */
+#ifndef MG_MESSAGE_H
+#define MG_MESSAGE_H
+
+#include <apr_file_io.h>
+#include <apr_tables.h>
+#include "mg_db.h"
+
+#define MG_CONTENT_SLICE (256 * 1024)
+#define MG_CONTENT_INLINE (256 * 1024)
+
+enum { MG_OUTGOING = 0, MG_INCOMING = 1 };
+
+typedef enum {
+    MG_TRANSPORT_SMTP = 1,
+    MG_TRANSPORT_LMTP,   /* into a mailbox, by Dovecot */
+    MG_TRANSPORT_HTTP,   /* a route's forward("http://...") */
+    MG_TRANSPORT_HOOK,   /* an event's webhook */
+    MG_TRANSPORT_LIST    /* to be expanded by the keeper */
+} mg_transport_kind_t;
+
+/** One recipient by one transport. */
+typedef struct {
+    apr_int64_t id;               /* mg_id_next(), set by the caller */
+    mg_transport_kind_t transport;
+    const char *recipient;        /* bare address */
+    const char *recipient_as_given; /* "Bob <bob@x>" */
+    const char *variables;        /* JSON or NULL */
+    const char *dest;             /* smtp: domain; lmtp: mailbox id; http: host */
+    const char *target;           /* http: URL; else NULL */
+    const char *payload;          /* JSON or NULL */
+    apr_time_t due_at;
+    apr_time_t expires_at;        /* 0: due_at + MailgunRetryLimit's default */
+} mg_envelope_t;
+
+typedef struct {
+    apr_int64_t id;               /* mg_id_next(), set by the caller */
+    apr_int64_t account_id, domain_id;
+    int direction;                /* MG_OUTGOING, MG_INCOMING */
+    const char *method;           /* "http", "smtp" */
+    const char *message_id;       /* without < > */
+    const char *sender;           /* bare; "" for the null sender */
+    const char *from_header, *subject;  /* decoded, UTF-8 */
+    const char *options, *variables;    /* JSON or NULL */
+    apr_int64_t size;
+    apr_time_t created_at;
+    /* content: either bytes here, or already stored under id */
+    const void *bytes;
+    apr_size_t bytes_len;
+    int content_is_stored;
+    apr_array_header_t *envelopes;      /* of mg_envelope_t */
+} mg_message_t;
+
+/** Content of size bytes from file, committed slice by slice with the write
+ * lock given back between. Own transactions; db must have none open. */
+apr_status_t mg_message_store_content(mg_db_t *db, apr_int64_t message_id,
+                                      apr_file_t *file, apr_int64_t size,
+                                      apr_pool_t *ptemp);
+/** Inside a transaction. Rings the doorbells of its transports after COMMIT. */
+apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
+                               apr_pool_t *ptemp);
+/** For mg_unit_t.is_there: baton is a const mg_message_t *. */
+apr_status_t mg_message_is_there(mg_db_t *db, void *message);
+
+/** All but bytes and envelopes. @return APR_ENOENT */
+apr_status_t mg_message_get(mg_message_t **pmessage, mg_db_t *db,
+                            apr_int64_t id, apr_pool_t *p);
+/** One slice; APR_EOF after the last. seq from 0. */
+apr_status_t mg_message_slice(const void **pbytes, apr_size_t *plen,
+                              mg_db_t *db, apr_int64_t id, apr_int64_t seq,
+                              apr_pool_t *p);
+/** Delete contents whose message has no delivery left, and contents without a
+ * message older than an hour, at most limit messages. The keeper's. */
+apr_status_t mg_message_sweep(int *pswept, mg_db_t *db, int limit,
+                              apr_pool_t *ptemp);
+
+/** Where doorbells are; set once per process. NULL: ring nobody. */
+void mg_message_set_run_dir(const char *run_dir);
+#endif

@@ -1,0 +1,91 @@
+/* mg_queue.h - deliveries that are due (design 5).
+ *
+ * A delivery is one recipient by one transport. It stays here from our "250"
+ * until it is settled (RFC 5321 6.1). due_at says everything about its state:
+ *
+ *   due_at <= now   anyone may claim it     due_at > now   leased, or deferred
+ *
+ * A claim moves due_at ahead by the lease, sets claimed_by and raises claim_no.
+ * A worker that dies needs no repair: its leases run out; the master gives
+ * them back at once when it sees the death. Results are written WHERE id = ?
+ * AND claim_no = ?: no row means that the lease was lost (MG_ELEASE).
+ *
+ * Claims go round the sending domains (loose index scan), so one customer's
+ * million messages do not delay another's password reset.
+ */
+#ifndef MG_QUEUE_H
+#define MG_QUEUE_H
+
+#include <apr_tables.h>
+#include "mg_message.h"
+
+typedef struct {
+    apr_int64_t id, message_id, account_id, domain_id;
+    mg_transport_kind_t transport;
+    const char *recipient, *recipient_as_given, *variables;
+    const char *dest, *target, *payload, *last_reply;
+    apr_time_t due_at;          /* after a claim: when the lease ends */
+    apr_time_t created_at, expires_at;
+    apr_int64_t claimed_by, claim_no;
+    int attempts, hold;
+} mg_delivery_t;
+
+/** Which statement claims; a worker keeps one per role. Remembers the domain
+ * where the last round ended. */
+typedef struct mg_claimer_t mg_claimer_t;
+mg_claimer_t *mg_claimer_create(apr_int64_t worker_id,
+                                const mg_transport_kind_t *transports,
+                                int ntransports, apr_interval_time_t lease,
+                                apr_pool_t *p);
+/** A worker's identity: takes a row in `node`. */
+apr_status_t mg_worker_register(apr_int64_t *pworker_id, mg_db_t *db,
+                                const char *role);
+apr_status_t mg_worker_seen(mg_db_t *db, apr_int64_t worker_id);
+/** Gives all claims of a worker back (due now) and removes its row. */
+apr_status_t mg_worker_gone(int *preleased, mg_db_t *db,
+                            apr_int64_t worker_id);
+
+/** Array of mg_delivery_t *; empty if nothing is due. A transaction of its
+ * own. */
+apr_status_t mg_queue_claim(apr_array_header_t **pclaimed, mg_db_t *db,
+                            mg_claimer_t *claimer, int limit, apr_pool_t *p);
+/** When something is next due for these transports; 0: never. */
+apr_status_t mg_queue_next_due(apr_time_t *pdue, mg_db_t *db,
+                               const mg_claimer_t *claimer);
+
+/* In the caller's transaction, together with the event that says why: */
+apr_status_t mg_queue_settle(mg_db_t *db, const mg_delivery_t *delivery);
+/**
+ * Put one delivery off after a temporary failure; attempts grows by one.
+ *
+ * @param reply  the answer as it came, "451 4.7.1 try later"; or why the
+ *               connection failed
+ * @return MG_ELEASE
+ */
+apr_status_t mg_queue_defer(mg_db_t *db, const mg_delivery_t *delivery,
+                            const char *reply, apr_time_t due_at);
+/** Give back unharmed: due now, attempts as it was. */
+apr_status_t mg_queue_release(mg_db_t *db, const mg_delivery_t *delivery,
+                              apr_time_t due_at);
+/** Half-life: the lease of all these lasts from now on. *plost how many were
+ * no longer ours; their claim_no is set to -1. Own transaction. */
+apr_status_t mg_queue_renew(int *plost, mg_db_t *db,
+                            apr_array_header_t *deliveries,
+                            apr_interval_time_t lease);
+/** Give up: to dead_letter (http, hook). */
+apr_status_t mg_queue_bury(mg_db_t *db, const mg_delivery_t *delivery,
+                           const char *reply);
+/** A hook is posted for an event; called by mg_event_append. */
+apr_status_t mg_queue_add_hook(mg_db_t *db, const mg_delivery_t *hook);
+
+/* --- for people: mailgunctl queue --- */
+typedef struct {
+    const char *domain;       /* sending domain or NULL */
+    apr_int64_t message_id;   /* or 0 */
+    const char *transport;    /* or NULL */
+} mg_queue_filter_t;
+apr_status_t mg_queue_list(apr_array_header_t **plist, mg_db_t *db,
+                           const mg_queue_filter_t *filter, int limit,
+                           apr_pool_t *p);
+const char *mg_transport_name(mg_transport_kind_t t);
+#endif
