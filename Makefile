@@ -22,7 +22,8 @@ VARIANT := test
 else
 VARIANT := release
 endif
-B := build/$(VARIANT)
+BUILD ?= build
+B := $(BUILD)/$(VARIANT)
 
 include mk/build.mk
 include mk/test.mk
