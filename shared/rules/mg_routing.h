@@ -1,0 +1,42 @@
+/* mg_routing.h - who gets a message: one recipient's deliveries.
+ *
+ * Both faces ask here. A recipient in a domain we host goes to everything that
+ * wants it: its mailbox (LMTP), each URL of the account's matching routes
+ * (HTTP). Any other recipient goes out by SMTP.
+ */
+#ifndef MG_ROUTING_H
+#define MG_ROUTING_H
+
+#include "mg_address.h"
+#include "mg_domain.h"
+#include "mg_message.h"
+
+typedef struct mg_routing_t mg_routing_t;
+
+/** A process's view: caches domains and compiled routes per generation. Not
+ * thread-safe. verp_key: 32 bytes or NULL (VERP addresses are then unknown). */
+mg_routing_t *mg_routing_create(mg_domain_cache_t *domains,
+                                mg_shared_t *shared,
+                                const unsigned char *verp_key, apr_pool_t *p);
+
+enum {
+    MG_ROUTING_INCOMING, /* from anybody: only what our domains want */
+    MG_ROUTING_OUTGOING  /* from an authenticated customer: anywhere */
+};
+/**
+ * Append this recipient's deliveries to envelopes (of mg_envelope_t): ids
+ * drawn, due_at 0 (the caller sets times).
+ *
+ * Incoming: *pdomain is the domain that hosts the recipient.
+ *   APR_ENOENT  the domain is ours and nobody wants this recipient: 550 5.1.1
+ *   MG_EDENIED  the domain is not ours: 550 5.7.1 relaying denied
+ * Outgoing: a hosted domain where something wants the recipient gets it the
+ * inbound way; everything else is MG_TRANSPORT_SMTP, dest = recipient's
+ * domain. *pdomain is left alone.
+ */
+apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
+                                  const mg_domain_t **pdomain,
+                                  mg_routing_t *routing, mg_db_t *db,
+                                  const mg_address_t *recipient, int way,
+                                  apr_pool_t *p);
+#endif
