@@ -1,0 +1,133 @@
+#!/usr/bin/python3
+"""A receiver of webhooks and forwards: writes down each POST, answers 200.
+
+One JSON line for each POST: path, headers, fields, files. fields maps a name to
+its value, or to the list of its values where it came several times; files is a
+list of {name, filename, content_type, size, sha256, text}. The path may ask
+for another behaviour:
+
+  /status/CODE...   answer CODE
+  /hang...          never answer (60 s)
+  /slow/SECONDS...  answer that much later
+  /redirect/URL...  answer 302 to URL
+"""
+import argparse
+import email.parser
+import email.policy
+import hashlib
+import json
+import re
+import signal
+import sys
+import threading
+import time
+import urllib.parse
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+
+def parse_multipart(content_type, body):
+    head = ("Content-Type: %s\r\nMIME-Version: 1.0\r\n\r\n" % content_type)
+    message = email.parser.BytesParser(
+        policy=email.policy.HTTP).parsebytes(head.encode("latin-1") + body)
+    for part in message.iter_parts():
+        name = part.get_param("name", header="content-disposition")
+        filename = part.get_filename()
+        yield name, filename, part.get_content_type(), part.get_payload(
+            decode=True)
+
+
+class Receiver(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self):
+        body = self.body()
+        kind = self.headers.get("Content-Type", "")
+        fields, files = {}, []
+
+        def add(name, value):
+            if name not in fields:
+                fields[name] = value
+            elif isinstance(fields[name], list):
+                fields[name].append(value)
+            else:
+                fields[name] = [fields[name], value]
+
+        if kind.startswith("multipart/"):
+            for name, filename, part_type, data in parse_multipart(kind, body):
+                if filename is None:
+                    add(name, data.decode("utf-8", "replace"))
+                    continue
+                files.append({
+                    "name": name, "filename": filename,
+                    "content_type": part_type, "size": len(data),
+                    "sha256": hashlib.sha256(data).hexdigest(),
+                    "text": data[:2000].decode("utf-8", "replace")})
+        else:
+            for name, value in urllib.parse.parse_qsl(
+                    body.decode("utf-8", "replace"), keep_blank_values=True):
+                add(name, value)
+        with self.server.lock:
+            self.server.log.write(json.dumps({
+                "time": time.time(), "path": self.path,
+                "headers": dict(self.headers.items()),
+                "fields": fields, "files": files}) + "\n")
+            self.server.log.flush()
+        self.answer()
+
+    def body(self):
+        if self.headers.get("Transfer-Encoding", "").lower() == "chunked":
+            data = b""
+            while True:
+                size = int(self.rfile.readline().split(b";")[0], 16)
+                data += self.rfile.read(size)
+                self.rfile.readline()
+                if size == 0:
+                    return data
+        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+
+    def answer(self):
+        code, location = 200, None
+        m = re.match(r"/(status|slow|redirect|hang)/?([^/?]*)(.*)", self.path)
+        if m and m.group(1) == "status":
+            code = int(m.group(2))
+        elif m and m.group(1) == "slow":
+            time.sleep(float(m.group(2)))
+        elif m and m.group(1) == "hang":
+            time.sleep(60)
+        elif m:
+            code = 302
+            location = urllib.parse.unquote(m.group(2) + m.group(3))
+        self.send_response(code)
+        if location:
+            self.send_header("Location", location)
+        self.send_header("Content-Length", "3")
+        self.end_headers()
+        self.wfile.write(b"ok\n")
+
+    def log_message(self, *args):
+        pass
+
+
+class Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 256
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--log", required=True)
+    args = parser.parse_args()
+    server = Server((args.host, args.port), Receiver)
+    server.log = open(args.log, "a")
+    server.lock = threading.Lock()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: threading.Thread(
+            target=server.shutdown, daemon=True).start())
+    print("hook receiver on %s:%d" % (args.host, args.port), flush=True)
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
