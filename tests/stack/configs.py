@@ -1,0 +1,134 @@
+"""The configuration files of a test stack, made from conf/'s samples."""
+import os
+
+MAILGUN = """\
+# mailgun.conf of a stack on loopback (tests, demo)
+MailgunStore {store_url}
+MailgunSecretFile {dir}/etc/secret
+MailgunRunDir {run}
+MailgunSpoolDir {dir}/spool
+MailgunMailDir {dir}/mail
+MailgunUser {user}
+MailgunGroup {group}
+MailgunHostname mail.mailgun.test
+MailgunListen 127.0.0.1:{smtp_port} mx
+MailgunListen 127.0.0.1:{submission_port} submission
+MailgunListen 127.0.0.1:{smtps_port} smtps
+MailgunTLSCertificate {dir}/etc/cert.pem
+MailgunTLSKey {dir}/etc/key.pem
+MailgunTransport * 127.0.0.1:{mx_port}
+MailgunLMTP unix:{run}/dovecot/lmtp
+MailgunHookAllow 127.0.0.0/8
+MailgunMinFreeSpace 16M
+MailgunLogLevel {log_level}
+{extra}
+"""
+
+HTTPD = """\
+# httpd of a stack on loopback: the API in clear and under TLS, another site
+ServerRoot {dir}
+ServerName localhost
+DefaultRuntimeDir {run}
+PidFile {run}/httpd.pid
+ErrorLog {dir}/log/httpd.log
+LogLevel info
+Mutex file:{run} default
+Listen 127.0.0.1:{api_port}
+Listen 127.0.0.1:{api_tls_port}
+Listen 127.0.0.1:{site_port}
+{user_lines}
+LoadModule mpm_event_module {modules}/mod_mpm_event.so
+LoadModule authz_core_module {modules}/mod_authz_core.so
+LoadModule socache_shmcb_module {modules}/mod_socache_shmcb.so
+LoadModule ssl_module {modules}/mod_ssl.so
+LoadModule mime_module {modules}/mod_mime.so
+LoadModule status_module {modules}/mod_status.so
+LoadModule mailgun_module {dir}/bin/mod_mailgun.so
+TypesConfig /etc/mime.types
+StartServers 2
+ThreadsPerChild 32
+MaxRequestWorkers 128
+MaxKeepAliveRequests 0
+KeepAliveTimeout 15
+Include {dir}/etc/mailgun.conf
+{extra}
+<VirtualHost 127.0.0.1:{api_port}>
+    MailgunAPI on
+</VirtualHost>
+<VirtualHost 127.0.0.1:{api_tls_port}>
+    SSLEngine on
+    SSLCertificateFile {dir}/etc/cert.pem
+    SSLCertificateKeyFile {dir}/etc/key.pem
+    MailgunAPI on
+</VirtualHost>
+<VirtualHost 127.0.0.1:{site_port}>
+    DocumentRoot {dir}/site
+    <Directory {dir}/site>
+        Require all granted
+    </Directory>
+</VirtualHost>
+"""
+
+DOVECOT = """\
+# Dovecot of a stack on loopback, on top of conf/dovecot-2.3.conf
+{sample}
+base_dir = {run}/dovecot
+state_dir = {run}/dovecot
+instance_name = mailgun-test
+log_path = {dir}/log/dovecot.log
+info_log_path = {dir}/log/dovecot.log
+listen = 127.0.0.1
+ssl_cert = <{dir}/etc/cert.pem
+ssl_key = <{dir}/etc/key.pem
+mail_plugin_dir = {dir}/dovecot-modules
+auth_failure_delay = 0
+first_valid_uid = 1
+import_environment = TZ MG_TEST_DIR
+{user_lines}
+service imap-login {{
+  {chroot}
+  inet_listener imap {{
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    port = {imaps_port}
+    ssl = yes
+  }}
+}}
+service pop3-login {{
+  {chroot}
+  inet_listener pop3 {{
+    port = {pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = {pop3s_port}
+    ssl = yes
+  }}
+}}
+service anvil {{
+  {chroot}
+}}
+service stats {{
+  {chroot}
+}}
+service lmtp {{
+  unix_listener lmtp {{
+    mode = 0660
+    user = {user}
+    group = {group}
+  }}
+}}
+"""
+
+
+def dovecot_sample(conf_dir, values):
+    """conf/dovecot-2.3.conf with this stack's paths and users."""
+    with open(os.path.join(conf_dir, "dovecot-2.3.conf")) as f:
+        text = f.read()
+    for old, new in (("/etc/mailgun/mailgun.conf",
+                      values["dir"] + "/etc/mailgun.conf"),
+                     ("/etc/mailgun/tls/", values["dir"] + "/etc/"),
+                     ("user = mailgun", "user = " + values["user"]),
+                     ("group = mailgun", "group = " + values["group"])):
+        text = text.replace(old, new)
+    return text

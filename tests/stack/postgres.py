@@ -1,0 +1,53 @@
+"""A private PostgreSQL on a Unix socket and a free loopback port."""
+import os
+import pwd
+import shutil
+import subprocess
+
+from .process import Process, wait_for
+
+BIN = "/usr/lib/postgresql/15/bin"
+
+
+class Postgres:
+    def __init__(self, directory, port, log):
+        self.dir, self.port = directory, port
+        self.as_user = []
+        os.makedirs(directory, exist_ok=True)
+        if os.getuid() == 0:
+            entry = pwd.getpwnam("postgres")
+            os.chown(directory, entry.pw_uid, entry.pw_gid)
+            self.as_user = ["setpriv", "--reuid=postgres", "--regid=postgres",
+                            "--clear-groups"]
+        data = os.path.join(directory, "data")
+        if not os.path.exists(data):
+            subprocess.run(self.as_user + [
+                BIN + "/initdb", "-D", data, "-U", "mailgun", "-A", "trust",
+                "-E", "UTF8", "--locale=C", "--no-instructions"],
+                check=True, stdout=subprocess.DEVNULL, cwd="/")
+        with open(log, "ab"):
+            pass
+        os.chmod(log, 0o666)
+        self.process = Process("postgres", self.as_user + [
+            BIN + "/postgres", "-D", data, "-p", str(port),
+            "-c", "listen_addresses=127.0.0.1",
+            "-c", "unix_socket_directories=",
+            "-c", "max_connections=200"], log, cwd="/")
+        wait_for("PostgreSQL", self.ready)
+        self.sql("CREATE DATABASE mailgun", "postgres")
+        self.url = "postgresql://mailgun@127.0.0.1:%d/mailgun" % port
+
+    def ready(self):
+        return subprocess.run([BIN + "/pg_isready", "-q", "-h", "127.0.0.1",
+                               "-p", str(self.port)]).returncode == 0
+
+    def sql(self, text, database="mailgun"):
+        return subprocess.run(
+            [BIN + "/psql", "-qAtX", "-h", "127.0.0.1", "-p", str(self.port),
+             "-U", "mailgun", "-c", text, database], check=True,
+            stdout=subprocess.PIPE, text=True).stdout
+
+    def stop(self):
+        import signal
+        self.process.stop(signal.SIGINT)
+        shutil.rmtree(self.dir, ignore_errors=True)
