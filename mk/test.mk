@@ -1,4 +1,10 @@
 # mk/test.mk - how things are tested.
+#
+#   make check        unit tests (cmocka) and checks of the sources
+#   make e2e          the real stack (pytest), SQLite, then PostgreSQL
+#   make test         deps, check, e2e, clients
+#   make SANITIZER=address check e2e
+
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))
 UNIT_LIB := $(sort $(wildcard tests/unit/unit_*.c))
 UNIT_BIN := $(patsubst tests/unit/%.c,$(B)/unit/%,$(UNIT_SRC))
@@ -9,3 +15,43 @@ $(B)/unit/test_%: $(B)/obj/tests/unit/test_%.o $(call obj,$(UNIT_LIB)) \
     $(call obj,$(SMTPD_PARTS)) $(B)/libmailgun.a
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(LIBS_SMTPD) -lcmocka
+
+# Tests need the build with the test clock and failpoints: make calls itself
+# with TEST=1 unless this is such a build already.
+ifeq ($(VARIANT),release)
+check e2e unit:
+	@$(MAKE) --no-print-directory TEST=1 $@
+else
+unit: $(UNIT_BIN)
+check: all unit
+	@$(PYTHON) tests/run_unit.py $(B)/unit tests/checks
+e2e: all
+	@MG_VARIANT=$(VARIANT) $(PYTHON) -m pytest -q -p no:cacheprovider \
+	    tests/e2e $(PYTEST_ARGS)
+	@MG_VARIANT=$(VARIANT) MG_STORE=postgresql $(PYTHON) -m pytest -q \
+	    -p no:cacheprovider -m both tests/e2e $(PYTEST_ARGS)
+endif
+
+# The demo runs what is shipped: the release build.
+demo: deps
+	@$(MAKE) --no-print-directory -s all
+	@$(PYTHON) tests/stack/demo.py start $(if $(DETACH),--detach)
+demo-stop:
+	@$(PYTHON) tests/stack/demo.py stop
+
+test: deps
+	@$(MAKE) --no-print-directory -s all
+	@$(MAKE) --no-print-directory -s TEST=1 check
+	@$(MAKE) --no-print-directory -s TEST=1 e2e
+	@$(MAKE) --no-print-directory -s clients
+
+# Clients that others wrote, where Node.js is at hand.
+clients:
+	@if command -v node >/dev/null && command -v npm >/dev/null; then \
+	    $(MAKE) --no-print-directory -s TEST=1 run-clients; \
+	else echo "clients: no Node.js here, skipped"; fi
+run-clients: all
+	@cd tests/clients && npm ci --silent --no-audit --no-fund
+	@MG_VARIANT=$(VARIANT) $(PYTHON) -m pytest -q -p no:cacheprovider \
+	    tests/clients
+.PHONY: check e2e unit demo demo-stop test clients run-clients

@@ -1,0 +1,60 @@
+#!/usr/bin/python3
+"""Run the unit tests of a build and the checks of the sources.
+
+  run_unit.py build/test/unit tests/checks
+
+Prints a line for each program, the output of those that failed, and last
+"N passed, N failed".
+"""
+import os
+import re
+import subprocess
+import sys
+import time
+
+
+def programs(folders):
+    for folder in folders:
+        for name in sorted(os.listdir(folder)):
+            path = os.path.join(folder, name)
+            if os.access(path, os.X_OK) and os.path.isfile(path):
+                yield name, path
+
+
+def run(path):
+    """(passed, failed, output)"""
+    try:
+        done = subprocess.run([path], stdout=subprocess.PIPE, text=True,
+                              stderr=subprocess.STDOUT, errors="replace",
+                              stdin=subprocess.DEVNULL, timeout=300)
+        code, output = done.returncode, done.stdout
+    except subprocess.TimeoutExpired as e:
+        output = (e.stdout or b"").decode("utf-8", "replace")
+        return 0, 1, output + "\nnot done within 300 s"
+    passed = len(re.findall(r"^\[       OK \]", output, re.M))
+    failed = len(re.findall(r"^\[  FAILED  \] \S+$", output, re.M)) // 2
+    if code and not failed:
+        failed = 1
+    if not code and not passed:
+        passed = 1
+    return passed, failed, output
+
+
+def main():
+    total = [0, 0]
+    for name, path in programs(sys.argv[1:]):
+        began = time.monotonic()
+        passed, failed, output = run(path)
+        total[0] += passed
+        total[1] += failed
+        if failed:
+            print(output)
+        print("%-28s %3d passed %s %.1f s" % (
+            name, passed, "%d FAILED" % failed if failed else "",
+            time.monotonic() - began), flush=True)
+    print("%d passed, %d failed" % tuple(total))
+    return 1 if total[1] else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
