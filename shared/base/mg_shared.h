@@ -4,7 +4,8 @@
  * (design 7). The file <run_dir>/shared (0660) holds: magic, layout version,
  * boot id, the configuration generation, and per worker-slot gauges. Who finds
  * another boot id attaches anew; mg_shared_attach() costs a stat() at most once
- * a second.
+ * a second. Without a file the generation moves on each second by itself, so
+ * that nothing stays cached longer.
  *
  * Doorbells are Unix datagram sockets <run_dir>/bell.<role>.<n>, one byte
  * after a commit, sent without blocking; errors are ignored.
@@ -43,7 +44,7 @@ void mg_shared_set(mg_shared_t *shared, int slot, mg_gauge_t g, apr_int64_t v);
 void mg_shared_zero_slot(mg_shared_t *shared, int slot);
 apr_int64_t mg_shared_sum(mg_shared_t *shared, mg_gauge_t g);
 
-/** Bind <run_dir>/bell.<role>.<n>; *pfd is non-blocking. */
+/** Bind <run_dir>/bell.<role>.<n>; *pfd is non-blocking, closed with p. */
 apr_status_t mg_bell_open(int *pfd, const char *run_dir, mg_role_t role, int n,
                           apr_pool_t *p);
 /** Ring every bell of a role (n = 0 .. 15, the ones that exist). */

@@ -1,0 +1,88 @@
+/* mg_json.c - jansson on pools. */
+#include "mg_json.h"
+
+#include <apr_strings.h>
+#include <stdlib.h>
+
+#define DEPTH_MAX 64
+
+static apr_status_t free_json(void *json)
+{
+    json_decref(json);
+    return APR_SUCCESS;
+}
+
+void mg_json_bind(json_t *json, apr_pool_t *p)
+{
+    if (json)
+        apr_pool_cleanup_register(p, json, free_json, apr_pool_cleanup_null);
+}
+
+/* jansson's own limit is its stack's. */
+static int is_too_deep(const char *text, apr_size_t len)
+{
+    int depth = 0, quoted = 0;
+    apr_size_t i;
+
+    for (i = 0; i < len; i++) {
+        char c = text[i];
+        if (quoted) {
+            if (c == '\\')
+                i++;
+            else if (c == '"')
+                quoted = 0;
+        }
+        else if (c == '"')
+            quoted = 1;
+        else if (c == '{' || c == '[') {
+            if (++depth > DEPTH_MAX)
+                return 1;
+        }
+        else if (c == '}' || c == ']')
+            depth--;
+    }
+    return 0;
+}
+
+json_t *mg_json_parse(const char *text, apr_size_t len, const char **perror,
+                      apr_pool_t *p)
+{
+    json_error_t error;
+    json_t *json;
+
+    if (is_too_deep(text, len)) {
+        if (perror)
+            *perror = apr_psprintf(p, "nested deeper than %d", DEPTH_MAX);
+        return NULL;
+    }
+    json = json_loadb(text, len, JSON_DECODE_ANY, &error);
+    if (!json) {
+        if (perror)
+            *perror = apr_psprintf(p, "line %d column %d: %s", error.line,
+                                   error.column, error.text);
+        return NULL;
+    }
+    mg_json_bind(json, p);
+    return json;
+}
+
+static char *dump(const json_t *json, size_t flags, apr_pool_t *p)
+{
+    char *text = json_dumps(json, flags | JSON_ENCODE_ANY), *out;
+
+    if (!text)
+        return NULL;
+    out = apr_pstrdup(p, text);
+    free(text);
+    return out;
+}
+
+char *mg_json_compact(const json_t *json, apr_pool_t *p)
+{
+    return dump(json, JSON_COMPACT, p);
+}
+
+char *mg_json_pretty(const json_t *json, apr_pool_t *p)
+{
+    return dump(json, JSON_INDENT(2) | JSON_ENSURE_ASCII, p);
+}
