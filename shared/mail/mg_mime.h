@@ -33,6 +33,7 @@ typedef struct {
     const char *variables;               /* JSON for X-Mailgun-Variables */
     const char *message_id;              /* without < > */
     const char *sender;                  /* Sender:, or NULL */
+    const char *received;                /* a Received: field body, or NULL */
     apr_time_t date;
 } mg_compose_t;
 
@@ -44,8 +45,14 @@ typedef struct {
     apr_file_t *file;
     apr_int64_t size;
 } mg_mime_out_t;
-/** @return MG_ELIMIT over limit; MG_EBADINPUT: a header field is not ASCII or
- *          breaks the line, *perror says which */
+/**
+ * Any thread. A Message-Id among headers replaces the one given: the caller
+ * who wants to return it looks there first.
+ *
+ * @return MG_ELIMIT over limit; MG_EBADINPUT: a header's name is not ASCII or
+ *         its value breaks the line, *perror says which; else an error of a
+ *         part's path or of spool_dir
+ */
 apr_status_t mg_mime_compose(mg_mime_out_t *out, const mg_compose_t *compose,
                              const char *spool_dir, apr_int64_t limit,
                              const char **perror, apr_pool_t *p);

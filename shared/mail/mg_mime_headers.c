@@ -1,0 +1,333 @@
+/* mg_mime_headers.c - the header block: read, decoded, shown, mended.
+ *
+ * RFC 5322 2.2, read as it comes in the wild: folded anywhere, CRLF or LF,
+ * raw 8-bit, encoded words of wrong charsets. GMime decodes what is not plain.
+ */
+#include <apr_strings.h>
+#include <string.h>
+#include "mg_json.h"
+#include "mg_status.h"
+#include "mg_text.h"
+#include "mg_time.h"
+#include "mime_internal.h"
+
+#define FIELDS_MAX 2000
+
+/* One field as it stands: from name to the line end of its last line. */
+typedef struct {
+    const char *start, *colon, *end;  /* colon NULL: no field */
+    apr_size_t name_len;
+} raw_field_t;
+
+static const char *line_end(const char *s, const char *end)
+{
+    const char *eol = memchr(s, '\n', (apr_size_t)(end - s));
+
+    return eol ? eol + 1 : end;
+}
+
+static int is_blank_line(const char *s, const char *end)
+{
+    return s < end && (*s == '\n' || (*s == '\r' && s + 1 < end
+                                      && s[1] == '\n'));
+}
+
+/* field-name: printable ASCII but ':'; blanks before the colon are obsolete
+ * (RFC 5322 4.5), not wrong. */
+static int read_field(raw_field_t *f, const char *s, const char *end)
+{
+    const char *c = s;
+
+    while (c < end && *c > 0x20 && *c < 0x7f && *c != ':')
+        c++;
+    f->start = s;
+    f->name_len = (apr_size_t)(c - s);
+    while (c < end && (*c == ' ' || *c == '\t'))
+        c++;
+    if (c >= end || *c != ':' || f->name_len == 0)
+        return 0;
+    f->colon = c;
+    s = line_end(c, end);
+    while (s < end && (*s == ' ' || *s == '\t'))
+        s = line_end(s, end);
+    f->end = s;
+    return 1;
+}
+
+/* Line ends go, the blanks that follow them stay (RFC 5322 2.2.3). NUL and
+ * other control characters have no business in a line. */
+static char *unfold(const char *s, const char *end, int *pplain,
+                    apr_pool_t *p)
+{
+    char *out, *o;
+    int plain = 1;
+
+    while (s < end && (*s == ' ' || *s == '\t'))
+        s++;
+    o = out = apr_palloc(p, (apr_size_t)(end - s) + 1);
+    for (; s < end; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if (c == '\r' || c == '\n')
+            continue;
+        if (c >= 0x80 || (c == '=' && s + 1 < end && s[1] == '?'))
+            plain = 0;
+        *o++ = (c < 0x20 && c != '\t') || c == 0x7f ? ' ' : (char)c;
+    }
+    while (o > out && (o[-1] == ' ' || o[-1] == '\t'))
+        o--;
+    *o = '\0';
+    *pplain = plain;
+    return out;
+}
+
+static const char *decode(const char *raw, apr_pool_t *p)
+{
+    char *text = g_mime_utils_header_decode_text(mime_options(), raw);
+    char *clean, *c;
+
+    if (text == NULL)
+        return mg_text_clean(raw, strlen(raw), p);
+    clean = apr_pstrdup(p, mg_text_clean(text, strlen(text), p));
+    g_free(text);
+    for (c = clean; *c; c++) {
+        if ((unsigned char)*c < 0x20 && *c != '\t')
+            *c = ' ';
+    }
+    return clean;
+}
+
+/* Mailboxes of old begin with "From bob Mon Jan..."; some paste it. */
+static const char *skip_mbox_from(const char *s, const char *end)
+{
+    if (end - s > 5 && memcmp(s, "From ", 5) == 0)
+        return line_end(s, end);
+    return s;
+}
+
+apr_status_t mg_mime_headers(apr_array_header_t **pheaders,
+                             apr_size_t *pbody_offset, const char *bytes,
+                             apr_size_t len, apr_pool_t *p)
+{
+    const char *end = bytes + len, *s = skip_mbox_from(bytes, end);
+    apr_array_header_t *list = apr_array_make(p, 16, sizeof(mg_header_t));
+    raw_field_t f;
+    int plain;
+
+    while (s < end && read_field(&f, s, end)) {
+        if (list->nelts < FIELDS_MAX) {
+            mg_header_t *h = apr_array_push(list);
+
+            h->name = apr_pstrmemdup(p, f.start, f.name_len);
+            h->raw = unfold(f.colon + 1, f.end, &plain, p);
+            h->value = plain ? h->raw : decode(h->raw, p);
+        }
+        s = f.end;
+    }
+    if (is_blank_line(s, end))
+        s = line_end(s, end);
+    if (pbody_offset)
+        *pbody_offset = (apr_size_t)(s - bytes);
+    *pheaders = list;
+    return APR_SUCCESS;
+}
+
+const mg_header_t *mg_mime_header(const apr_array_header_t *headers,
+                                  const char *name)
+{
+    int i;
+
+    for (i = 0; i < headers->nelts; i++) {
+        const mg_header_t *h = &APR_ARRAY_IDX(headers, i, mg_header_t);
+
+        if (strcasecmp(h->name, name) == 0)
+            return h;
+    }
+    return NULL;
+}
+
+char *mg_mime_headers_json(const apr_array_header_t *headers, apr_pool_t *p)
+{
+    json_t *list = json_array();
+    char *text;
+    int i;
+
+    for (i = 0; i < headers->nelts; i++) {
+        const mg_header_t *h = &APR_ARRAY_IDX(headers, i, mg_header_t);
+
+        json_array_append_new(list, json_pack("[ss]", h->name, h->value));
+    }
+    text = mg_json_compact(list, p);
+    json_decref(list);
+    return text;
+}
+
+/* --- mending --- */
+
+static int is_field(const raw_field_t *f, const char *name)
+{
+    return f->name_len == strlen(name)
+           && strncasecmp(f->start, name, f->name_len) == 0;
+}
+
+static int is_replaced(const raw_field_t *f, const mg_mime_fix_t *fix,
+                       apr_pool_t *p)
+{
+    if (is_field(f, "Bcc") || is_field(f, "Resent-Bcc"))
+        return 1;
+    if (fix->sender && is_field(f, "Sender"))
+        return 1;
+    return fix->set
+           && apr_table_get(fix->set,
+                            apr_pstrmemdup(p, f->start, f->name_len));
+}
+
+/* What stands between < and >; without them, the first word. NULL: nothing
+ * that can name a message. */
+static const char *read_message_id(const char *value, apr_pool_t *p)
+{
+    const char *open = strchr(value, '<'), *close, *c;
+
+    if (open && (close = strchr(open, '>')) != NULL) {
+        value = open + 1;
+    }
+    else {
+        close = value + strcspn(value, " \t<>");
+    }
+    if (close == value || close - value > 900)
+        return NULL;
+    for (c = value; c < close; c++) {
+        if (*c <= 0x20 || *c == 0x7f || (unsigned char)*c >= 0x80)
+            return NULL;
+    }
+    return apr_pstrmemdup(p, value, (apr_size_t)(close - value));
+}
+
+static int is_blank(const char *s, const char *end)
+{
+    while (s < end && (*s == ' ' || *s == '\t'))
+        s++;
+    return s == end;
+}
+
+/* As it stood, with CRLF; empty lines of blanks inside a fold go. */
+static void put_raw_field(mime_sink_t *sink, const raw_field_t *f)
+{
+    const char *s, *eol, *next;
+
+    for (s = f->start; s < f->end; s = next) {
+        next = line_end(s, f->end);
+        for (eol = next; eol > s && (eol[-1] == '\n' || eol[-1] == '\r');)
+            eol--;
+        if (s > f->start && is_blank(s, eol))
+            continue;
+        mime_put(sink, s, (apr_size_t)(eol - s));
+        mime_put(sink, "\r\n", 2);
+    }
+}
+
+typedef struct {
+    int date, mime_version;
+    const char *message_id;
+} seen_t;
+
+static void copy_fields(mime_sink_t *sink, seen_t *seen, const char *s,
+                        const char *end, const mg_mime_fix_t *fix)
+{
+    raw_field_t f;
+    int plain;
+
+    for (; s < end && read_field(&f, s, end); s = f.end) {
+        if (is_replaced(&f, fix, sink->p))
+            continue;
+        if (is_field(&f, "Message-Id")) {
+            const char *id = read_message_id(
+                unfold(f.colon + 1, f.end, &plain, sink->p), sink->p);
+
+            if (id == NULL || seen->message_id)
+                continue; /* an empty one, or a second */
+            seen->message_id = id;
+        }
+        seen->date |= is_field(&f, "Date");
+        seen->mime_version |= is_field(&f, "MIME-Version");
+        put_raw_field(sink, &f);
+    }
+}
+
+static void add_set_fields(mime_sink_t *sink, seen_t *seen,
+                           const apr_table_t *set)
+{
+    const apr_array_header_t *all = apr_table_elts(set);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)all->elts;
+    int i;
+
+    for (i = 0; i < all->nelts; i++) {
+        if (strcasecmp(e[i].key, "Bcc") == 0)
+            continue;
+        if (strcasecmp(e[i].key, "Message-Id") == 0) {
+            const char *id = read_message_id(e[i].val, sink->p);
+
+            if (id == NULL || seen->message_id)
+                continue;
+            seen->message_id = id;
+        }
+        seen->date |= strcasecmp(e[i].key, "Date") == 0;
+        seen->mime_version |= strcasecmp(e[i].key, "MIME-Version") == 0;
+        mime_put_any(sink, e[i].key, e[i].val);
+    }
+}
+
+static apr_status_t check_set(const apr_table_t *set, apr_pool_t *p)
+{
+    const apr_array_header_t *all = apr_table_elts(set);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)all->elts;
+    const char *error;
+    int i;
+
+    for (i = 0; i < all->nelts; i++) {
+        if (!mime_check_header(e[i].key, e[i].val, &error, p))
+            return MG_EBADINPUT;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t mg_mime_fix_headers(const char **phead, apr_size_t *phead_len,
+                                 const char **pmessage_id,
+                                 const char *old_head, apr_size_t old_len,
+                                 const mg_mime_fix_t *fix, apr_pool_t *p)
+{
+    const char *end = old_head + old_len;
+    const char *s = skip_mbox_from(old_head, end);
+    seen_t seen = { 0, 0, NULL };
+    mime_sink_t sink;
+    mg_mime_out_t out;
+    apr_status_t rv;
+
+    if (fix->set && (rv = check_set(fix->set, p)) != APR_SUCCESS)
+        return rv;
+    mime_sink_init(&sink, old_len + 1024, NULL, 0, p);
+    if (fix->received)
+        mime_put_field(&sink, "Received", fix->received);
+    copy_fields(&sink, &seen, s, end, fix);
+    if (fix->set)
+        add_set_fields(&sink, &seen, fix->set);
+    if (!seen.date)
+        mime_put_plain(&sink, "Date", mg_time_rfc5322(fix->date, p));
+    if (seen.message_id == NULL) {
+        seen.message_id = fix->new_message_id;
+        mime_put_plain(&sink, "Message-Id",
+                       apr_pstrcat(p, "<", seen.message_id, ">", NULL));
+    }
+    if (fix->sender)
+        mime_put_any(&sink, "Sender", fix->sender);
+    if (!seen.mime_version)
+        mime_put_plain(&sink, "MIME-Version", "1.0");
+    mime_put(&sink, "\r\n", 2);
+    rv = mime_sink_finish(&out, &sink);
+    if (rv != APR_SUCCESS)
+        return rv;
+    *phead = out.bytes;
+    *phead_len = (apr_size_t)out.size;
+    *pmessage_id = seen.message_id;
+    return APR_SUCCESS;
+}

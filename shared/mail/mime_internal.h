@@ -1,0 +1,77 @@
+/* mime_internal.h - what the files of shared/mail share among themselves. */
+#ifndef MIME_INTERNAL_H
+#define MIME_INTERNAL_H
+
+#include <gmime/gmime.h>
+#include "mg_mime.h"
+
+/** Tolerant of raw 8-bit and of wrong charsets. Read-only: any thread. */
+GMimeParserOptions *mime_options(void);
+
+/* --- addresses --- */
+
+/** How many labels, 0: no domain by RFC 5321's LDH rule (U-labels pass). */
+int mg_address_labels(const char *domain, apr_size_t len);
+/** "[192.0.2.1]" or "[IPv6:2001:db8::1]". */
+int mg_address_is_literal(const char *domain, apr_size_t len);
+/** Dot-string or quoted string of <= 64 octets; quotes that are not needed
+ * are taken off. NULL if it is none. */
+char *mg_address_local(const char *local, apr_size_t len, int utf8,
+                       apr_pool_t *p);
+
+/* --- output --- */
+
+/** Bytes go to memory, and from MG_MIME_IN_MEMORY on to a file. Errors stick:
+ * ask once, at the end. */
+typedef struct {
+    apr_pool_t *p;
+    const char *spool_dir;
+    char *buf;
+    apr_size_t used, size;
+    apr_file_t *file;
+    apr_int64_t total, limit;
+    apr_status_t rv;
+} mime_sink_t;
+
+void mime_sink_init(mime_sink_t *sink, apr_size_t expected,
+                    const char *spool_dir, apr_int64_t limit, apr_pool_t *p);
+void mime_put(mime_sink_t *sink, const void *bytes, apr_size_t len);
+void mime_puts(mime_sink_t *sink, const char *s);
+apr_status_t mime_sink_finish(mg_mime_out_t *out, mime_sink_t *sink);
+
+/* --- header fields (RFC 5322, 2047, 2231), folded, with CRLF --- */
+
+/** Unstructured: what is not ASCII becomes encoded words. */
+void mime_put_field(mime_sink_t *sink, const char *name, const char *value);
+/** As it is: the caller knows that it is short and clean. */
+void mime_put_plain(mime_sink_t *sink, const char *name, const char *value);
+/** Array of mg_address_t *. */
+void mime_put_addresses(mime_sink_t *sink, const char *name,
+                        const apr_array_header_t *list);
+/** A field that may hold addresses or free text, as h: gives it. */
+void mime_put_any(mime_sink_t *sink, const char *name, const char *value);
+/** JSON: folded between its tokens, all ASCII. */
+void mime_put_json(mime_sink_t *sink, const char *name, const char *json);
+/** "; name=value", quoted or by RFC 2231, on a line of its own. */
+void mime_put_param(mime_sink_t *sink, const char *name, const char *value);
+
+/** Name and value (or NULL) may become a field; else *perror in words. */
+int mime_check_header(const char *name, const char *value,
+                      const char **perror, apr_pool_t *p);
+
+/* --- bodies --- */
+
+typedef enum { MIME_7BIT, MIME_QP, MIME_BASE64 } mime_encoding_t;
+const char *mime_encoding_name(mime_encoding_t encoding);
+/** What a text needs to arrive whole over any SMTP server. */
+mime_encoding_t mime_best_encoding(const char *text, apr_size_t len,
+                                   int *pascii);
+/** Text with any line ends; the last line is ended. */
+void mime_put_text(mime_sink_t *sink, const char *text, apr_size_t len,
+                   mime_encoding_t encoding);
+/** One unbroken run; out has room for 4 octets for each 3, and a NUL. */
+int mime_base64(char *out, const void *bytes, apr_size_t len);
+void mime_put_base64(mime_sink_t *sink, const void *bytes, apr_size_t len);
+apr_status_t mime_put_file_base64(mime_sink_t *sink, const char *path);
+
+#endif
