@@ -193,8 +193,6 @@ static void next_part(compose_t *m, const char *boundary)
     mime_puts(&m->sink, "\r\n");
 }
 
-/* The blank line before belongs to the boundary, not to the part before it:
- * here it is the end of that part's last line. */
 static void close_multipart(compose_t *m, const char *boundary)
 {
     mime_puts(&m->sink, "--");
@@ -221,6 +219,10 @@ static void put_text_part(compose_t *m, const char *type, const char *text,
                    mime_encoding_name(encoding));
     mime_puts(&m->sink, "\r\n");
     mime_put_text(&m->sink, text, len, encoding);
+    /* the line end before a boundary is the boundary's, not the text's */
+    if (m->boundaries && encoding != MIME_BASE64 && len
+        && (text[len - 1] == '\n' || text[len - 1] == '\r'))
+        mime_puts(&m->sink, "\r\n");
 }
 
 /* The file's name, so that html finds it as cid:<name> (manual, "inline").
