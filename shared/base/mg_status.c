@@ -23,6 +23,7 @@ static const struct {
     { MG_EBADINPUT, "malformed input" },
     { MG_ECRYPT, "a sealed secret does not open" },
     { MG_ECONFIG, "the configuration is wrong" },
+    { MG_ETLS, "TLS failed" },
 };
 
 const char *mg_strerror(apr_status_t rv, char *buf, apr_size_t len)

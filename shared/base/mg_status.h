@@ -30,6 +30,7 @@
 #define MG_EBADINPUT (MG_START_STATUS + 26) /* malformed, from outside */
 #define MG_ECRYPT (MG_START_STATUS + 27)   /* seal broken or wrong secret */
 #define MG_ECONFIG (MG_START_STATUS + 28)  /* configuration is wrong */
+#define MG_ETLS (MG_START_STATUS + 29)     /* TLS handshake or record failed */
 
 /** The words for a status, ours or APR's. buf is filled and returned. */
 const char *mg_strerror(apr_status_t rv, char *buf, apr_size_t len);
