@@ -303,6 +303,12 @@ class Stack:
         assert reply.status_code == 200, reply.text
         return reply.json()["id"].strip("<>")
 
+    def queued(self):
+        """Deliveries in the queue, webhooks included."""
+        text = self.ctl("queue", "list", "--limit", "100000")
+        return [line for line in text.splitlines()[1:]
+                if line[:1].isdigit()]
+
     def mx_messages(self, to=None):
         """What the sandbox MX took: its log lines, oldest first."""
         return [m for m in self.json_lines(self.mx_log)
