@@ -81,25 +81,31 @@ typedef struct mg_config_t {
     /* keeping */
     apr_interval_time_t event_retention; /* MailgunEventRetention */
     const char *log_level;    /* MailgunLogLevel err|warn|info|debug */
+
+    apr_uint64_t given;       /* bit n: directive n of the table was given */
 } mg_config_t;
 
 typedef struct mg_directive_t mg_directive_t;
 struct mg_directive_t {
     const char *name;
     const char *args;          /* "path", "yes|no", "size", for the docs */
-    const char *default_text;  /* as one would write it */
+    const char *default_text;  /* as one would write it; "": none; "(words)":
+                                  worked out at start */
     const char *help;          /* one sentence */
-    /** @return NULL, or what is wrong, naming the value and what would do */
+    /** @return NULL, or what is wrong: "MailgunSenders: 'x' is no number; try
+     * 2". What repeats adds up; the first one given replaces the default. */
     const char *(*set)(mg_config_t *config, const mg_directive_t *d, int argc,
                        const char *const *argv, apr_pool_t *p);
     apr_size_t offset;         /* of the value in mg_config_t */
     const void *extra;         /* e.g. words of an enumeration */
 };
 
-/** All directives, sorted by name; *pn of them. */
+/** All directives, sorted by name in any case; *pn of them. */
 const mg_directive_t *mg_config_directives(int *pn);
 const mg_directive_t *mg_config_find(const char *name);
 mg_config_t *mg_config_create(apr_pool_t *p);  /* defaults only */
+/** What only shows when all is read. @return NULL, or what is wrong */
+const char *mg_config_check(const mg_config_t *config, apr_pool_t *p);
 /**
  * Read one file. Names that do not begin with "Mailgun" are an error too.
  * @param perror  "mailgun.conf:12: MailgunSenders: 'x' is no number; try 2"
