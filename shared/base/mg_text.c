@@ -41,15 +41,33 @@ static apr_size_t utf8_char(const unsigned char *s, apr_size_t left,
     return n;
 }
 
+/* Eight octets at a time while none is 0 or over 127: most text is ASCII. */
+static apr_size_t ascii_span(const unsigned char *s, apr_size_t len)
+{
+    const apr_uint64_t high = 0x8080808080808080u, one = 0x0101010101010101u;
+    apr_uint64_t word;
+    apr_size_t i;
+
+    for (i = 0; i + sizeof(word) <= len; i += sizeof(word)) {
+        memcpy(&word, s + i, sizeof(word));
+        if ((word | (word - one)) & high)
+            break;
+    }
+    return i;
+}
+
 /* Octets of s that are good from its beginning. */
 static apr_size_t utf8_span(const char *s, apr_size_t len)
 {
     const unsigned char *u = (const unsigned char *)s;
     apr_size_t i = 0, n, bad;
 
-    while (i < len && (n = utf8_char(u + i, len - i, &bad)) > 0)
+    for (;;) {
+        i += ascii_span(u + i, len - i);
+        if (i >= len || (n = utf8_char(u + i, len - i, &bad)) == 0)
+            return i;
         i += n;
-    return i;
+    }
 }
 
 int mg_text_is_utf8(const char *s, apr_size_t len)

@@ -206,11 +206,12 @@ static void put_text_part(compose_t *m, const char *type, const char *text,
     mime_encoding_t encoding;
     int ascii;
 
-    if (!mg_text_is_utf8(text, len)) {
+    encoding = mime_best_encoding(text, len, &ascii);
+    if (encoding != MIME_7BIT && !mg_text_is_utf8(text, len)) {
         text = mg_text_clean(text, len, m->p);
         len = strlen(text);
+        encoding = mime_best_encoding(text, len, &ascii);
     }
-    encoding = mime_best_encoding(text, len, &ascii);
     mime_puts(&m->sink, "Content-Type: ");
     mime_puts(&m->sink, type);
     mime_puts(&m->sink, ascii ? "; charset=\"us-ascii\"\r\n"

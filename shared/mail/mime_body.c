@@ -20,24 +20,29 @@ const char *mime_encoding_name(mime_encoding_t encoding)
 mime_encoding_t mime_best_encoding(const char *text, apr_size_t len,
                                    int *pascii)
 {
-    apr_size_t i, line = 0, longest = 0, high = 0, control = 0;
+    apr_size_t line = 0, longest = 0, high = 0, control = 0;
+    const unsigned char *c = (const unsigned char *)text, *end = c + len;
 
-    for (i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-
-        if (c == '\n' || c == '\r') {
-            line = 0;
+    for (; c < end; c++) {
+        line++;
+        if (*c >= 0x20 && *c < 0x7f)
             continue;
+        if (*c == '\n' || *c == '\r') {
+            if (line > longest)
+                longest = line;
+            line = 0;
         }
-        if (++line > longest)
-            longest = line;
-        if (c >= 0x80)
+        else if (*c >= 0x80) {
             high++;
-        else if ((c < 0x20 && c != '\t') || c == 0x7f)
+        }
+        else if (*c != '\t') {
             control++;
+        }
     }
+    if (line > longest)
+        longest = line;
     *pascii = high == 0;
-    if (high + control == 0 && longest <= LINE_MAX_OCTETS)
+    if (high + control == 0 && longest <= LINE_MAX_OCTETS + 1)
         return MIME_7BIT;
     /* QP costs 3 octets for each, base64 4 for 3: but QP can be read */
     return (high + control) * 6 > len ? MIME_BASE64 : MIME_QP;
@@ -130,10 +135,14 @@ static void put_lines(mime_sink_t *sink, const char *text, apr_size_t len,
                       int qp)
 {
     const char *s = text, *end = text + len, *eol;
+    const char *lf = NULL; /* the next LF; looked for once */
 
     while (s < end) {
-        for (eol = s; eol < end && *eol != '\n' && *eol != '\r'; eol++)
-            ;
+        if (lf < s && (lf = memchr(s, '\n', (apr_size_t)(end - s))) == NULL)
+            lf = end;
+        eol = memchr(s, '\r', (apr_size_t)(lf - s));
+        if (eol == NULL)
+            eol = lf;
         if (qp) {
             put_qp_line(sink, s, (apr_size_t)(eol - s));
         }
