@@ -1,0 +1,833 @@
+/* mta_client.c - the SMTP and LMTP client's state machine (RFC 5321, 2033).
+ *
+ * say_x() speaks when state x is entered, on_x_reply() makes something of the
+ * answer; states[] pairs them; enter() is the only way to change state.
+ *
+ * Where the server pipelines, say_mail() says MAIL, all RCPTs and DATA in one
+ * go and sets `ahead`: the states that follow then only listen. When MAIL or
+ * all RCPTs fail, what was said ahead is still answered: `drain` marks that
+ * those answers decide nothing any more, and a 354 that comes all the same is
+ * answered by a lone dot (RFC 2920 3.1).
+ */
+#include <apr_strings.h>
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+#include "mg_log.h"
+#include "mg_status.h"
+#include "mta_client.h"
+
+enum {
+    CAP_PIPELINING = 1, CAP_SIZE = 2, CAP_8BITMIME = 4, CAP_SMTPUTF8 = 8,
+    CAP_STARTTLS = 16
+};
+
+typedef enum {
+    S_CONNECT, S_GREETING, S_HELLO, S_HELO, S_STARTTLS, S_TLS, S_READY,
+    S_MAIL, S_RCPT, S_DATA, S_BODY, S_DOT, S_RSET, S_END, S_MAX
+} state_t;
+
+struct mta_client_t {
+    loop_t *loop;
+    apr_pool_t *pool;
+    const mta_events_t *events;
+    void *baton;
+    conn_t *conn;
+    state_t state;
+    mta_protocol_t protocol;
+    const char *host;
+    const char *where;      /* "mx.example[192.0.2.1]:25" */
+    const char *hello;
+    SSL_CTX *tls;
+    int in_tls;
+    int caps;
+    apr_int64_t max_size;   /* of SIZE; 0: none told */
+    int served;
+    mta_reply_t reply;      /* the one that is being read */
+
+    mta_job_t *job;
+    int rcpt;               /* whose reply is next */
+    int accepted;           /* RCPTs taken in this job */
+    int ahead, drain;
+    int at_bol;             /* the content stands at the beginning of a line */
+    int all_read;
+};
+
+mta_timeouts_t mta_timeouts = MTA_TIMEOUTS_RFC;
+
+static void enter(mta_client_t *c, state_t next);
+static void say_body(mta_client_t *c);
+
+/* --- ending --- */
+
+static void shut(mta_client_t *c)
+{
+    c->state = S_END;
+    if (c->conn) {
+        conn_close(c->conn);
+        c->conn = NULL;
+    }
+}
+
+static void end(mta_client_t *c, mta_end_t why, const mta_reply_t *reply)
+{
+    mta_job_t *job = c->job;
+
+    c->job = NULL;
+    shut(c);
+    c->events->on_end(c, why, why == MTA_END_STALE ? job : NULL, reply,
+                      c->baton);
+}
+
+static void give_result(mta_client_t *c, mta_rcpt_t *rcpt, mta_stage_t stage,
+                        const mta_reply_t *reply)
+{
+    if (rcpt->done)
+        return;
+    rcpt->done = 1;
+    c->events->on_result(c, c->job, rcpt, stage, reply, c->baton);
+}
+
+static void give_result_to_rest(mta_client_t *c, mta_stage_t stage,
+                                const mta_reply_t *reply)
+{
+    int i;
+
+    for (i = 0; i < c->job->nrcpts; i++)
+        give_result(c, &c->job->rcpts[i], stage, reply);
+}
+
+static mta_stage_t stage_of(state_t state)
+{
+    switch (state) {
+    case S_MAIL:
+        return MTA_AT_MAIL;
+    case S_RCPT:
+        return MTA_AT_RCPT;
+    case S_DATA:
+        return MTA_AT_DATA;
+    default:
+        return MTA_AT_END;
+    }
+}
+
+/* The connection cannot go on: the job's results, then the end. */
+static void end_in_job(mta_client_t *c, const mta_reply_t *reply)
+{
+    mta_job_t *job = c->job;
+
+    if (job) {
+        give_result_to_rest(c, stage_of(c->state), reply);
+        c->events->on_done(c, job, c->baton);
+        c->job = NULL;
+    }
+    end(c, MTA_END_LOST, reply);
+}
+
+static const char *const doing[S_MAX] = {
+    "connecting", "waiting for the greeting", "EHLO", "HELO", "STARTTLS",
+    "the TLS handshake", "idle", "MAIL FROM", "RCPT TO", "DATA",
+    "sending the content", "waiting for the reply to the content", "RSET", ""
+};
+
+/* Lost, timed out, or nonsense received: what that means depends on where. */
+static void fail(mta_client_t *c, const char *enhanced, const char *what)
+{
+    mta_reply_t reply;
+
+    mta_reply_set(&reply, "499 %s %s: %s (%s)", enhanced, c->where, what,
+                  doing[c->state]);
+    switch (c->state) {
+    case S_END:
+        return;
+    case S_TLS:
+        end(c, MTA_END_TLS, &reply);
+        return;
+    case S_HELLO:
+        end(c, c->in_tls ? MTA_END_TLS : MTA_END_CONNECT, &reply);
+        return;
+    case S_CONNECT:
+    case S_GREETING:
+    case S_HELO:
+    case S_STARTTLS:
+        end(c, MTA_END_CONNECT, &reply);
+        return;
+    case S_READY:
+    case S_RSET:
+        end(c, MTA_END_IDLE, &reply);
+        return;
+    case S_MAIL:
+        if (c->served > 0 && c->reply.lines == 0) {
+            /* it had closed while idle and we did not know yet */
+            end(c, MTA_END_STALE, &reply);
+            return;
+        }
+        /* fall through */
+    default:
+        end_in_job(c, &reply);
+    }
+}
+
+/* --- ready, and between jobs --- */
+
+static void ready(mta_client_t *c)
+{
+    enter(c, S_READY);
+    c->events->on_ready(c, c->baton);
+}
+
+static void finish_job(mta_client_t *c, int reset)
+{
+    mta_job_t *job = c->job;
+
+    c->job = NULL;
+    c->served++;
+    if (reset)
+        enter(c, S_RSET);
+    else if (conn_pending(c->conn) > 0)
+        reset = -1; /* answered before it had read all: out of step */
+    c->events->on_done(c, job, c->baton);
+    if (c->state == S_END)
+        return;
+    if (reset < 0)
+        end(c, MTA_END_IDLE, &c->reply);
+    else if (!reset)
+        ready(c);
+}
+
+static void say_rset(mta_client_t *c)
+{
+    conn_write(c->conn, "RSET\r\n", 6);
+}
+
+static void on_rset_reply(mta_client_t *c)
+{
+    if (mta_reply_class(&c->reply) == MTA_GOOD)
+        ready(c);
+    else
+        end(c, MTA_END_IDLE, &c->reply);
+}
+
+/* In idle time a server only speaks to say that it goes. */
+static void on_ready_reply(mta_client_t *c)
+{
+    end(c, MTA_END_IDLE, &c->reply);
+}
+
+/* --- greeting, EHLO, STARTTLS --- */
+
+static void on_greeting_reply(mta_client_t *c)
+{
+    if (mta_reply_class(&c->reply) == MTA_GOOD)
+        enter(c, S_HELLO);
+    else
+        end(c, MTA_END_REFUSED, &c->reply);
+}
+
+static void say_hello(mta_client_t *c)
+{
+    c->caps = 0;
+    c->max_size = 0;
+    conn_printf(c->conn, "%s %s\r\n",
+                c->protocol == MTA_LMTP ? "LHLO" : "EHLO", c->hello);
+}
+
+static int is_word(const char *s, apr_size_t len, const char *word)
+{
+    apr_size_t n = strlen(word);
+
+    return len >= n && strncasecmp(s, word, n) == 0
+           && (len == n || s[n] == ' ');
+}
+
+/* ehlo-line = ehlo-keyword *( SP ehlo-param ), from the second line on */
+static void learn_capability(mta_client_t *c, const char *s, apr_size_t len)
+{
+    while (len > 0 && s[len - 1] == ' ')
+        len--;
+    if (is_word(s, len, "PIPELINING"))
+        c->caps |= CAP_PIPELINING;
+    else if (is_word(s, len, "8BITMIME"))
+        c->caps |= CAP_8BITMIME;
+    else if (is_word(s, len, "SMTPUTF8"))
+        c->caps |= CAP_SMTPUTF8;
+    else if (is_word(s, len, "STARTTLS"))
+        c->caps |= CAP_STARTTLS;
+    else if (is_word(s, len, "SIZE")) {
+        apr_size_t i;
+        apr_int64_t n = 0;
+
+        for (i = 5; i < len && s[i] >= '0' && s[i] <= '9'; i++) {
+            if (n > APR_INT64_C(1) << 50)
+                break;
+            n = n * 10 + (s[i] - '0');
+        }
+        c->caps |= CAP_SIZE;
+        c->max_size = n;
+    }
+}
+
+static void on_hello_reply(mta_client_t *c)
+{
+    int class = mta_reply_class(&c->reply);
+
+    if (class == MTA_GOOD && (c->caps & CAP_STARTTLS) && c->tls && !c->in_tls)
+        enter(c, S_STARTTLS);
+    else if (class == MTA_GOOD)
+        ready(c);
+    else if (class == MTA_PERMANENT && c->protocol == MTA_SMTP && !c->in_tls)
+        enter(c, S_HELO);
+    else
+        end(c, MTA_END_REFUSED, &c->reply);
+}
+
+static void say_helo(mta_client_t *c)
+{
+    c->caps = 0;
+    conn_printf(c->conn, "HELO %s\r\n", c->hello);
+}
+
+static void on_helo_reply(mta_client_t *c)
+{
+    if (mta_reply_class(&c->reply) == MTA_GOOD)
+        ready(c);
+    else
+        end(c, MTA_END_REFUSED, &c->reply);
+}
+
+static void say_starttls(mta_client_t *c)
+{
+    conn_write(c->conn, "STARTTLS\r\n", 10);
+}
+
+static void on_starttls_reply(mta_client_t *c)
+{
+    if (mta_reply_class(&c->reply) == MTA_GOOD)
+        enter(c, S_TLS);
+    else
+        ready(c); /* opportunistic: a refusal is no reason to keep the mail */
+}
+
+static void say_tls(mta_client_t *c)
+{
+    struct in6_addr any;
+    const char *name = c->host;
+    apr_status_t rv;
+
+    if (inet_pton(AF_INET, name, &any) == 1
+        || inet_pton(AF_INET6, name, &any) == 1)
+        name = NULL;
+    c->in_tls = 1;
+    rv = conn_start_tls_client(c->conn, c->tls, name);
+    if (rv != APR_SUCCESS)
+        fail(c, "4.7.5", "TLS could not be started");
+}
+
+/* --- the transaction --- */
+
+static int is_ascii(const char *s)
+{
+    for (; *s; s++)
+        if ((unsigned char)*s > 127)
+            return 0;
+    return 1;
+}
+
+/* What this server cannot take is decided here, without asking it. */
+static void refuse_at_home(mta_client_t *c)
+{
+    mta_job_t *job = c->job;
+    mta_reply_t reply;
+    int i;
+
+    if (c->max_size > 0 && job->size > c->max_size) {
+        mta_reply_set(&reply, "552 5.3.4 message of %" APR_INT64_T_FMT
+                      " octets is over the limit of %s, %" APR_INT64_T_FMT,
+                      job->size, c->where, c->max_size);
+        give_result_to_rest(c, MTA_AT_HOME, &reply);
+        return;
+    }
+    if (c->caps & CAP_SMTPUTF8)
+        return;
+    mta_reply_set(&reply, "553 5.6.7 %s does not offer SMTPUTF8, which this "
+                  "address needs", c->where);
+    if (!is_ascii(job->sender)) {
+        give_result_to_rest(c, MTA_AT_HOME, &reply);
+        return;
+    }
+    for (i = 0; i < job->nrcpts; i++)
+        if (!is_ascii(job->rcpts[i].address))
+            give_result(c, &job->rcpts[i], MTA_AT_HOME, &reply);
+}
+
+static int needs_utf8(const mta_job_t *job)
+{
+    int i;
+
+    if (!is_ascii(job->sender))
+        return 1;
+    for (i = 0; i < job->nrcpts; i++)
+        if (!job->rcpts[i].done && !is_ascii(job->rcpts[i].address))
+            return 1;
+    return 0;
+}
+
+/* The next recipient from `from` on that is to be said or was said. */
+static int next_rcpt(const mta_job_t *job, int from)
+{
+    while (from < job->nrcpts && !job->rcpts[from].said
+           && job->rcpts[from].done)
+        from++;
+    return from;
+}
+
+static void say_one_rcpt(mta_client_t *c, mta_rcpt_t *rcpt)
+{
+    rcpt->said = 1;
+    conn_write(c->conn, "RCPT TO:<", 9);
+    conn_write(c->conn, rcpt->address, strlen(rcpt->address));
+    conn_write(c->conn, ">\r\n", 3);
+}
+
+static void say_mail(mta_client_t *c)
+{
+    mta_job_t *job = c->job;
+    char size[40] = "";
+    int i;
+
+    if ((c->caps & CAP_SIZE) && job->size > 0)
+        apr_snprintf(size, sizeof(size), " SIZE=%" APR_INT64_T_FMT,
+                     job->size);
+    conn_write(c->conn, "MAIL FROM:<", 11);
+    conn_write(c->conn, job->sender, strlen(job->sender));
+    conn_printf(c->conn, ">%s%s%s\r\n", size,
+                job->eight_bit && (c->caps & CAP_8BITMIME)
+                    ? " BODY=8BITMIME" : "",
+                (c->caps & CAP_SMTPUTF8) && needs_utf8(job)
+                    ? " SMTPUTF8" : "");
+    c->ahead = (c->caps & CAP_PIPELINING) != 0;
+    if (!c->ahead)
+        return;
+    for (i = next_rcpt(job, 0); i < job->nrcpts; i = next_rcpt(job, i + 1))
+        say_one_rcpt(c, &job->rcpts[i]);
+    conn_write(c->conn, "DATA\r\n", 6);
+}
+
+static void on_mail_reply(mta_client_t *c)
+{
+    if (mta_reply_class(&c->reply) != MTA_GOOD) {
+        give_result_to_rest(c, MTA_AT_MAIL, &c->reply);
+        if (!c->ahead) {
+            finish_job(c, 1);
+            return;
+        }
+        c->drain = 1;
+    }
+    c->rcpt = next_rcpt(c->job, 0);
+    enter(c, S_RCPT);
+}
+
+static void say_rcpt(mta_client_t *c)
+{
+    if (!c->ahead)
+        say_one_rcpt(c, &c->job->rcpts[c->rcpt]);
+}
+
+static void on_rcpt_reply(mta_client_t *c)
+{
+    mta_rcpt_t *rcpt = &c->job->rcpts[c->rcpt];
+
+    if (mta_reply_class(&c->reply) != MTA_GOOD)
+        give_result(c, rcpt, MTA_AT_RCPT, &c->reply);
+    else if (!c->drain) {
+        rcpt->accepted = 1;
+        c->accepted++;
+    }
+    c->rcpt = next_rcpt(c->job, c->rcpt + 1);
+    if (c->rcpt < c->job->nrcpts)
+        enter(c, S_RCPT);
+    else if (c->accepted == 0 && !c->ahead)
+        finish_job(c, 1);
+    else {
+        c->drain = c->accepted == 0;
+        enter(c, S_DATA);
+    }
+}
+
+static void say_data(mta_client_t *c)
+{
+    if (!c->ahead)
+        conn_write(c->conn, "DATA\r\n", 6);
+}
+
+static void on_data_reply(mta_client_t *c)
+{
+    int class = mta_reply_class(&c->reply);
+
+    if (class == MTA_GOOD) {
+        fail(c, "4.5.0", "DATA was answered with a 2xx");
+        return;
+    }
+    if (class != MTA_GO_ON) {
+        give_result_to_rest(c, MTA_AT_DATA, &c->reply);
+        finish_job(c, 1);
+        return;
+    }
+    enter(c, c->drain ? S_DOT : S_BODY);
+}
+
+/* An answer before the content's end: it has made up its mind. */
+static void on_body_reply(mta_client_t *c)
+{
+    if (mta_reply_class(&c->reply) < MTA_TEMPORARY)
+        fail(c, "4.5.0", "an answer came before the end of the content");
+    else
+        end_in_job(c, &c->reply);
+}
+
+/* A line that begins with a dot gets another (RFC 5321 4.5.2). */
+static void write_stuffed(mta_client_t *c, const char *p, apr_size_t len)
+{
+    const char *end_ = p + len, *hit;
+
+    if (len == 0)
+        return;
+    if (c->at_bol && *p == '.')
+        conn_write(c->conn, ".", 1);
+    while ((hit = memmem(p, (apr_size_t)(end_ - p), "\n.", 2)) != NULL) {
+        conn_write(c->conn, p, (apr_size_t)(hit + 1 - p));
+        conn_write(c->conn, ".", 1);
+        p = hit + 1;
+    }
+    conn_write(c->conn, p, (apr_size_t)(end_ - p));
+    c->at_bol = end_[-1] == '\n';
+}
+
+static void begin_body(mta_client_t *c)
+{
+    c->at_bol = 1;
+    c->all_read = 0;
+    say_body(c);
+}
+
+/* Called again whenever the buffer is drained: a message of 25 MB passes
+ * through, it never sits in memory. */
+static void say_body(mta_client_t *c)
+{
+    while (!c->all_read && conn_pending(c->conn) < CONN_HIGH_WATER) {
+        const char *bytes = NULL;
+        apr_size_t len = 0;
+        apr_status_t rv = c->job->read(&bytes, &len, c->job->baton);
+
+        if (rv == APR_EOF)
+            c->all_read = 1;
+        else if (rv == APR_SUCCESS)
+            write_stuffed(c, bytes, len);
+        else {
+            mta_reply_set(&c->reply, "451 4.3.0 the message could not be "
+                          "read from our store");
+            give_result_to_rest(c, MTA_AT_HOME, &c->reply);
+            end_in_job(c, &c->reply);
+            return;
+        }
+    }
+    if (c->all_read) {
+        if (!c->at_bol)
+            conn_write(c->conn, "\r\n", 2);
+        enter(c, S_DOT);
+    }
+}
+
+static void begin_dot(mta_client_t *c)
+{
+    conn_write(c->conn, ".\r\n", 3);
+    c->rcpt = -1;
+}
+
+static void on_dot_reply(mta_client_t *c)
+{
+    mta_job_t *job = c->job;
+    int i, left = 0;
+
+    if (c->drain) { /* the lone dot */
+        finish_job(c, 1);
+        return;
+    }
+    if (mta_reply_class(&c->reply) == MTA_GO_ON) {
+        fail(c, "4.5.0", "the content was answered with a 3xx");
+        return;
+    }
+    for (i = 0; i < job->nrcpts; i++) {
+        if (!job->rcpts[i].accepted || job->rcpts[i].done)
+            continue;
+        if (c->protocol == MTA_LMTP && left++ > 0)
+            break; /* RFC 2033 4.2: one reply for each, in their order */
+        give_result(c, &job->rcpts[i], MTA_AT_END, &c->reply);
+    }
+    if (left < 2)
+        finish_job(c, 0);
+}
+
+/* --- the machine --- */
+
+static const struct {
+    const char *name;
+    void (*say)(mta_client_t *c);
+    void (*on_reply)(mta_client_t *c);
+    int *timeout;
+} states[S_MAX] = {
+    { "connect",  NULL,         NULL,              &mta_timeouts.connect },
+    { "greeting", NULL,         on_greeting_reply, &mta_timeouts.greeting },
+    { "hello",    say_hello,    on_hello_reply,    &mta_timeouts.hello },
+    { "helo",     say_helo,     on_helo_reply,     &mta_timeouts.hello },
+    { "starttls", say_starttls, on_starttls_reply, &mta_timeouts.data },
+    { "tls",      say_tls,      NULL,              &mta_timeouts.data },
+    { "ready",    NULL,         on_ready_reply,    &mta_timeouts.idle },
+    { "mail",     say_mail,     on_mail_reply,     &mta_timeouts.mail },
+    { "rcpt",     say_rcpt,     on_rcpt_reply,     &mta_timeouts.rcpt },
+    { "data",     say_data,     on_data_reply,     &mta_timeouts.data },
+    { "body",     begin_body,   on_body_reply,     &mta_timeouts.block },
+    { "dot",      begin_dot,    on_dot_reply,      &mta_timeouts.end },
+    { "rset",     say_rset,     on_rset_reply,     &mta_timeouts.mail },
+    { "end",      NULL,         NULL,              NULL }
+};
+
+/* The one place where a client changes state; the log shows every step. */
+static void enter(mta_client_t *c, state_t next)
+{
+    if (mg_log_get_level() >= MG_LOG_DEBUG)
+        mg_log(MG_LOG_DEBUG, APR_SUCCESS, "mta: %s: %s -> %s", c->where,
+               states[c->state].name, states[next].name);
+    c->state = next;
+    mta_reply_clear(&c->reply);
+    conn_set_timeout(c->conn, apr_time_from_sec(*states[next].timeout));
+    if (states[next].say)
+        states[next].say(c);
+}
+
+static void on_reply(mta_client_t *c)
+{
+    if (!states[c->state].on_reply)
+        fail(c, "4.5.0", "an answer nobody asked for");
+    else if (c->reply.code == 421 && c->job) {
+        /* service not available, closing (RFC 5321 3.8) */
+        if (c->state == S_MAIL && c->served > 0)
+            end(c, MTA_END_STALE, &c->reply);
+        else
+            end_in_job(c, &c->reply);
+    }
+    else
+        states[c->state].on_reply(c);
+}
+
+/* Takes one line from the input. @return 0: there is none yet */
+static int take_line(mta_client_t *c)
+{
+    apr_size_t have, len;
+    const char *in = conn_peek(c->conn, &have), *words = NULL;
+    const char *lf = have > 0 ? memchr(in, '\n', have) : NULL;
+    apr_status_t rv;
+
+    if (!lf) {
+        if (have > MTA_REPLY_LINE)
+            fail(c, "4.5.0", "a line without end");
+        return 0;
+    }
+    len = (apr_size_t)(lf - in);
+    if (len > 0 && in[len - 1] == '\r')
+        len--;
+
+    /* the next reply begins where the last one was whole */
+    rv = mta_reply_add(&c->reply, in, len, &words);
+    if (c->state == S_HELLO && c->reply.lines > 1 && words
+        && words < in + len)
+        learn_capability(c, words, len - (apr_size_t)(words - in));
+    conn_skip(c->conn, (apr_size_t)(lf + 1 - in));
+    if (rv == APR_SUCCESS) {
+        on_reply(c);
+        if (c->state != S_END)
+            mta_reply_clear(&c->reply);
+    }
+    else if (rv != APR_INCOMPLETE)
+        fail(c, "4.5.0", rv == MG_ELIMIT ? "a reply too long"
+                                         : "this is no SMTP reply");
+    return 1;
+}
+
+static void on_input(conn_t *conn, void *baton)
+{
+    mta_client_t *c = baton;
+
+    (void)conn;
+    while (c->state != S_END && take_line(c))
+        ;
+}
+
+static void on_connected(conn_t *conn, void *baton)
+{
+    mta_client_t *c = baton;
+
+    (void)conn;
+    if (c->state == S_CONNECT)
+        enter(c, S_GREETING);
+    else if (c->state == S_TLS)
+        enter(c, S_HELLO);
+}
+
+static void on_drained(conn_t *conn, void *baton)
+{
+    mta_client_t *c = baton;
+
+    (void)conn;
+    if (c->state == S_BODY)
+        say_body(c);
+}
+
+static void on_close(conn_t *conn, apr_status_t rv, void *baton)
+{
+    mta_client_t *c = baton;
+    char words[120];
+
+    (void)conn;
+    c->conn = NULL;
+    if (APR_STATUS_IS_TIMEUP(rv))
+        fail(c, "4.4.2", "timed out");
+    else if (APR_STATUS_IS_EOF(rv))
+        fail(c, "4.4.2", "connection closed by the remote");
+    else
+        fail(c, c->state == S_CONNECT ? "4.4.1" : "4.4.2",
+             mg_strerror(rv, words, sizeof(words)));
+}
+
+static const conn_events_t conn_events = { on_input, on_connected, on_drained,
+                                           on_close };
+
+/* --- what the owner calls --- */
+
+static const char *where_of(const mta_peer_t *peer, apr_pool_t *p)
+{
+    char ip[INET6_ADDRSTRLEN] = "";
+    int port = 0;
+
+    if (peer->addr && peer->addr->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const void *)peer->addr;
+
+        inet_ntop(AF_INET, &in->sin_addr, ip, sizeof(ip));
+        port = ntohs(in->sin_port);
+    }
+    else if (peer->addr && peer->addr->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *in6 = (const void *)peer->addr;
+
+        inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
+        port = ntohs(in6->sin6_port);
+    }
+    else
+        return apr_pstrdup(p, peer->host);
+    return apr_psprintf(p, "%s[%s]:%d", peer->host, ip, port);
+}
+
+static mta_client_t *client_make(loop_t *loop, const mta_peer_t *peer,
+                                 const mta_events_t *events, void *baton,
+                                 apr_pool_t *p)
+{
+    mta_client_t *c = apr_pcalloc(p, sizeof(*c));
+
+    c->loop = loop;
+    c->pool = p;
+    c->events = events;
+    c->baton = baton;
+    c->protocol = peer->protocol;
+    c->host = apr_pstrdup(p, peer->host);
+    c->where = where_of(peer, p);
+    c->hello = apr_pstrdup(p, peer->hello);
+    c->tls = peer->tls;
+    c->state = S_CONNECT;
+    return c;
+}
+
+apr_status_t mta_client_open(mta_client_t **pclient, loop_t *loop,
+                             const mta_peer_t *peer,
+                             const mta_events_t *events, void *baton,
+                             apr_pool_t *p)
+{
+    mta_client_t *c = client_make(loop, peer, events, baton, p);
+    apr_status_t rv = conn_connect(&c->conn, loop, peer->addr, peer->addr_len,
+                                   NULL, 0, &conn_events, c, p);
+
+    *pclient = c;
+    if (rv != APR_SUCCESS) {
+        c->conn = NULL;
+        c->state = S_END;
+        return rv;
+    }
+    conn_set_timeout(c->conn, apr_time_from_sec(mta_timeouts.connect));
+    return APR_SUCCESS;
+}
+
+mta_client_t *mta_client_adopt(loop_t *loop, int fd, const mta_peer_t *peer,
+                               const mta_events_t *events, void *baton,
+                               apr_pool_t *p)
+{
+    mta_client_t *c = client_make(loop, peer, events, baton, p);
+
+    c->conn = conn_create(loop, fd, &conn_events, c, p);
+    enter(c, S_GREETING);
+    return c;
+}
+
+void mta_client_send(mta_client_t *client, mta_job_t *job)
+{
+    int i;
+
+    client->job = job;
+    client->rcpt = 0;
+    client->accepted = 0;
+    client->ahead = client->drain = 0;
+    for (i = 0; i < job->nrcpts; i++)
+        job->rcpts[i].said = job->rcpts[i].accepted = job->rcpts[i].done = 0;
+
+    refuse_at_home(client);
+    if (next_rcpt(job, 0) == job->nrcpts)
+        finish_job(client, 0);
+    else
+        enter(client, S_MAIL);
+}
+
+void mta_client_quit(mta_client_t *client)
+{
+    if (client->state == S_END)
+        return;
+    client->state = S_END;
+    if (!client->conn)
+        return;
+    conn_write(client->conn, "QUIT\r\n", 6);
+    conn_finish(client->conn);
+    client->conn = NULL;
+}
+
+void mta_client_close(mta_client_t *client)
+{
+    client->job = NULL;
+    shut(client);
+}
+
+void mta_client_abort(mta_client_t *client, const char *why)
+{
+    fail(client, "4.4.2", why);
+}
+
+const char *mta_client_host(const mta_client_t *client)
+{
+    return client->host;
+}
+
+int mta_client_served(const mta_client_t *client)
+{
+    return client->served;
+}
+
+int mta_client_in_tls(const mta_client_t *client)
+{
+    return client->in_tls;
+}
