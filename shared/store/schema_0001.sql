@@ -1,16 +1,17 @@
--- schema_0001.sql - the first schema. @TEXT@ and @BLOB@ are the dialect's.
+-- schema_0001.sql - the first schema. @ID@, @TEXT@, @BLOB@, @WITHOUT_ROWID@
+-- are the dialect's (mg_migrate.c).
 -- Times: microseconds since 1970. Ids: mg_id.h. Booleans: 0 or 1.
 -- *_lc columns: ASCII lower case, for look-ups; the original stands beside.
 
 CREATE TABLE account (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     name @TEXT@ NOT NULL UNIQUE,
     state @TEXT@ NOT NULL DEFAULT 'active',   -- active, disabled
     created_at BIGINT NOT NULL
 );
 
 CREATE TABLE api_key (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     account_id BIGINT NOT NULL REFERENCES account(id),
     digest @BLOB@ NOT NULL UNIQUE,            -- SHA-256 of the key
     sealed @BLOB@ NOT NULL,                   -- label "api_key", row id
@@ -21,7 +22,7 @@ CREATE TABLE api_key (
 CREATE INDEX api_key_account ON api_key(account_id, id);
 
 CREATE TABLE domain (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     account_id BIGINT NOT NULL REFERENCES account(id),
     name @TEXT@ NOT NULL,
     name_lc @TEXT@ NOT NULL UNIQUE,
@@ -31,7 +32,7 @@ CREATE TABLE domain (
 CREATE INDEX domain_account ON domain(account_id, id);
 
 CREATE TABLE dkim_key (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     domain_id BIGINT NOT NULL,
     selector @TEXT@ NOT NULL,
     algorithm @TEXT@ NOT NULL,                -- rsa-sha256, ed25519-sha256
@@ -49,11 +50,11 @@ CREATE TABLE setting (
     name @TEXT@ NOT NULL,
     value @TEXT@ NOT NULL,
     PRIMARY KEY (scope, scope_id, name)
-);
+) @WITHOUT_ROWID@;
 
 -- A login that can send but has no mailbox (2013 credentials; a later issue).
 CREATE TABLE smtp_credential (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     domain_id BIGINT NOT NULL,
     login_lc @TEXT@ NOT NULL UNIQUE,
     password_hash @TEXT@ NOT NULL,
@@ -64,7 +65,7 @@ CREATE TABLE smtp_credential (
 -- home is made from the id, never from the address: a mailbox created again
 -- at the same address is another row and starts empty.
 CREATE TABLE mailbox (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     account_id BIGINT NOT NULL,
     domain_id BIGINT NOT NULL,
     address @TEXT@ NOT NULL,
@@ -82,7 +83,7 @@ CREATE INDEX mailbox_deleted ON mailbox(deleted_at)
     WHERE deleted_at IS NOT NULL;
 
 CREATE TABLE mailbox_usage (
-    mailbox_id BIGINT PRIMARY KEY,
+    mailbox_id @ID@,
     domain_id BIGINT NOT NULL,
     bytes BIGINT NOT NULL,
     messages BIGINT NOT NULL,
@@ -93,7 +94,7 @@ CREATE INDEX mailbox_usage_domain ON mailbox_usage(domain_id);
 -- Taken before a save commits, settled after. One that outlives its process
 -- marks the mailbox dirty: it is counted anew.
 CREATE TABLE quota_reservation (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     mailbox_id BIGINT NOT NULL,
     domain_id BIGINT NOT NULL,
     bytes BIGINT NOT NULL,
@@ -105,7 +106,7 @@ CREATE INDEX quota_reservation_mailbox ON quota_reservation(mailbox_id);
 CREATE INDEX quota_reservation_domain ON quota_reservation(domain_id);
 
 CREATE TABLE route (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     public_id @TEXT@ NOT NULL UNIQUE,         -- 24 hex
     account_id BIGINT NOT NULL,
     priority BIGINT NOT NULL,
@@ -118,7 +119,7 @@ CREATE INDEX route_account ON route(account_id, priority, id);
 
 -- One accepted message. It outlives its content, so that late events find it.
 CREATE TABLE message (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     account_id BIGINT NOT NULL,
     domain_id BIGINT NOT NULL,
     direction BIGINT NOT NULL,                -- 0 outgoing, 1 incoming
@@ -146,7 +147,7 @@ CREATE TABLE content (
 
 -- The queue (mg_queue.h). A row leaves when it is settled.
 CREATE TABLE delivery (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     message_id BIGINT NOT NULL,
     account_id BIGINT NOT NULL,
     domain_id BIGINT NOT NULL,
@@ -177,10 +178,10 @@ CREATE TABLE destination (
     state @TEXT@ NOT NULL,                    -- JSON: what was learned
     updated_at BIGINT NOT NULL,
     PRIMARY KEY (dest, transport)
-);
+) @WITHOUT_ROWID@;
 
 CREATE TABLE dead_letter (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     message_id BIGINT NOT NULL,
     domain_id BIGINT NOT NULL,
     transport BIGINT NOT NULL,
@@ -193,7 +194,7 @@ CREATE TABLE dead_letter (
 );
 
 CREATE TABLE event (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     account_id BIGINT NOT NULL,
     domain_id BIGINT NOT NULL,
     message_id BIGINT NOT NULL,
@@ -216,7 +217,7 @@ CREATE TABLE stat (
     slot BIGINT NOT NULL,
     n BIGINT NOT NULL,
     PRIMARY KEY (domain_id, day, kind, tag, slot)
-);
+) @WITHOUT_ROWID@;
 
 CREATE TABLE account_usage (
     account_id BIGINT NOT NULL,
@@ -225,7 +226,7 @@ CREATE TABLE account_usage (
     slot BIGINT NOT NULL,
     n BIGINT NOT NULL,
     PRIMARY KEY (account_id, day, kind, slot)
-);
+) @WITHOUT_ROWID@;
 
 -- Reserved; a later issue fills them.
 CREATE TABLE idempotency (
@@ -234,11 +235,11 @@ CREATE TABLE idempotency (
     message_id @TEXT@ NOT NULL,
     created_at BIGINT NOT NULL,
     PRIMARY KEY (account_id, key)
-);
+) @WITHOUT_ROWID@;
 
 -- A worker process takes a row when it starts; its id is claimed_by.
 CREATE TABLE node (
-    id BIGINT PRIMARY KEY,
+    id @ID@,
     host @TEXT@ NOT NULL,
     role @TEXT@ NOT NULL,
     pid BIGINT NOT NULL,
