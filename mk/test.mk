@@ -55,3 +55,10 @@ run-clients: all
 	@MG_VARIANT=$(VARIANT) $(PYTHON) -m pytest -q -p no:cacheprovider \
 	    tests/clients
 .PHONY: check e2e unit demo demo-stop test clients run-clients
+
+# Figures: printed, never part of the tests.
+bench-smtp: all
+	@$(PYTHON) tests/bench/bench_smtp.py $(BENCH_ARGS)
+bench-api: all
+	@$(PYTHON) tests/bench/bench_api.py $(BENCH_ARGS)
+.PHONY: bench-smtp bench-api
