@@ -353,9 +353,7 @@ apr_status_t mg_tx_begin(mg_db_t *db, mg_tx_mode_t mode)
     if (db->tx_open)
         return note(db, mg_db_fail(db, MG_ESQL,
                                    "a transaction is open already"));
-    rv = check_usable(db);
-    if (rv == APR_SUCCESS)
-        rv = note(db, db->driver->alive(db));
+    rv = mg_db_alive(db);
     if (rv != APR_SUCCESS)
         return rv;
     stmts_end(db);
@@ -460,6 +458,11 @@ void mg_tx_rollback(mg_db_t *db)
 int mg_tx_is_open(const mg_db_t *db)
 {
     return db->tx_open;
+}
+
+apr_status_t mg_tx_error(const mg_db_t *db)
+{
+    return db->tx_error;
 }
 
 void mg_tx_hook(mg_db_t *db, mg_tx_before_fn *before, mg_tx_after_fn *after,
@@ -577,6 +580,19 @@ apr_status_t mg_db_reconnect(mg_db_t *db)
         disconnect(db);
     db->pid = getpid();
     return connect_store(db);
+}
+
+apr_status_t mg_db_alive(mg_db_t *db)
+{
+    apr_status_t rv = check_usable(db);
+
+    return rv == APR_SUCCESS ? note(db, db->driver->alive(db)) : rv;
+}
+
+void mg_db_reset(mg_db_t *db)
+{
+    mg_tx_rollback(db);
+    stmts_end(db);
 }
 
 mg_db_kind_t mg_db_kind(const mg_db_t *db)

@@ -54,6 +54,11 @@ const char *mg_db_url(const mg_db_t *db);
 const char *mg_db_error(const mg_db_t *db);
 /** After MG_ELOST: connect again; statements are prepared anew as needed. */
 apr_status_t mg_db_reconnect(mg_db_t *db);
+/** MG_ELOST if this connection, idle now, is known to be gone. Cheap: asks
+ * nobody. mg_tx_begin() looks too. */
+apr_status_t mg_db_alive(mg_db_t *db);
+/** End whatever was left open: statements, a transaction (rolled back). */
+void mg_db_reset(mg_db_t *db);
 
 /* --- transactions --- */
 
@@ -62,6 +67,8 @@ apr_status_t mg_tx_begin(mg_db_t *db, mg_tx_mode_t mode);
 apr_status_t mg_tx_commit(mg_db_t *db);
 void mg_tx_rollback(mg_db_t *db);
 int mg_tx_is_open(const mg_db_t *db);
+/** The error that dooms this transaction; APR_SUCCESS if none is known. */
+apr_status_t mg_tx_error(const mg_db_t *db);
 
 /** before: runs inside the transaction just ahead of COMMIT (counters that
  * were added up are written now); after: once COMMIT succeeded (doorbells).

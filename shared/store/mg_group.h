@@ -28,16 +28,29 @@ struct mg_unit_t {
  * set; the result is APR_SUCCESS if the store worked, whatever units said. */
 apr_status_t mg_group_commit(mg_db_t *db, mg_unit_t *units, apr_pool_t *p);
 
-/** For threads: hand the unit to the leader of this process and wait. */
+/* --- for threads (mg_leader.c) ---
+ *
+ * Threads hand over their unit and wait. One of them leads: it commits all
+ * that wait, its own among them, and passes the lead to one that came
+ * meanwhile. There is no thread besides, so nothing has to be stopped.
+ */
 typedef struct mg_leader_t mg_leader_t;
+/** *pleader is set even if the store could not be opened; the units that come
+ * try again. After a fork, in the child. */
 apr_status_t mg_leader_create(mg_leader_t **pleader, const char *url,
                               int flags, apr_pool_t *p);
+/** @return unit->status; MG_EBUSY when draining */
 apr_status_t mg_leader_run(mg_leader_t *leader, mg_unit_t *unit);
+/** What the store said last, copied into p. */
+char *mg_leader_error(mg_leader_t *leader, apr_pool_t *p);
 /** Nothing new is taken, what waits is committed; then it returns. Also the
  * cleanup of its pool. */
 void mg_leader_drain(mg_leader_t *leader);
 
-/** Read connections for threads: borrow and give back. */
+/** Read connections for threads: borrow and give back. They are opened
+ * MG_DB_READONLY; what is left open in one is ended when it comes back. Do not
+ * borrow two at a time: there are MG_LEADER_READERS, and one waits for one. */
+#define MG_LEADER_READERS 32
 apr_status_t mg_leader_reader(mg_db_t **pdb, mg_leader_t *leader);
 void mg_leader_reader_done(mg_leader_t *leader, mg_db_t *db);
 
