@@ -190,7 +190,15 @@ SETTER(set_word_text)
 
 /* addresses and lists */
 
-/* "host:port", "[::1]:port", "host". *pport stays where none is given. */
+static int is_ip(const char *text)
+{
+    unsigned char raw[16];
+
+    return inet_pton(AF_INET, text, raw) == 1
+           || inet_pton(AF_INET6, text, raw) == 1;
+}
+
+/* "host:port", "[::1]:port", "host", "::1". *pport stays where none is given. */
 static int split_port(const char **phost, int *pport, const char *text,
                       apr_pool_t *p)
 {
@@ -211,6 +219,8 @@ static int split_port(const char **phost, int *pport, const char *text,
     }
     else {
         colon = strchr(text, ':');
+        if (is_ip(text))
+            colon = NULL;
         *phost = colon ? apr_pstrmemdup(p, text, (apr_size_t)(colon - text))
                        : apr_pstrdup(p, text);
         if (!**phost)
@@ -223,14 +233,6 @@ static int split_port(const char **phost, int *pport, const char *text,
         return 0;
     *pport = (int)port;
     return 1;
-}
-
-static int is_ip(const char *text)
-{
-    unsigned char raw[16];
-
-    return inet_pton(AF_INET, text, raw) == 1
-           || inet_pton(AF_INET6, text, raw) == 1;
 }
 
 SETTER(set_listen)
@@ -401,9 +403,6 @@ static const mg_directive_t directives[] = {
     { "MailgunHostname", "name", "(this machine's name)",
       "The name this server says in greetings, EHLO and Received lines.",
       set_hostname, AT(hostname), NULL },
-    { "MailgunLMTP", "unix:path|host:port", "unix:/run/dovecot/lmtp",
-      "Where Dovecot takes mail for mailboxes.",
-      set_lmtp, AT(lmtp), NULL },
     { "MailgunLease", "time", "120s",
       "How long a claimed delivery belongs to a sender that shows no sign of "
       "life.",
@@ -411,15 +410,18 @@ static const mg_directive_t directives[] = {
     { "MailgunListen", "address:port mx|submission|smtps", "*:25 mx",
       "An address to listen on and what is spoken there; repeat it for more.",
       set_listen, AT(listen), NULL },
+    { "MailgunLMTP", "unix:path|host:port", "unix:/run/dovecot/lmtp",
+      "Where Dovecot takes mail for mailboxes.",
+      set_lmtp, AT(lmtp), NULL },
     { "MailgunLogLevel", "err|warn|info|debug", "info",
       "The least important lines that are logged.",
       set_word_text, AT(log_level), log_words },
-    { "MailgunMailDir", "path", "/var/lib/mailgun/mail",
-      "The directory of the mailboxes' homes, used by Dovecot.",
-      set_path, AT(mail_dir), NULL },
     { "MailgunMailboxQuota", "size", "0",
       "The quota of mailboxes that have none of their own; 0 is unlimited.",
       set_size, AT(mailbox_quota), NULL },
+    { "MailgunMailDir", "path", "/var/lib/mailgun/mail",
+      "The directory of the mailboxes' homes, used by Dovecot.",
+      set_path, AT(mail_dir), NULL },
     { "MailgunMessageLimit", "size", "25M",
       "The largest message accepted, by API and by SMTP.",
       set_size, AT(message_limit), NULL },
@@ -445,9 +447,6 @@ static const mg_directive_t directives[] = {
     { "MailgunRunDir", "path", "/run/mailgun",
       "The directory of sockets, doorbells and shared state.",
       set_path, AT(run_dir), NULL },
-    { "MailgunSMTPPort", "port", "25",
-      "The port that mail goes out to.",
-      set_number, AT(smtp_port), &ports },
     { "MailgunSecretFile", "path", "/etc/mailgun/secret",
       "The file with the key that seals secrets; mailgunctl init makes it and "
       "its public half beside it.",
@@ -458,6 +457,9 @@ static const mg_directive_t directives[] = {
     { "MailgunSessionLimit", "number", "1000",
       "SMTP sessions that one receiver serves at a time.",
       set_count, AT(session_limit), &many },
+    { "MailgunSMTPPort", "port", "25",
+      "The port that mail goes out to.",
+      set_number, AT(smtp_port), &ports },
     { "MailgunSpoolDir", "path", "/var/lib/mailgun/spool",
       "The directory of large messages while they come in.",
       set_path, AT(spool_dir), NULL },

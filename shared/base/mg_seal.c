@@ -89,7 +89,7 @@ static apr_status_t read_hex(unsigned char out[KEY_LEN], const char *text,
     const char *at = strstr(text, name);
     int i;
 
-    if (!at || (at != text && at[-1] != '\n'))
+    if (!at)
         return MG_ECRYPT;
     at += strlen(name);
     for (i = 0; i < KEY_LEN; i++, at += 2) {
@@ -160,8 +160,8 @@ static apr_status_t load_private(mg_secret_t *secret, const char *text)
     size_t len = KEY_LEN;
 
     if (strncmp(text, "mailgun-secret 1\n", 17) != 0
-        || read_hex(raw, text, "private ") != APR_SUCCESS
-        || read_hex(secret->root, text, "root ") != APR_SUCCESS)
+        || read_hex(raw, text, "\nprivate ") != APR_SUCCESS
+        || read_hex(secret->root, text, "\nroot ") != APR_SUCCESS)
         return MG_ECRYPT;
     secret->private_key =
         EVP_PKEY_new_raw_private_key(EVP_PKEY_X25519, NULL, raw, KEY_LEN);
@@ -184,7 +184,7 @@ static apr_status_t load_public(mg_secret_t *secret, const char *path,
         return rv;
     if (strncmp(text, "mailgun-public 1\n", 17) != 0)
         return MG_ECRYPT;
-    return read_hex(secret->public_key, text, "public ");
+    return read_hex(secret->public_key, text, "\npublic ");
 }
 
 static apr_status_t free_secret(void *data)
