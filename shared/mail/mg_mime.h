@@ -116,4 +116,8 @@ typedef struct {
 /** Depth <= 32, parts <= 1000; what is beyond comes as one raw attachment. */
 apr_status_t mg_mime_parse(mg_parsed_t **pparsed, const char *bytes,
                            apr_size_t len, apr_pool_t *p);
+/** The same message with its text parts and header fields in UTF-8; other
+ * parts byte for byte (manual, "Routes"). Ended by a NUL beyond *pout_len. */
+const char *mg_mime_utf8(apr_size_t *pout_len, const char *bytes,
+                         apr_size_t len, apr_pool_t *p);
 #endif

@@ -12,6 +12,7 @@
 #include "mime_internal.h"
 
 #define FIELDS_MAX 2000
+#define DECODE_MAX 65536  /* of one field: longer ones are shown raw */
 
 /* One field as it stands: from name to the line end of its last line. */
 typedef struct {
@@ -83,9 +84,10 @@ static char *unfold(const char *s, const char *end, int *pplain,
 
 static const char *decode(const char *raw, apr_pool_t *p)
 {
-    char *text = g_mime_utils_header_decode_text(mime_options(), raw);
-    char *clean, *c;
+    char *text = NULL, *clean, *c;
 
+    if (strlen(raw) <= DECODE_MAX)
+        text = g_mime_utils_header_decode_text(mime_options(), raw);
     if (text == NULL)
         return mg_text_clean(raw, strlen(raw), p);
     clean = apr_pstrdup(p, mg_text_clean(text, strlen(text), p));

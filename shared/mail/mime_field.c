@@ -228,6 +228,16 @@ void mime_put_field(mime_sink_t *sink, const char *name, const char *value)
     fold(&f);
 }
 
+void mime_put_field_raw(mime_sink_t *sink, const char *name,
+                        const char *value)
+{
+    field_t f = field_begin(sink, name);
+
+    puts_(&f, " ");
+    put_plain_words(&f, value, value + strlen(value));
+    fold(&f);
+}
+
 void mime_put_plain(mime_sink_t *sink, const char *name, const char *value)
 {
     mime_puts(sink, name);

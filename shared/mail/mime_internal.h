@@ -21,8 +21,8 @@ char *mg_address_local(const char *local, apr_size_t len, int utf8,
 
 /* --- output --- */
 
-/** Bytes go to memory, and from MG_MIME_IN_MEMORY on to a file. Errors stick:
- * ask once, at the end. */
+/** Bytes go to memory, and from MG_MIME_IN_MEMORY on to a file in spool_dir
+ * (NULL: all stay in memory). limit 0: none. Errors stick: ask at the end. */
 typedef struct {
     apr_pool_t *p;
     const char *spool_dir;
@@ -43,6 +43,9 @@ apr_status_t mime_sink_finish(mg_mime_out_t *out, mime_sink_t *sink);
 
 /** Unstructured: what is not ASCII becomes encoded words. */
 void mime_put_field(mime_sink_t *sink, const char *name, const char *value);
+/** Folded, and nothing else. */
+void mime_put_field_raw(mime_sink_t *sink, const char *name,
+                        const char *value);
 /** As it is: the caller knows that it is short and clean. */
 void mime_put_plain(mime_sink_t *sink, const char *name, const char *value);
 /** Array of mg_address_t *. */
@@ -73,5 +76,31 @@ void mime_put_text(mime_sink_t *sink, const char *text, apr_size_t len,
 int mime_base64(char *out, const void *bytes, apr_size_t len);
 void mime_put_base64(mime_sink_t *sink, const void *bytes, apr_size_t len);
 apr_status_t mime_put_file_base64(mime_sink_t *sink, const char *path);
+
+/* --- reading --- */
+
+/** One part: what its header says, and where its body lies. */
+typedef struct {
+    apr_array_header_t *headers;
+    const char *head, *body;
+    apr_size_t body_len;
+    const char *type, *subtype;     /* lower case, never NULL */
+    const char *boundary, *charset, *filename, *content_id; /* or NULL */
+    int is_attachment;
+    GMimeContentEncoding encoding;
+} mime_entity_t;
+
+void mime_entity_read(mime_entity_t *e, const char *bytes, apr_size_t len,
+                      const char *default_type, apr_pool_t *p);
+const void *mime_entity_decode(apr_size_t *plen, const mime_entity_t *e,
+                               apr_pool_t *p);
+/** start: where the multipart's body begins. */
+const char *mime_find_boundary(const char *s, const char *end,
+                               const char *start, const char *boundary,
+                               const char **pnext, int *pclose);
+/** Valid UTF-8 without NUL, whatever it was. */
+const char *mime_to_utf8(const char *charset, const char *bytes,
+                         apr_size_t len, apr_pool_t *p);
+char *mime_html_to_text(const char *html, apr_pool_t *p);
 
 #endif

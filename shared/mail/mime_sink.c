@@ -12,7 +12,7 @@ void mime_sink_init(mime_sink_t *sink, apr_size_t expected,
     sink->spool_dir = spool_dir;
     sink->limit = limit;
     sink->size = expected < 1024 ? 1024 : expected;
-    if (sink->size > MG_MIME_IN_MEMORY)
+    if (sink->size > MG_MIME_IN_MEMORY && spool_dir)
         sink->size = MG_MIME_IN_MEMORY;
     sink->buf = apr_palloc(p, sink->size);
 }
@@ -25,15 +25,16 @@ static void flush_to_file(mime_sink_t *sink)
     sink->used = 0;
 }
 
-/* Twice the room; beyond MG_MIME_IN_MEMORY the buffer goes to the file. */
+/* Twice the room; beyond MG_MIME_IN_MEMORY the buffer goes to the file, if
+ * there may be one. */
 static void make_room(mime_sink_t *sink)
 {
     char *name, *larger;
 
-    if (sink->size < MG_MIME_IN_MEMORY) {
+    if (sink->size < MG_MIME_IN_MEMORY || sink->spool_dir == NULL) {
         apr_size_t size = sink->size * 2;
 
-        if (size > MG_MIME_IN_MEMORY)
+        if (size > MG_MIME_IN_MEMORY && sink->spool_dir)
             size = MG_MIME_IN_MEMORY;
         larger = apr_palloc(sink->p, size);
         memcpy(larger, sink->buf, sink->used);
@@ -42,10 +43,6 @@ static void make_room(mime_sink_t *sink)
         return;
     }
     if (sink->file == NULL && sink->rv == APR_SUCCESS) {
-        if (sink->spool_dir == NULL) {
-            sink->rv = MG_ELIMIT;
-            return;
-        }
         name = apr_pstrcat(sink->p, sink->spool_dir, "/mime.XXXXXX", NULL);
         sink->rv = apr_file_mktemp(&sink->file, name, 0, sink->p);
     }

@@ -1,0 +1,130 @@
+/* mg_hook_forward.c - a route's forward("http://...") (manual, "Routes"): the
+ * parsed form, or the raw one where the URL ends in "mime".
+ */
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <string.h>
+#include "mg_hook.h"
+#include "mg_text.h"
+
+/* "MIME-Version" and "mime-version" are posted as "Mime-Version". */
+static const char *title_case(const char *name, apr_pool_t *p)
+{
+    char *copy = apr_pstrdup(p, name), *c;
+    int first = 1;
+
+    for (c = copy; *c; c++) {
+        *c = (char)(first ? apr_toupper(*c) : apr_tolower(*c));
+        first = !apr_isalnum(*c);
+    }
+    return copy;
+}
+
+static int is_raw(const char *url)
+{
+    apr_size_t path = strcspn(url, "?#"), len = strlen(url);
+
+    return (len >= 4 && strcmp(url + len - 4, "mime") == 0)
+           || (path >= 4 && strncmp(url + path - 4, "mime", 4) == 0);
+}
+
+static void add_envelope(apr_array_header_t *fields,
+                         const mg_delivery_t *delivery,
+                         const mg_message_t *message, const char *subject,
+                         const char *from)
+{
+    mg_hook_field(fields, "recipient", delivery->recipient);
+    mg_hook_field(fields, "sender", message->sender);
+    mg_hook_field(fields, "subject", subject);
+    mg_hook_field(fields, "from", from);
+}
+
+static void add_headers(apr_array_header_t *fields,
+                        const apr_array_header_t *headers, apr_pool_t *p)
+{
+    int i;
+
+    for (i = 0; i < headers->nelts; i++) {
+        const mg_header_t *h = &APR_ARRAY_IDX(headers, i, mg_header_t);
+
+        mg_hook_field(fields, title_case(h->name, p), h->value);
+    }
+}
+
+static void add_raw(apr_array_header_t *fields, const mg_delivery_t *delivery,
+                    const mg_message_t *message, const char *bytes,
+                    apr_size_t len, apr_pool_t *p)
+{
+    apr_array_header_t *headers;
+    const mg_header_t *from, *subject;
+
+    mg_mime_headers(&headers, NULL, bytes, len, p);
+    from = mg_mime_header(headers, "From");
+    subject = mg_mime_header(headers, "Subject");
+    add_envelope(fields, delivery, message, subject ? subject->value : "",
+                 from ? from->value : "");
+    add_headers(fields, headers, p);
+    mg_hook_field(fields, "message-headers", mg_mime_headers_json(headers, p));
+    bytes = mg_mime_utf8(&len, bytes, len, p);
+    mg_hook_field(fields, "body-mime", mg_text_clean(bytes, len, p));
+}
+
+static void add_attachments(apr_array_header_t *fields,
+                            const apr_array_header_t *attachments,
+                            apr_pool_t *p)
+{
+    int i;
+
+    mg_hook_field(fields, "attachment-count",
+                  apr_itoa(p, attachments->nelts));
+    for (i = 0; i < attachments->nelts; i++) {
+        const mg_attachment_t *a = &APR_ARRAY_IDX(attachments, i,
+                                                  mg_attachment_t);
+        mg_field_t *field = apr_array_push(fields);
+
+        memset(field, 0, sizeof(*field));
+        field->name = apr_psprintf(p, "attachment-%d", i + 1);
+        field->file = a->bytes;
+        field->file_len = a->len;
+        field->filename = a->filename;
+        field->content_type = a->content_type;
+    }
+}
+
+static void add_bodies(apr_array_header_t *fields, const mg_parsed_t *parsed)
+{
+    const apr_array_header_t *others = apr_table_elts(parsed->other_texts);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)others->elts;
+    int i;
+
+    mg_hook_field(fields, "body-plain", parsed->body_plain);
+    mg_hook_field(fields, "stripped-text", parsed->body_plain);
+    mg_hook_field(fields, "stripped-signature", "");
+    if (parsed->body_html) {
+        mg_hook_field(fields, "body-html", parsed->body_html);
+        mg_hook_field(fields, "stripped-html", parsed->body_html);
+    }
+    for (i = 0; i < others->nelts; i++)
+        mg_hook_field(fields, e[i].key, e[i].val);
+}
+
+void mg_hook_forward(apr_array_header_t *fields, const mg_delivery_t *delivery,
+                     const mg_message_t *message, const char *bytes,
+                     apr_size_t len, apr_pool_t *p)
+{
+    mg_parsed_t *parsed;
+
+    if (delivery->target && is_raw(delivery->target)) {
+        add_raw(fields, delivery, message, bytes, len, p);
+        return;
+    }
+    mg_mime_parse(&parsed, bytes, len, p);
+    add_envelope(fields, delivery, message, parsed->subject, parsed->from);
+    add_headers(fields, parsed->headers, p);
+    add_bodies(fields, parsed);
+    add_attachments(fields, parsed->attachments, p);
+    mg_hook_field(fields, "message-headers",
+                  mg_mime_headers_json(parsed->headers, p));
+    if (parsed->content_id_map)
+        mg_hook_field(fields, "content-id-map", parsed->content_id_map);
+}
