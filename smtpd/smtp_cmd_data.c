@@ -1,0 +1,110 @@
+/* smtp_cmd_data.c - DATA, and what comes of it (RFC 5321 4.1.1.4). */
+#include "mg_fault.h"
+#include "mg_log.h"
+#include "mg_status.h"
+#include "smtp_session.h"
+
+void smtp_cmd_data(smtp_session_t *s, const char *args)
+{
+    if (*args != '\0') {
+        smtp_reply(s, SAY_NO_ARGUMENTS, NULL);
+        return;
+    }
+    if (s->state != S_RCPT) {
+        /* a pipelined group whose recipients were all refused: RFC 2920 3.1 */
+        smtp_reply(s, s->tx->refused ? SAY_NO_RECIPIENTS : SAY_RCPT_FIRST,
+                   NULL);
+        return;
+    }
+    smtp_tx_begin_body(s->tx);
+    smtp_session_enter(s, S_DATA);
+    smtp_reply(s, SAY_GO_AHEAD, NULL);
+}
+
+static smtp_reply_t body_verdict(const smtp_body_t *body)
+{
+    if (body->bare)
+        return SAY_BARE_NEWLINE;
+    if (body->too_big)
+        return SAY_TOO_BIG;
+    if (body->failed == MG_EFULL)
+        return SAY_NO_SPACE;
+    return body->failed == APR_SUCCESS ? SAY_OK : SAY_SPOOL;
+}
+
+static void data_end(smtp_session_t *s)
+{
+    smtp_reply_t reply = body_verdict(&s->tx->body);
+
+    if (s->tx->body.failed != APR_SUCCESS)
+        mg_log(MG_LOG_ERR, s->tx->body.failed, "cannot spool a message in %s",
+               s->tx->body.spool_dir);
+    if (reply == SAY_OK)
+        reply = smtp_tx_finish(s->tx);
+    if (reply != SAY_OK) {
+        smtp_refuse(s, reply, NULL);
+        smtp_session_reset(s);
+        smtp_session_enter(s, S_READY);
+        return;
+    }
+    smtp_session_enter(s, S_COMMIT);
+    smtp_commit_add(s);
+}
+
+int smtp_data_input(smtp_session_t *s)
+{
+    apr_size_t len;
+    const char *in = conn_peek(s->conn, &len);
+
+    if (len == 0)
+        return 0;
+    conn_skip(s->conn, smtp_body_feed(&s->tx->body, in, len));
+    if (s->tx->body.state != BODY_END)
+        return 0;
+    data_end(s);
+    return 1;
+}
+
+static smtp_reply_t commit_verdict(apr_status_t rv)
+{
+    return rv == MG_EFULL ? SAY_NO_SPACE : SAY_TRY_LATER;
+}
+
+static void log_accepted(const smtp_session_t *s)
+{
+    const smtp_tx_t *tx = s->tx;
+    int i;
+
+    for (i = 0; i < tx->shares->nelts; i++) {
+        const smtp_share_t *share = APR_ARRAY_IDX(tx->shares, i,
+                                                  smtp_share_t *);
+
+        mg_log(MG_LOG_INFO, APR_SUCCESS,
+               "smtp accepted: domain=%s id=%" APR_INT64_T_FMT
+               " message-id=<%s> size=%" APR_INT64_T_FMT
+               " deliveries=%d client=[%s] login=%s from=<%s>",
+               share->domain, share->message.id, share->message.message_id,
+               tx->size, share->envelopes->nelts, conn_peer_ip(s->conn),
+               s->authenticated ? s->login.login : "", tx->sender);
+    }
+}
+
+void smtp_data_committed(smtp_session_t *s, apr_status_t rv)
+{
+    worker_t *worker = s->server->worker;
+
+    if (rv == APR_SUCCESS) {
+        (void)MG_FAULT("receiver.reply.before");
+        smtp_reply(s, SAY_QUEUED, smtp_tx_name(s->tx));
+        log_accepted(s);
+        mg_shared_add(worker->shared, worker->slot, MG_GAUGE_ACCEPTED,
+                      s->tx->shares->nelts);
+        s->errors = s->idles = 0;
+    }
+    else {
+        smtp_refuse(s, commit_verdict(rv), NULL);
+    }
+    smtp_session_reset(s);
+    smtp_session_enter(s, S_READY);
+    smtp_session_run(s);
+}

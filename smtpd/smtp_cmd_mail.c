@@ -1,0 +1,147 @@
+/* smtp_cmd_mail.c - MAIL (RFC 5321 4.1.1.2; RFC 1870 SIZE, RFC 6152 BODY,
+ * RFC 6531 SMTPUTF8, RFC 4954 AUTH=).
+ *
+ *   "MAIL FROM:" ("<>" / Reverse-Path) [SP Mail-parameters]
+ */
+#include <apr_strings.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "mg_status.h"
+#include "smtp_session.h"
+
+typedef struct {
+    int size_seen, body_seen, utf8, eightbit, auth_seen;
+    apr_int64_t size;
+} mail_parameters_t;
+
+static int param_is(const char *word, apr_size_t len, const char *name)
+{
+    return len == strlen(name) && strncasecmp(word, name, len) == 0;
+}
+
+static smtp_reply_t param_size(mail_parameters_t *m, const char *value,
+                               apr_size_t len)
+{
+    apr_size_t i;
+
+    if (m->size_seen++ || len == 0 || len > 20) /* RFC 1870 6.1: 20 digits */
+        return SAY_BAD_PARAMETER;
+    for (i = 0; i < len; i++) {
+        if (value[i] < '0' || value[i] > '9')
+            return SAY_BAD_PARAMETER;
+    }
+    m->size = apr_strtoi64(value, NULL, 10);
+    if (errno == ERANGE || len > 18)
+        m->size = APR_INT64_MAX;
+    return SAY_OK;
+}
+
+static smtp_reply_t param_body(mail_parameters_t *m, const char *value,
+                               apr_size_t len)
+{
+    if (m->body_seen++)
+        return SAY_BAD_PARAMETER;
+    if (param_is(value, len, "8BITMIME"))
+        m->eightbit = 1;
+    else if (!param_is(value, len, "7BIT"))
+        return SAY_BAD_PARAMETER;
+    return SAY_OK;
+}
+
+static smtp_reply_t one_param(mail_parameters_t *m, const char *word,
+                              apr_size_t len)
+{
+    const char *eq = memchr(word, '=', len);
+    apr_size_t name_len = eq ? (apr_size_t)(eq - word) : len;
+    const char *value = eq ? eq + 1 : word + len;
+    apr_size_t value_len = (apr_size_t)(word + len - value);
+
+    if (param_is(word, name_len, "SIZE") && eq)
+        return param_size(m, value, value_len);
+    if (param_is(word, name_len, "BODY") && eq)
+        return param_body(m, value, value_len);
+    if (param_is(word, len, "SMTPUTF8"))
+        return m->utf8++ ? SAY_BAD_PARAMETER : SAY_OK;
+    /* who sends on behalf of whom: we trust only our own login */
+    if (param_is(word, name_len, "AUTH") && eq && value_len > 0)
+        return m->auth_seen++ ? SAY_BAD_PARAMETER : SAY_OK;
+    return SAY_UNKNOWN_PARAMETER;
+}
+
+static smtp_reply_t read_parameters(mail_parameters_t *m, const char *rest)
+{
+    smtp_reply_t reply = SAY_OK;
+    apr_size_t len;
+
+    memset(m, 0, sizeof(*m));
+    if (*rest != '\0' && *rest != ' ')
+        return SAY_BAD_SENDER;
+    while (reply == SAY_OK) {
+        rest += strspn(rest, " ");
+        len = strcspn(rest, " ");
+        if (len == 0)
+            break;
+        reply = one_param(m, rest, len);
+        rest += len;
+    }
+    return reply;
+}
+
+static int is_ascii(const char *text)
+{
+    while (*text > 0)
+        text++;
+    return *text == '\0';
+}
+
+static smtp_reply_t check_mail(smtp_session_t *s, const char *args,
+                               mg_address_t **psender, mail_parameters_t *m)
+{
+    const char *path = smtp_after(args, "FROM:");
+    const char *rest = "";
+    smtp_reply_t reply;
+
+    if (s->role != MG_LISTEN_MX && !s->authenticated)
+        return smtp_auth_is_usable(s) || s->server->tls == NULL
+                   ? SAY_AUTH_REQUIRED : SAY_STARTTLS_FIRST;
+    if (path == NULL)
+        return SAY_SYNTAX_MAIL;
+    if (mg_address_parse_path(psender, &rest, path, 1, 1, s->tx->pool)
+        != APR_SUCCESS)
+        return SAY_BAD_SENDER;
+    reply = read_parameters(m, rest);
+    if (reply != SAY_OK)
+        return reply;
+    if (!m->utf8 && !is_ascii((*psender)->address))
+        return SAY_NEEDS_UTF8;
+    if (m->size > s->server->worker->config->message_limit)
+        return SAY_TOO_BIG;
+    if (smtp_space_is_low(s->server))
+        return SAY_NO_SPACE;
+    return SAY_OK;
+}
+
+void smtp_cmd_mail(smtp_session_t *s, const char *args)
+{
+    mg_address_t *sender = NULL;
+    mail_parameters_t m;
+    smtp_reply_t reply;
+
+    s->tx = smtp_tx_create(s, "");
+    reply = check_mail(s, args, &sender, &m);
+    if (reply != SAY_OK) {
+        if (sender != NULL)
+            s->tx->sender = sender->address;
+        smtp_refuse(s, reply, NULL);
+        smtp_session_reset(s);
+        return;
+    }
+    s->tx->sender = sender->address;
+    s->tx->utf8 = m.utf8;
+    s->tx->eightbit = m.eightbit;
+    smtp_session_enter(s, S_MAIL);
+    smtp_reply(s, SAY_SENDER_OK, NULL);
+}

@@ -1,0 +1,473 @@
+/* smtp_tx.c - see smtp_tx.h. */
+#include <apr_strings.h>
+#include <string.h>
+#include <strings.h>
+
+#include "mg_id.h"
+#include "mg_log.h"
+#include "mg_message_content.h"
+#include "mg_mime.h"
+#include "mg_status.h"
+#include "mg_text.h"
+#include "mg_time.h"
+#include "smtp_session.h"
+#include "smtp_submission.h"
+
+#define HOPS_MAX 100 /* RFC 5321 6.3: at least 100 Received: are no loop */
+#define NAME_MAX_SHOWN 200
+
+smtp_tx_t *smtp_tx_create(smtp_session_t *s, const char *sender)
+{
+    apr_pool_t *p;
+    smtp_tx_t *tx;
+
+    apr_pool_create_ex(&p, s->pool, NULL, s->server->allocator);
+    tx = apr_pcalloc(p, sizeof(*tx));
+    APR_RING_ELEM_INIT(tx, link);
+    tx->session = s;
+    tx->pool = p;
+    tx->sender = sender;
+    tx->incoming = !s->authenticated;
+    tx->shares = apr_array_make(p, 1, sizeof(smtp_share_t *));
+    return tx;
+}
+
+/* --- recipients --- */
+
+/* Who repeats a recipient gets one delivery, as everywhere. */
+static int is_repeated(const smtp_tx_t *tx, const char *address)
+{
+    if (tx->n_recipients == 0)
+        return 0;
+    if (tx->seen == NULL)
+        return strcmp(tx->first, address) == 0;
+    return apr_hash_get(tx->seen, address, APR_HASH_KEY_STRING) != NULL;
+}
+
+static void remember(smtp_tx_t *tx, const char *address)
+{
+    if (tx->n_recipients++ == 0) {
+        tx->first = address;
+        return;
+    }
+    if (tx->seen == NULL) {
+        tx->seen = apr_hash_make(tx->pool);
+        apr_hash_set(tx->seen, tx->first, APR_HASH_KEY_STRING, "");
+    }
+    apr_hash_set(tx->seen, address, APR_HASH_KEY_STRING, "");
+}
+
+/* RFC 5321 4.1.1.3: "<postmaster>" is always somebody: here the one of the
+ * login's domain, of our host's, or of the domain our host is in. */
+static const char *postmaster_domain(const smtp_session_t *s, int widely)
+{
+    const char *host = s->server->worker->config->hostname;
+    const char *dot;
+
+    if (s->authenticated)
+        return s->login.domain;
+    dot = strchr(host, '.');
+    return widely && dot ? dot + 1 : host;
+}
+
+static const mg_address_t *postmaster_at(const smtp_tx_t *tx,
+                                         const char *domain)
+{
+    mg_address_t *a = apr_pcalloc(tx->pool, sizeof(*a));
+
+    a->local = "postmaster";
+    a->domain = mg_text_lower(domain, tx->pool);
+    a->address = apr_pstrcat(tx->pool, "postmaster@", a->domain, NULL);
+    a->as_given = a->address;
+    return a;
+}
+
+static smtp_share_t *share_of(smtp_tx_t *tx, apr_int64_t account_id,
+                              apr_int64_t domain_id, const char *domain)
+{
+    smtp_share_t *share;
+    int i;
+
+    for (i = 0; i < tx->shares->nelts; i++) {
+        share = APR_ARRAY_IDX(tx->shares, i, smtp_share_t *);
+        if (share->domain_id == domain_id)
+            return share;
+    }
+    share = apr_pcalloc(tx->pool, sizeof(*share));
+    share->account_id = account_id;
+    share->domain_id = domain_id;
+    share->domain = apr_pstrdup(tx->pool, domain);
+    share->envelopes = apr_array_make(tx->pool, 2, sizeof(mg_envelope_t));
+    APR_ARRAY_PUSH(tx->shares, smtp_share_t *) = share;
+    return share;
+}
+
+/* What routing found goes to the share of that domain. */
+static void take_envelopes(smtp_tx_t *tx, const mg_domain_t *domain,
+                           const apr_array_header_t *envelopes)
+{
+    const smtp_login_t *login = &tx->session->login;
+    smtp_share_t *share;
+
+    if (tx->incoming)
+        share = share_of(tx, domain->account_id, domain->id, domain->name);
+    else
+        share = share_of(tx, login->account_id, login->domain_id,
+                         login->domain);
+    apr_array_cat(share->envelopes, envelopes);
+}
+
+static apr_status_t route(smtp_tx_t *tx, const mg_address_t *address)
+{
+    smtp_server_t *server = tx->session->server;
+    apr_array_header_t *found = apr_array_make(tx->pool, 1,
+                                               sizeof(mg_envelope_t));
+    const mg_domain_t *domain = NULL;
+    apr_status_t rv;
+
+    rv = mg_routing_recipient(found, &domain, server->routing,
+                              server->worker->db, address,
+                              tx->incoming ? MG_ROUTING_INCOMING
+                                           : MG_ROUTING_OUTGOING, tx->pool);
+    if (rv == APR_SUCCESS)
+        take_envelopes(tx, domain, found);
+    return rv;
+}
+
+static smtp_reply_t route_verdict(smtp_tx_t *tx, apr_status_t rv)
+{
+    worker_t *worker = tx->session->server->worker;
+
+    if (rv == APR_SUCCESS)
+        return SAY_RECIPIENT_OK;
+    if (rv == MG_EDENIED)
+        return SAY_RELAYING;
+    if (rv == APR_ENOENT)
+        return SAY_UNKNOWN_USER;
+    if (rv == MG_EADDRESS)
+        return SAY_BAD_RECIPIENT;
+    worker_db_check(worker, rv);
+    return SAY_TRY_LATER;
+}
+
+smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address)
+{
+    const smtp_session_t *s = tx->session;
+    int bare = address->domain == NULL;
+    smtp_reply_t reply;
+    apr_status_t rv;
+
+    if (tx->n_recipients >= s->server->worker->config->recipient_limit)
+        return SAY_TOO_MANY_RECIPIENTS;
+    if (bare)
+        address = postmaster_at(tx, postmaster_domain(s, 0));
+    if (address->domain[0] == '[')
+        return SAY_LITERAL; /* it could name our own inner hosts */
+    if (is_repeated(tx, address->address))
+        return SAY_RECIPIENT_OK;
+    rv = route(tx, address);
+    if (bare && tx->incoming && (rv == MG_EDENIED || rv == APR_ENOENT)) {
+        address = postmaster_at(tx, postmaster_domain(s, 1));
+        rv = route(tx, address);
+        if (rv == MG_EDENIED)
+            rv = APR_ENOENT;
+    }
+    reply = route_verdict(tx, rv);
+    if (reply == SAY_RECIPIENT_OK)
+        remember(tx, address->address);
+    return reply;
+}
+
+/* --- the body --- */
+
+/* RFC 3848: ESMTP, S for TLS, A for a login. */
+static const char *with_protocol(const smtp_session_t *s)
+{
+    static const char *const names[] = { "ESMTP", "ESMTPS", "ESMTPA",
+                                         "ESMTPSA" };
+
+    if (!s->esmtp)
+        return s->tls || s->authenticated
+                   ? names[s->tls + 2 * s->authenticated] : "SMTP";
+    return names[s->tls + 2 * s->authenticated];
+}
+
+char *smtp_tx_received(const smtp_tx_t *tx, const char *fold)
+{
+    const smtp_session_t *s = tx->session;
+    const char *ip = conn_peer_ip(s->conn);
+    SSL *ssl = conn_ssl(s->conn);
+    const char *tls = "";
+
+    if (ssl != NULL)
+        tls = apr_psprintf(tx->pool, "%s(using %s with cipher %s)", fold,
+                           SSL_get_version(ssl), SSL_get_cipher_name(ssl));
+    /* who else got it is nobody's business: "for" only with one recipient */
+    return apr_psprintf(tx->pool, "from %s ([%s%s])%s%sby %s with %s id %"
+                        APR_UINT64_T_HEX_FMT "%s%s%s%s;%s%s", s->helo,
+                        strchr(ip, ':') ? "IPv6:" : "", ip, tls, fold,
+                        s->server->worker->config->hostname,
+                        with_protocol(s), (apr_uint64_t)tx->id,
+                        tx->n_recipients == 1 ? fold : "",
+                        tx->n_recipients == 1 ? "for <" : "",
+                        tx->n_recipients == 1 ? tx->first : "",
+                        tx->n_recipients == 1 ? ">" : "", fold,
+                        mg_time_rfc5322(mg_now(), tx->pool));
+}
+
+void smtp_tx_begin_body(smtp_tx_t *tx)
+{
+    smtp_server_t *server = tx->session->server;
+    const mg_config_t *config = server->worker->config;
+    const char *line;
+
+    tx->id = mg_id_next();
+    smtp_body_init(&tx->body, config->message_limit, config->spool_dir,
+                   &server->spares, tx->pool);
+    if (!tx->incoming)
+        return; /* smtp_submission.c rewrites the header anyway */
+    line = apr_pstrcat(tx->pool, "Received: ",
+                       smtp_tx_received(tx, "\r\n\t"), "\r\n", NULL);
+    smtp_body_put(&tx->body, line, strlen(line));
+}
+
+/* --- messages --- */
+
+static int count_hops(const apr_array_header_t *headers)
+{
+    int i, n = 0;
+
+    for (i = 0; i < headers->nelts; i++) {
+        if (strcasecmp(APR_ARRAY_IDX(headers, i, mg_header_t).name,
+                       "Received") == 0)
+            n++;
+    }
+    return n;
+}
+
+static const char *header_value(const apr_array_header_t *headers,
+                                const char *name)
+{
+    const mg_header_t *h = mg_mime_header(headers, name);
+
+    return h != NULL ? h->value : "";
+}
+
+/* Without < >; one of ours where there is none that can be shown. */
+static const char *message_id_of(smtp_tx_t *tx,
+                                 const apr_array_header_t *headers)
+{
+    const char *value = header_value(headers, "Message-Id");
+    const char *open = strchr(value, '<');
+    const char *close = open ? strchr(open, '>') : NULL;
+    const char *c;
+
+    if (open && close && close - open > 1 && close - open < 1000) {
+        for (c = open + 1; c < close && *c > ' ' && *c < 127; c++)
+            ;
+        if (c == close)
+            return apr_pstrmemdup(tx->pool, open + 1,
+                                  (apr_size_t)(close - open - 1));
+    }
+    return mg_id_message(APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->domain,
+                         tx->pool);
+}
+
+/* Small content: in one piece for the unit. */
+static void join_content(smtp_tx_t *tx)
+{
+    char *bytes;
+
+    if (tx->head_len == 0)
+        return;
+    bytes = apr_palloc(tx->pool, tx->head_len + tx->rest_len);
+    memcpy(bytes, tx->head, tx->head_len);
+    memcpy(bytes + tx->head_len, tx->rest, tx->rest_len);
+    tx->rest = bytes;
+    tx->rest_len += tx->head_len;
+    tx->head_len = 0;
+}
+
+static void fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
+                         const apr_array_header_t *headers,
+                         const char *message_id)
+{
+    mg_message_t *m = &share->message;
+
+    m->id = i == 0 ? tx->id : mg_id_next();
+    m->account_id = share->account_id;
+    m->domain_id = share->domain_id;
+    m->direction = tx->incoming ? MG_INCOMING : MG_OUTGOING;
+    m->method = "smtp";
+    m->message_id = message_id;
+    m->sender = tx->sender;
+    m->from_header = header_value(headers, "From");
+    m->subject = header_value(headers, "Subject");
+    m->size = tx->size;
+    m->created_at = mg_now();
+    m->envelopes = share->envelopes;
+    m->content_is_stored = tx->ahead;
+    if (!tx->ahead) {
+        m->bytes = tx->rest;
+        m->bytes_len = tx->rest_len;
+    }
+}
+
+smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
+{
+    smtp_body_t *body = &tx->body;
+    apr_array_header_t *headers;
+    const char *message_id;
+    apr_size_t header_len;
+    smtp_reply_t reply;
+    int i;
+
+    if (mg_mime_headers(&headers, &header_len, body->len ? body->buf : "",
+                        body->len, tx->pool) != APR_SUCCESS)
+        return SAY_BAD_HEADER;
+    if (count_hops(headers) > HOPS_MAX)
+        return SAY_LOOP;
+    tx->rest = body->buf;
+    tx->rest_len = body->len;
+    if (tx->incoming) {
+        message_id = message_id_of(tx, headers);
+    }
+    else {
+        if (body->file != NULL && header_len == body->len)
+            return SAY_BAD_HEADER; /* 256 KB of header */
+        reply = smtp_submission_fix(tx, header_len, &message_id);
+        if (reply != SAY_OK)
+            return reply;
+    }
+    tx->size = (apr_int64_t)(tx->head_len + tx->rest_len) + body->file_size;
+    tx->ahead = tx->size > MG_CONTENT_INLINE;
+    if (!tx->ahead)
+        join_content(tx);
+    for (i = 0; i < tx->shares->nelts; i++)
+        fill_message(tx, APR_ARRAY_IDX(tx->shares, i, smtp_share_t *), i,
+                     headers, message_id);
+    return SAY_OK;
+}
+
+const char *smtp_tx_name(const smtp_tx_t *tx)
+{
+    const mg_message_t *m =
+        &APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->message;
+
+    if (strlen(m->message_id) <= NAME_MAX_SHOWN)
+        return m->message_id;
+    return apr_psprintf(tx->pool, "%" APR_INT64_T_FMT, m->id);
+}
+
+/* --- units --- */
+
+/* len octets of the content from offset. */
+static apr_status_t read_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
+                                 apr_size_t len)
+{
+    struct { const char *bytes; apr_size_t len; } part[2] = {
+        { tx->head, tx->head_len }, { tx->rest, tx->rest_len }
+    };
+    apr_off_t where;
+    apr_status_t rv;
+    apr_size_t n;
+    int i;
+
+    for (i = 0; i < 2; i++) {
+        if (offset < (apr_int64_t)part[i].len) {
+            n = part[i].len - (apr_size_t)offset;
+            if (n > len)
+                n = len;
+            memcpy(to, part[i].bytes + offset, n);
+            to += n;
+            len -= n;
+            offset = 0;
+        }
+        else {
+            offset -= (apr_int64_t)part[i].len;
+        }
+    }
+    if (len == 0)
+        return APR_SUCCESS;
+    where = offset;
+    rv = apr_file_seek(tx->body.file, APR_SET, &where);
+    if (rv == APR_SUCCESS)
+        rv = apr_file_read_full(tx->body.file, to, len, NULL);
+    return rv;
+}
+
+static apr_size_t stretch_len(const smtp_tx_t *tx)
+{
+    apr_int64_t left = tx->size - tx->stored;
+
+    return left < SMTP_STRETCH ? (apr_size_t)left : SMTP_STRETCH;
+}
+
+static mg_message_t *message_stored(const smtp_tx_t *tx)
+{
+    return &APR_ARRAY_IDX(tx->shares, tx->share_no, smtp_share_t *)->message;
+}
+
+/* May be run again, also after its COMMIT was lost on the way. */
+static apr_status_t run_stretch(mg_db_t *db, void *baton, apr_pool_t *ptemp)
+{
+    smtp_tx_t *tx = baton;
+    apr_int64_t id = message_stored(tx)->id;
+    apr_int64_t seq = tx->stored / MG_CONTENT_SLICE;
+    apr_size_t len = stretch_len(tx);
+    char *bytes = apr_palloc(ptemp, len);
+    apr_status_t rv;
+
+    rv = read_content(tx, tx->stored, bytes, len);
+    if (rv == APR_SUCCESS)
+        rv = mg_db_exec(db, NULL, "DELETE FROM content"
+                        " WHERE message_id = $1 AND seq >= $2", "ii", id, seq);
+    if (rv == APR_SUCCESS)
+        rv = mg_content_insert(db, id, seq, bytes, len);
+    return rv;
+}
+
+static apr_status_t run_accept(mg_db_t *db, void *baton, apr_pool_t *ptemp)
+{
+    smtp_tx_t *tx = baton;
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    for (i = 0; rv == APR_SUCCESS && i < tx->shares->nelts; i++)
+        rv = mg_message_accept(
+            db, &APR_ARRAY_IDX(tx->shares, i, smtp_share_t *)->message, ptemp);
+    return rv;
+}
+
+/* All or nothing: if the first is there, all are. */
+static apr_status_t is_accepted(mg_db_t *db, void *baton)
+{
+    smtp_tx_t *tx = baton;
+
+    return mg_message_is_there(
+        db, &APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->message);
+}
+
+mg_unit_t *smtp_tx_unit(smtp_tx_t *tx)
+{
+    int storing = tx->ahead && tx->share_no < tx->shares->nelts;
+
+    memset(&tx->unit, 0, sizeof(tx->unit));
+    tx->unit.run = storing ? run_stretch : run_accept;
+    tx->unit.is_there = storing ? NULL : is_accepted;
+    tx->unit.baton = tx;
+    tx->unit.status = MG_ELOST; /* until the store says something else */
+    return &tx->unit;
+}
+
+int smtp_tx_advance(smtp_tx_t *tx)
+{
+    if (!tx->ahead || tx->share_no == tx->shares->nelts)
+        return 1;
+    tx->stored += (apr_int64_t)stretch_len(tx);
+    if (tx->stored == tx->size) {
+        tx->share_no++;
+        tx->stored = 0;
+    }
+    return 0;
+}

@@ -1,0 +1,79 @@
+/* smtp_tx.h - a transaction: from MAIL to the commit.
+ *
+ * Recipients of several domains of ours in one transaction become one message
+ * each, in one unit: all or nothing. Content over MG_CONTENT_INLINE is written
+ * ahead, a stretch per turn of the loop (smtp_tx_t.stored says how far); the
+ * unit that accepts the message comes last and makes it visible.
+ */
+#ifndef SMTP_TX_H
+#define SMTP_TX_H
+
+#include <apr_hash.h>
+#include <apr_ring.h>
+#include <apr_tables.h>
+
+#include "mg_group.h"
+#include "mg_message.h"
+#include "mg_routing.h"
+#include "smtp_body.h"
+#include "smtp_reply.h"
+
+struct smtp_session_t;
+
+/** What one domain gets of it. */
+typedef struct {
+    apr_int64_t account_id, domain_id;
+    const char *domain;
+    apr_array_header_t *envelopes;   /* of mg_envelope_t */
+    mg_message_t message;
+} smtp_share_t;
+
+/** Written ahead in one turn, at most. */
+#define SMTP_STRETCH (2 * MG_CONTENT_SLICE)
+
+typedef struct smtp_tx_t smtp_tx_t;
+struct smtp_tx_t {
+    APR_RING_ENTRY(smtp_tx_t) link;  /* ready or storing */
+    struct smtp_session_t *session;
+    apr_pool_t *pool;
+    const char *sender;              /* bare, "" for the null sender */
+    int utf8, eightbit;
+    int incoming;                    /* nobody logged in */
+    apr_int64_t id;                  /* the first message's; in Received: */
+    int refused;                     /* RCPTs */
+    apr_hash_t *seen;                /* recipients, from the second on */
+    const char *first;               /* the first recipient */
+    int n_recipients;
+    apr_array_header_t *shares;      /* of smtp_share_t * */
+    smtp_body_t body;
+    /* the content: head, then rest, then the body's file */
+    const char *head, *rest;
+    apr_size_t head_len, rest_len;
+    apr_int64_t size;                /* of all of it */
+    int ahead;                       /* it is too large for the unit */
+    int share_no;                    /* which share's content is written */
+    apr_int64_t stored;              /* of it, octets */
+    mg_unit_t unit;
+};
+
+smtp_tx_t *smtp_tx_create(struct smtp_session_t *s, const char *sender);
+/**
+ * One recipient more; a repeated one is taken once.
+ * @return SAY_RECIPIENT_OK or what to refuse it with
+ */
+smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address);
+/** DATA was taken: the body begins. */
+void smtp_tx_begin_body(smtp_tx_t *tx);
+/** The body is whole: make messages of it.
+ * @return SAY_OK or what to refuse it with */
+smtp_reply_t smtp_tx_finish(smtp_tx_t *tx);
+/** The unit that comes next: a stretch of content, or all the rest. */
+mg_unit_t *smtp_tx_unit(smtp_tx_t *tx);
+/** That unit was committed. @return 1: it was the last */
+int smtp_tx_advance(smtp_tx_t *tx);
+/** What our 250 says. */
+const char *smtp_tx_name(const smtp_tx_t *tx);
+
+/** The body of a Received: field; fold: what stands where it may be folded. */
+char *smtp_tx_received(const smtp_tx_t *tx, const char *fold);
+#endif
