@@ -1,0 +1,204 @@
+/* plugin-quota.c - quota backend "mailgun": usage and limits from the store.
+ *
+ *   quota = mailgun:User quota:scope=mailbox
+ *   quota2 = mailgun:Domain quota:scope=domain
+ *
+ * Limits are read again for each check, so a change reaches sessions that are
+ * open. The domain's root only shows and checks; the mailbox's root books.
+ */
+#include "lib.h"
+#include "quota-private.h"
+#include "plugin-mailgun.h"
+
+struct mailgun_quota_root {
+	struct quota_root root;
+	bool domain;
+};
+
+static struct mailgun_user *quota_root_user(struct quota_root *root)
+{
+	return MAILGUN_USER_CONTEXT(root->quota->user);
+}
+
+static struct quota_root *mailgun_quota_alloc(void)
+{
+	struct mailgun_quota_root *root = i_new(struct mailgun_quota_root, 1);
+
+	return &root->root;
+}
+
+static void parse_scope(struct quota_root *_root, const char *value)
+{
+	struct mailgun_quota_root *root = (struct mailgun_quota_root *)_root;
+
+	root->domain = strcmp(value, "domain") == 0;
+}
+
+static int mailgun_quota_init(struct quota_root *root, const char *args,
+			      const char **error_r)
+{
+	const struct quota_param_parser params[] = {
+		{ .param_name = "scope=", .param_handler = parse_scope },
+		quota_param_hidden, quota_param_ignoreunlimited,
+		quota_param_noenforcing, quota_param_ns,
+		{ .param_name = NULL }
+	};
+
+	return quota_parse_parameters(root, &args, error_r, params, TRUE);
+}
+
+static void mailgun_quota_deinit(struct quota_root *root)
+{
+	i_free(root);
+}
+
+static int mailgun_quota_init_limits(struct quota_root *_root,
+				     const char **error_r)
+{
+	struct mailgun_quota_root *root = (struct mailgun_quota_root *)_root;
+	struct mailgun_user *muser = quota_root_user(_root);
+	const struct mailgun_usage *usage;
+
+	if (muser == NULL)
+		return 0;
+	if (mailgun_user_usage(muser, &usage, error_r) < 0)
+		return -1;
+	_root->bytes_limit = root->domain ? usage->domain_bytes_limit :
+		usage->bytes_limit;
+	_root->count_limit = 0;
+	/* without this, rules such as storage=80% never fire */
+	quota_root_recalculate_relative_rules(_root->set, _root->bytes_limit,
+					      0);
+	return 0;
+}
+
+static const char *const *
+mailgun_quota_get_resources(struct quota_root *root ATTR_UNUSED)
+{
+	static const char *const resources[] = {
+		QUOTA_NAME_STORAGE_KILOBYTES, QUOTA_NAME_MESSAGES, NULL
+	};
+
+	return resources;
+}
+
+/* Count the mailbox and make that the truth. */
+static int recount(struct quota_root *root, const char **error_r)
+{
+	struct mailgun_user *muser = quota_root_user(root);
+	const struct mailgun_usage *usage;
+	enum quota_get_result result;
+	const char *const *fields, *newest;
+	uint64_t bytes, count;
+	int ret;
+
+	mailgun_user_usage_changed(muser);
+	if (mailgun_user_usage(muser, &usage, error_r) < 0)
+		return -1;
+	/* read before the count: what is reserved meanwhile stays */
+	newest = t_strdup_printf("%"PRIu64, usage->newest_reservation);
+	ret = quota_count(root, &bytes, &count, &result, error_r);
+	if (ret <= 0)
+		return ret;
+	ret = mailboxd_call(muser->client,
+		t_strdup_printf("RECOUNT\t%s\t%"PRIu64"\t%"PRIu64"\t%s",
+				muser->mailbox_id, bytes, count, newest),
+		&fields, error_r);
+	mailgun_user_usage_changed(muser);
+	/* BUSY: somebody saved meanwhile; it stays dirty, the next one counts */
+	if (ret == 0 && fields[0] != NULL && strcmp(fields[0], "BUSY") == 0)
+		return 0;
+	if (ret == 0)
+		*error_r = "mailboxd refused RECOUNT";
+	return ret > 0 ? 1 : -1;
+}
+
+static enum quota_get_result
+mailgun_quota_get_resource(struct quota_root *_root, const char *name,
+			   uint64_t *value_r, const char **error_r)
+{
+	struct mailgun_quota_root *root = (struct mailgun_quota_root *)_root;
+	struct mailgun_user *muser = quota_root_user(_root);
+	const struct mailgun_usage *usage;
+
+	*value_r = 0;
+	if (muser == NULL)
+		return QUOTA_GET_RESULT_LIMITED;
+	if (mailgun_user_usage(muser, &usage, error_r) < 0)
+		return QUOTA_GET_RESULT_INTERNAL_ERROR;
+	if (usage->dirty && !root->domain && !_root->recounting) {
+		if (recount(_root, error_r) < 0 ||
+		    mailgun_user_usage(muser, &usage, error_r) < 0)
+			return QUOTA_GET_RESULT_INTERNAL_ERROR;
+	}
+	if (strcmp(name, QUOTA_NAME_STORAGE_BYTES) == 0)
+		*value_r = root->domain ? usage->domain_bytes : usage->bytes;
+	else if (strcmp(name, QUOTA_NAME_MESSAGES) == 0)
+		*value_r = root->domain ? 0 : usage->messages;
+	else {
+		*error_r = QUOTA_UNKNOWN_RESOURCE_ERROR_STRING;
+		return QUOTA_GET_RESULT_UNKNOWN_RESOURCE;
+	}
+	return QUOTA_GET_RESULT_LIMITED;
+}
+
+static int settle(struct mailgun_user *muser, struct mailgun_mailbox *mbox,
+		  struct quota_transaction_context *ctx, const char **error_r)
+{
+	const char *request;
+	const char *const *fields;
+	int ret;
+
+	request = t_strdup_printf("SETTLE\t%"PRIu64"\t%s\t%"PRId64"\t%"PRId64
+				  "%s%s",
+				  mbox == NULL ? 0 : mbox->reservation,
+				  muser->mailbox_id, ctx->bytes_used,
+				  ctx->count_used,
+				  mbox == NULL || mbox->delivery_id == NULL ?
+				  "" : "\t",
+				  mbox == NULL || mbox->delivery_id == NULL ?
+				  "" : mbox->delivery_id);
+	if (mbox != NULL) {
+		mbox->reservation = 0;
+		mbox->delivery_id = NULL;
+	}
+	mailgun_user_usage_changed(muser);
+	ret = mailboxd_call(muser->client, request, &fields, error_r);
+	if (ret == 0)
+		*error_r = t_strdup_printf("mailboxd refused %s", request);
+	return ret > 0 ? 0 : -1;
+}
+
+static int mailgun_quota_update(struct quota_root *_root,
+				struct quota_transaction_context *ctx,
+				const char **error_r)
+{
+	struct mailgun_quota_root *root = (struct mailgun_quota_root *)_root;
+	struct mailgun_user *muser = quota_root_user(_root);
+	struct mailgun_mailbox *mbox = NULL;
+
+	if (root->domain || muser == NULL)
+		return 0;
+	if (ctx->recalculate != QUOTA_RECALCULATE_DONT)
+		return recount(_root, error_r) < 0 ? -1 : 0;
+	if (ctx->box != NULL)
+		mbox = MAILGUN_CONTEXT(ctx->box);
+	if (mbox != NULL && mbox->repeat) {
+		mbox->repeat = FALSE;
+		return 0;
+	}
+	return settle(muser, mbox, ctx, error_r);
+}
+
+const struct quota_backend mailgun_quota_backend = {
+	.name = "mailgun",
+	.v = {
+		.alloc = mailgun_quota_alloc,
+		.init = mailgun_quota_init,
+		.deinit = mailgun_quota_deinit,
+		.init_limits = mailgun_quota_init_limits,
+		.get_resources = mailgun_quota_get_resources,
+		.get_resource = mailgun_quota_get_resource,
+		.update = mailgun_quota_update,
+	},
+};
