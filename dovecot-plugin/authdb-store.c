@@ -13,6 +13,7 @@
 #include "mg_db.h"
 #include "mg_mailbox.h"
 #include "mg_status.h"
+#include "../smtpd/mailboxd_protocol.h"
 
 static apr_pool_t *pool;
 static const mg_config_t *config;
@@ -103,6 +104,8 @@ static apr_status_t find(const char *address, struct authdb_login *login_r,
     apr_cpystrn(login_r->home,
                 mg_mailbox_home(config->mail_dir, mailbox->id, ptemp),
                 sizeof(login_r->home));
+    apr_snprintf(login_r->socket, sizeof(login_r->socket), "%s/%s",
+                 config->run_dir, MAILBOXD_SOCKET);
     return APR_SUCCESS;
 }
 

@@ -12,6 +12,7 @@ struct authdb_login {
 	char address[330];        /* as it was created, RFC 5321 4.5.3.1 */
 	char password_hash[128];  /* bcrypt, $2y$ */
 	char home[1024];          /* from the id, never from the address */
+	char socket[256];         /* mailboxd's, for the mail plugin */
 };
 
 enum authdb_answer {
