@@ -17,6 +17,7 @@ typedef struct {
     apr_time_t created_at;
 } mg_account_t;
 
+/** @return APR_EEXIST */
 apr_status_t mg_account_add(mg_account_t **paccount, mg_db_t *db,
                             const char *name, apr_pool_t *p);
 apr_status_t mg_account_by_name(mg_account_t **paccount, mg_db_t *db,
@@ -30,7 +31,8 @@ apr_status_t mg_account_set(mg_db_t *db, apr_int64_t account_id,
 apr_status_t mg_key_add(const char **pkey, mg_db_t *db,
                         const mg_secret_t *secret, apr_int64_t account_id,
                         apr_pool_t *p);
-/** By the key itself or its last four characters if they are unique. */
+/** By the key itself or its last four characters if they are unique.
+ * @return APR_ENOENT; MG_EBADINPUT: several keys end so */
 apr_status_t mg_key_revoke(mg_db_t *db, apr_int64_t account_id,
                            const char *key, apr_pool_t *p);
 /** Who calls? @return APR_ENOENT: unknown, revoked, or account disabled */

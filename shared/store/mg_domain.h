@@ -65,7 +65,8 @@ apr_status_t mg_domain_set(mg_db_t *db, apr_int64_t domain_id,
                            const char **perror, apr_pool_t *p);
 const char *mg_domain_setting(const mg_domain_t *domain, const char *name);
 
-/** DNS records a domain needs: selector and p= of its live DKIM keys. */
+/** DNS records a domain needs: selector and p= of its live DKIM keys; array of
+ * mg_dkim_public_t. */
 typedef struct {
     const char *selector, *algorithm, *public_key;
 } mg_dkim_public_t;
@@ -74,7 +75,8 @@ apr_status_t mg_domain_dkim(apr_array_header_t **pkeys, mg_db_t *db,
 
 /* A process's cache of domains, dropped when the generation changes. Answers
  * APR_ENOENT are not kept. Not thread-safe: one per thread or loop. The domain
- * lives until the next call. */
+ * lives until the next call, and a minute longer (mg_event_append() asks
+ * too). */
 typedef struct mg_domain_cache_t mg_domain_cache_t;
 mg_domain_cache_t *mg_domain_cache_create(mg_shared_t *shared, apr_pool_t *p);
 apr_status_t mg_domain_cached_by_name(const mg_domain_t **pdomain,

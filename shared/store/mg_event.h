@@ -37,6 +37,7 @@ typedef struct {
     const char *reply;            /* the remote's words, or NULL */
     const char *mx;               /* who said it, or NULL */
     int attempt;
+    apr_interval_time_t retry_in; /* failed_temp: until the next try */
 } mg_event_t;
 
 /** What the append needs to know of its process. One per db connection. */

@@ -38,6 +38,7 @@ apr_status_t mg_mailbox_list(apr_array_header_t **plist, apr_int64_t *ptotal,
                              apr_pool_t *p);
 apr_status_t mg_mailbox_set_password(mg_db_t *db, apr_int64_t id,
                                      const char *password_hash);
+/** quota_bytes -1: the default. */
 apr_status_t mg_mailbox_set_quota(mg_db_t *db, apr_int64_t id,
                                   apr_int64_t quota_bytes);
 apr_status_t mg_mailbox_delete(mg_db_t *db, apr_int64_t id);
@@ -62,6 +63,9 @@ apr_status_t mg_quota_settle(mg_db_t *db, apr_int64_t reservation,
                              apr_int64_t mailbox_id, apr_int64_t bytes_delta,
                              apr_int64_t messages_delta);
 apr_status_t mg_quota_release(mg_db_t *db, apr_int64_t reservation);
+/** The process "node:pid:start" is gone: what it had reserved and not settled
+ * makes its mailboxes dirty. *pn: how many reservations. */
+apr_status_t mg_quota_orphan(int *pn, mg_db_t *db, const char *owner);
 /** After a recount: absolute values, and reservations made before it go. */
 apr_status_t mg_quota_recount(mg_db_t *db, apr_int64_t mailbox_id,
                               apr_int64_t bytes, apr_int64_t messages,
@@ -69,7 +73,8 @@ apr_status_t mg_quota_recount(mg_db_t *db, apr_int64_t mailbox_id,
 typedef struct {
     apr_int64_t used_bytes, used_messages, limit_bytes;   /* limit 0: none */
     apr_int64_t domain_used_bytes, domain_limit_bytes;
-    int dirty;  /* a reservation outlived its process: count anew */
+    int dirty;  /* a reservation outlived its process (mg_quota_orphan()), or is
+                 * over an hour old: count anew */
 } mg_quota_t;
 apr_status_t mg_quota_get(mg_quota_t *quota, mg_db_t *db,
                           apr_int64_t mailbox_id, apr_int64_t default_quota);

@@ -16,6 +16,7 @@
 #include <apr_tables.h>
 #include "mg_db.h"
 
+#define MG_RETRY_LIMIT (3 * 24 * 3600 * APR_TIME_C(1000000))
 #define MG_CONTENT_SLICE (256 * 1024)
 #define MG_CONTENT_INLINE (256 * 1024)
 
@@ -39,8 +40,8 @@ typedef struct {
     const char *dest;             /* smtp: domain; lmtp: mailbox id; http: host */
     const char *target;           /* http: URL; else NULL */
     const char *payload;          /* JSON or NULL */
-    apr_time_t due_at;
-    apr_time_t expires_at;        /* 0: due_at + MailgunRetryLimit's default */
+    apr_time_t due_at;            /* 0: when the message was made */
+    apr_time_t expires_at;        /* 0: due_at + MG_RETRY_LIMIT */
 } mg_envelope_t;
 
 typedef struct {
@@ -66,7 +67,10 @@ typedef struct {
 apr_status_t mg_message_store_content(mg_db_t *db, apr_int64_t message_id,
                                       apr_file_t *file, apr_int64_t size,
                                       apr_pool_t *ptemp);
-/** Inside a transaction. Rings the doorbells of its transports after COMMIT. */
+/** Inside a transaction. Rings the doorbells of its transports after COMMIT.
+ * Envelopes of one recipient stand together (mg_routing_recipient() has them
+ * so): they are one "accepted" event.
+ * @return MG_ECONFLICT if an id is taken: the caller draws anew */
 apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
                                apr_pool_t *ptemp);
 /** For mg_unit_t.is_there: baton is a const mg_message_t *. */

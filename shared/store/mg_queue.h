@@ -46,7 +46,8 @@ apr_status_t mg_worker_gone(int *preleased, mg_db_t *db,
                             apr_int64_t worker_id);
 
 /** Array of mg_delivery_t *; empty if nothing is due. A transaction of its
- * own. */
+ * own, or part of the one that is open (then the rows may be worked on once
+ * that is committed). */
 apr_status_t mg_queue_claim(apr_array_header_t **pclaimed, mg_db_t *db,
                             mg_claimer_t *claimer, int limit, apr_pool_t *p);
 /** When something is next due for these transports; 0: never. */
@@ -88,4 +89,7 @@ apr_status_t mg_queue_list(apr_array_header_t **plist, mg_db_t *db,
                            const mg_queue_filter_t *filter, int limit,
                            apr_pool_t *p);
 const char *mg_transport_name(mg_transport_kind_t t);
+/** "host:port" of an http or https URL, lower case, the scheme's port where
+ * none stands: dest of http and hook. NULL: no such URL. */
+char *mg_queue_url_dest(const char *url, apr_pool_t *p);
 #endif

@@ -7,6 +7,7 @@ CREATE TABLE account (
     id @ID@,
     name @TEXT@ NOT NULL UNIQUE,
     state @TEXT@ NOT NULL DEFAULT 'active',   -- active, disabled
+    revision BIGINT NOT NULL DEFAULT 1,       -- its routes changed
     created_at BIGINT NOT NULL
 );
 
@@ -27,6 +28,7 @@ CREATE TABLE domain (
     name @TEXT@ NOT NULL,
     name_lc @TEXT@ NOT NULL UNIQUE,
     state @TEXT@ NOT NULL DEFAULT 'unverified', -- active, unverified, disabled
+    revision BIGINT NOT NULL DEFAULT 1,       -- it or a setting changed
     created_at BIGINT NOT NULL
 );
 CREATE INDEX domain_account ON domain(account_id, id);
@@ -131,7 +133,8 @@ CREATE TABLE message (
     options @TEXT@ NOT NULL,                  -- JSON: tags, campaigns, o: ...
     variables @TEXT@ NOT NULL,                -- JSON: v:
     size BIGINT NOT NULL,
-    recipients BIGINT NOT NULL,
+    recipients BIGINT NOT NULL,               -- "accepted" events
+    deliveries BIGINT NOT NULL,               -- rows it began with
     created_at BIGINT NOT NULL
 );
 CREATE INDEX message_domain ON message(domain_id, id);

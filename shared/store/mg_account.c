@@ -1,0 +1,203 @@
+/* mg_account.c - accounts and their API keys. */
+#include <string.h>
+#include <apr_strings.h>
+
+#include "mg_account.h"
+#include "mg_id.h"
+#include "mg_status.h"
+#include "mg_text.h"
+#include "mg_time.h"
+
+#define KEY_PREFIX "key-"
+#define KEY_RANDOM 32
+#define HINT_LEN 4
+/* Longer than any key: whoever sends more is guessing. */
+#define KEY_MAX 128
+
+apr_status_t mg_account_add(mg_account_t **paccount, mg_db_t *db,
+                            const char *name, apr_pool_t *p)
+{
+    mg_account_t *account = apr_pcalloc(p, sizeof(*account));
+    apr_int64_t added = 0;
+    apr_status_t rv;
+
+    *paccount = NULL;
+    if (!*name)
+        return MG_EBADINPUT;
+    account->id = mg_id_next();
+    account->name = mg_text_clean(name, strlen(name), p);
+    account->state = "active";
+    account->created_at = mg_now();
+    rv = mg_db_exec(db, &added,
+                    "INSERT INTO account (id, name, state, created_at)"
+                    " VALUES ($1, $2, $3, $4) ON CONFLICT (name) DO NOTHING",
+                    "itti", account->id, account->name, account->state,
+                    (apr_int64_t)account->created_at);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (added == 0)
+        return APR_EEXIST;
+    *paccount = account;
+    return APR_SUCCESS;
+}
+
+apr_status_t mg_account_by_name(mg_account_t **paccount, mg_db_t *db,
+                                const char *name, apr_pool_t *p)
+{
+    mg_account_t *account;
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+
+    *paccount = NULL;
+    rv = mg_db_query(&stmt, db,
+                     "SELECT id, name, state, created_at FROM account"
+                     " WHERE name = $1",
+                     "t", mg_text_clean(name, strlen(name), p));
+    if (rv == APR_SUCCESS)
+        rv = mg_stmt_next(stmt);
+    if (rv != APR_SUCCESS)
+        return rv == APR_EOF ? APR_ENOENT : rv;
+    account = apr_pcalloc(p, sizeof(*account));
+    account->id = mg_stmt_int(stmt, 0);
+    account->name = mg_stmt_text(stmt, 1, p);
+    account->state = mg_stmt_text(stmt, 2, p);
+    account->created_at = mg_stmt_int(stmt, 3);
+    mg_stmt_done(stmt);
+    *paccount = account;
+    return APR_SUCCESS;
+}
+
+apr_status_t mg_account_set(mg_db_t *db, apr_int64_t account_id,
+                            const char *name, const char *value,
+                            const char **perror, apr_pool_t *p)
+{
+    apr_int64_t changed = 0;
+    apr_status_t rv;
+
+    *perror = NULL;
+    if (strcmp(name, "state")) {
+        *perror = apr_psprintf(p, "'%s' is no setting of an account; there is"
+                               " state", name);
+        return MG_EBADINPUT;
+    }
+    if (strcmp(value, "active") && strcmp(value, "disabled")) {
+        *perror = apr_psprintf(p, "state: '%s' is none of active, disabled",
+                               value);
+        return MG_EBADINPUT;
+    }
+    rv = mg_db_exec(db, &changed, "UPDATE account SET state = $1"
+                    " WHERE id = $2", "ti", value, account_id);
+    return rv == APR_SUCCESS && changed == 0 ? APR_ENOENT : rv;
+}
+
+/* --- keys --- */
+
+apr_status_t mg_key_add(const char **pkey, mg_db_t *db,
+                        const mg_secret_t *secret, apr_int64_t account_id,
+                        apr_pool_t *p)
+{
+    const char *key = apr_pstrcat(p, KEY_PREFIX,
+                                  mg_id_random(KEY_RANDOM, p), NULL);
+    apr_size_t len = strlen(key), sealed_len;
+    apr_int64_t id = mg_id_next();
+    unsigned char digest[32];
+    const void *sealed;
+    apr_status_t rv;
+
+    *pkey = NULL;
+    rv = mg_seal(&sealed, &sealed_len, secret, "api_key", id, key, len, p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    mg_sha256(digest, key, len);
+    rv = mg_db_exec(db, NULL,
+                    "INSERT INTO api_key (id, account_id, digest, sealed,"
+                    " hint, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
+                    "iibbti", id, account_id, (const void *)digest,
+                    sizeof(digest), sealed, sealed_len, key + len - HINT_LEN,
+                    (apr_int64_t)mg_now());
+    if (rv == APR_SUCCESS)
+        *pkey = key;
+    return rv;
+}
+
+apr_status_t mg_key_revoke(mg_db_t *db, apr_int64_t account_id,
+                           const char *key, apr_pool_t *p)
+{
+    apr_size_t len = strlen(key);
+    unsigned char digest[32];
+    apr_int64_t n = 0;
+    apr_status_t rv;
+
+    mg_sha256(digest, key, len);
+    rv = mg_db_exec(db, &n,
+                    "UPDATE api_key SET revoked_at = $1 WHERE account_id = $2"
+                    " AND digest = $3 AND revoked_at IS NULL",
+                    "iib", (apr_int64_t)mg_now(), account_id,
+                    (const void *)digest, sizeof(digest));
+    if (rv != APR_SUCCESS || n > 0)
+        return rv;
+    if (len != HINT_LEN)
+        return APR_ENOENT;
+
+    key = mg_text_clean(key, len, p);
+    rv = mg_db_get_int(db, &n,
+                       "SELECT COUNT(*) FROM api_key WHERE account_id = $1"
+                       " AND hint = $2 AND revoked_at IS NULL",
+                       "it", account_id, key);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (n != 1)
+        return n ? MG_EBADINPUT : APR_ENOENT;
+    return mg_db_exec(db, NULL,
+                      "UPDATE api_key SET revoked_at = $1"
+                      " WHERE account_id = $2 AND hint = $3"
+                      " AND revoked_at IS NULL",
+                      "iit", (apr_int64_t)mg_now(), account_id, key);
+}
+
+apr_status_t mg_key_find(apr_int64_t *paccount_id, mg_db_t *db,
+                         const char *key, apr_pool_t *p)
+{
+    apr_size_t len = strlen(key);
+    unsigned char digest[32];
+
+    (void)p;
+    *paccount_id = 0;
+    if (len > KEY_MAX)
+        return APR_ENOENT;
+    mg_sha256(digest, key, len);
+    return mg_db_get_int(db, paccount_id,
+                         "SELECT k.account_id FROM api_key k"
+                         " JOIN account a ON a.id = k.account_id"
+                         " WHERE k.digest = $1 AND k.revoked_at IS NULL"
+                         " AND a.state = 'active'",
+                         "b", (const void *)digest, sizeof(digest));
+}
+
+apr_status_t mg_key_signing(const char **pkey, mg_db_t *db,
+                            const mg_secret_t *secret, apr_int64_t account_id,
+                            apr_pool_t *p)
+{
+    const void *sealed, *key;
+    apr_size_t sealed_len, len;
+    mg_stmt_t *stmt;
+    apr_int64_t id;
+    apr_status_t rv;
+
+    *pkey = NULL;
+    rv = mg_db_query(&stmt, db,
+                     "SELECT id, sealed FROM api_key WHERE account_id = $1"
+                     " AND revoked_at IS NULL ORDER BY id LIMIT 1",
+                     "i", account_id);
+    if (rv == APR_SUCCESS)
+        rv = mg_stmt_next(stmt);
+    if (rv != APR_SUCCESS)
+        return rv == APR_EOF ? APR_ENOENT : rv;
+    id = mg_stmt_int(stmt, 0);
+    sealed = mg_stmt_blob(stmt, 1, &sealed_len, p);
+    mg_stmt_done(stmt);
+    rv = mg_unseal(&key, &len, secret, "api_key", id, sealed, sealed_len, p);
+    if (rv == APR_SUCCESS)
+        *pkey = apr_pstrmemdup(p, key, len);
+    return rv;
+}

@@ -1,0 +1,30 @@
+/* mg_batch.h - what a transaction adds up until it commits.
+ *
+ * Counters are added up in memory and written in key order just before COMMIT
+ * (mg_stat.c); doorbells ring once after it. Both are lost with a rollback, as
+ * they must be.
+ */
+#ifndef MG_BATCH_H
+#define MG_BATCH_H
+
+#include <apr_hash.h>
+#include "mg_domain.h"
+#include "mg_shared.h"
+
+typedef struct {
+    mg_db_t *db;
+    apr_pool_t *pool;            /* the transaction's */
+    mg_domain_cache_t *domains;  /* NULL: nobody said mg_event_context() */
+    int stat_slot;
+    apr_hash_t *counters;        /* of mg_stat_t, by key; NULL: none yet */
+    unsigned bells;              /* 1 << mg_role_t */
+} mg_batch_t;
+
+/** The open transaction's batch; NULL where none is open. */
+mg_batch_t *mg_batch_get(mg_db_t *db);
+/** Ring once COMMIT succeeded. */
+void mg_batch_ring(mg_batch_t *batch, mg_role_t role);
+/** A domain cache goes: no connection may point at it any more. */
+void mg_batch_forget_cache(const mg_domain_cache_t *domains);
+
+#endif

@@ -1,0 +1,19 @@
+/* mg_event_kind.h - the one table of what can happen to a message. */
+#ifndef MG_EVENT_KIND_H
+#define MG_EVENT_KIND_H
+
+#include "mg_event.h"
+
+typedef struct {
+    const char *name;         /* event.kind */
+    const char *hap, *type;   /* GET /<domain>/log */
+    const char *word;         /* the log line begins so */
+    const char *counted_as[2]; /* stat.kind: outgoing, incoming */
+    const char *webhook;      /* the domain's setting with the URL, or NULL */
+} mg_event_kind_info_t;
+
+extern const mg_event_kind_info_t mg_event_kinds[MG_EVENT_MAX];
+/** NULL: no such kind. */
+const mg_event_kind_info_t *mg_event_kind_by_name(const char *name);
+
+#endif

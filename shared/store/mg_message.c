@@ -1,0 +1,181 @@
+/* mg_message.c - accept a message; find it again. */
+#include <string.h>
+#include <apr_strings.h>
+
+#include "mg_batch.h"
+#include "mg_event.h"
+#include "mg_message.h"
+#include "mg_message_content.h"
+#include "mg_status.h"
+#include "mg_text.h"
+#include "mg_time.h"
+
+static const char *clean(const char *s, const char *if_null, apr_pool_t *p)
+{
+    return s ? mg_text_clean(s, strlen(s), p) : if_null;
+}
+
+/* Who works on what; rung after COMMIT. */
+static mg_role_t role_of(mg_transport_kind_t transport)
+{
+    switch (transport) {
+    case MG_TRANSPORT_SMTP:
+    case MG_TRANSPORT_LMTP:
+        return MG_ROLE_SENDER;
+    case MG_TRANSPORT_HTTP:
+    case MG_TRANSPORT_HOOK:
+        return MG_ROLE_NOTIFIER;
+    case MG_TRANSPORT_LIST:
+        break;
+    }
+    return MG_ROLE_KEEPER;
+}
+
+static const mg_envelope_t *envelope_at(const mg_message_t *message, int i)
+{
+    return &APR_ARRAY_IDX(message->envelopes, i, const mg_envelope_t);
+}
+
+/* Envelopes of one recipient stand together. */
+static int is_new_recipient(const mg_message_t *message, int i)
+{
+    return i == 0 || strcmp(envelope_at(message, i)->recipient,
+                            envelope_at(message, i - 1)->recipient) != 0;
+}
+
+static apr_status_t insert_message(mg_db_t *db, const mg_message_t *message,
+                                   int recipients, int deliveries,
+                                   apr_pool_t *p)
+{
+    return mg_db_exec(
+        db, NULL,
+        "INSERT INTO message (id, account_id, domain_id, direction, method,"
+        " message_id, sender, from_header, subject, options, variables, size,"
+        " recipients, deliveries, created_at) VALUES ($1, $2, $3, $4, $5, $6,"
+        " $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+        "iiiitttttttiiii", message->id, message->account_id,
+        message->domain_id, (apr_int64_t)message->direction, message->method,
+        clean(message->message_id, "", p), clean(message->sender, "", p),
+        clean(message->from_header, "", p), clean(message->subject, "", p),
+        clean(message->options, "{}", p), clean(message->variables, "{}", p),
+        message->size, (apr_int64_t)recipients, (apr_int64_t)deliveries,
+        (apr_int64_t)message->created_at);
+}
+
+static apr_status_t insert_delivery(mg_db_t *db, const mg_message_t *message,
+                                    const mg_envelope_t *envelope,
+                                    apr_pool_t *p)
+{
+    apr_time_t due = envelope->due_at ? envelope->due_at
+                                      : message->created_at;
+    apr_time_t expires = envelope->expires_at ? envelope->expires_at
+                                              : due + MG_RETRY_LIMIT;
+
+    return mg_db_exec(
+        db, NULL,
+        "INSERT INTO delivery (id, message_id, account_id, domain_id,"
+        " transport, recipient, recipient_as_given, variables, dest, target,"
+        " payload, due_at, created_at, expires_at) VALUES ($1, $2, $3, $4, $5,"
+        " $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        "iiiiittttttiii", envelope->id, message->id, message->account_id,
+        message->domain_id, (apr_int64_t)envelope->transport,
+        clean(envelope->recipient, "", p),
+        clean(envelope->recipient_as_given ? envelope->recipient_as_given
+                                           : envelope->recipient, "", p),
+        clean(envelope->variables, "{}", p), clean(envelope->dest, "", p),
+        clean(envelope->target, "", p), clean(envelope->payload, "", p),
+        (apr_int64_t)due, (apr_int64_t)message->created_at,
+        (apr_int64_t)expires);
+}
+
+static apr_status_t append_accepted(mg_db_t *db, const mg_message_t *message,
+                                    const mg_envelope_t *envelope,
+                                    apr_pool_t *p)
+{
+    mg_event_t event;
+
+    memset(&event, 0, sizeof(event));
+    event.kind = MG_EVENT_ACCEPTED;
+    event.account_id = message->account_id;
+    event.domain_id = message->domain_id;
+    event.message_id = message->id;
+    event.delivery_id = envelope->id;
+    event.direction = message->direction;
+    event.recipient = envelope->recipient;
+    event.recipient_as_given = envelope->recipient_as_given;
+    event.sender = message->sender;
+    event.subject = message->subject;
+    return mg_event_append(db, &event, p);
+}
+
+apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
+                               apr_pool_t *ptemp)
+{
+    int n = message->envelopes ? message->envelopes->nelts : 0;
+    mg_batch_t *batch = mg_batch_get(db);
+    int i, recipients = 0;
+    apr_status_t rv;
+
+    if (!batch)
+        return MG_ESQL; /* accepting is part of a transaction */
+    for (i = 0; i < n; i++)
+        recipients += is_new_recipient(message, i);
+
+    rv = insert_message(db, message, recipients, n, ptemp);
+    if (rv == APR_SUCCESS && !message->content_is_stored)
+        rv = mg_content_insert(db, message->id, 0, message->bytes,
+                               message->bytes_len);
+    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
+        rv = insert_delivery(db, message, envelope_at(message, i), ptemp);
+        mg_batch_ring(batch, role_of(envelope_at(message, i)->transport));
+        if (rv == APR_SUCCESS && is_new_recipient(message, i))
+            rv = append_accepted(db, message, envelope_at(message, i), ptemp);
+    }
+    return rv;
+}
+
+apr_status_t mg_message_is_there(mg_db_t *db, void *message)
+{
+    apr_int64_t one;
+
+    return mg_db_get_int(db, &one, "SELECT 1 FROM message WHERE id = $1", "i",
+                         ((const mg_message_t *)message)->id);
+}
+
+apr_status_t mg_message_get(mg_message_t **pmessage, mg_db_t *db,
+                            apr_int64_t id, apr_pool_t *p)
+{
+    mg_message_t *m;
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+
+    *pmessage = NULL;
+    rv = mg_db_query(&stmt, db,
+                     "SELECT account_id, domain_id, direction, method,"
+                     " message_id, sender, from_header, subject, options,"
+                     " variables, size, created_at FROM message WHERE id = $1",
+                     "i", id);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = mg_stmt_next(stmt);
+    if (rv != APR_SUCCESS)
+        return rv == APR_EOF ? APR_ENOENT : rv;
+    m = apr_pcalloc(p, sizeof(*m));
+    m->id = id;
+    m->account_id = mg_stmt_int(stmt, 0);
+    m->domain_id = mg_stmt_int(stmt, 1);
+    m->direction = (int)mg_stmt_int(stmt, 2);
+    m->method = mg_stmt_text(stmt, 3, p);
+    m->message_id = mg_stmt_text(stmt, 4, p);
+    m->sender = mg_stmt_text(stmt, 5, p);
+    m->from_header = mg_stmt_text(stmt, 6, p);
+    m->subject = mg_stmt_text(stmt, 7, p);
+    m->options = mg_stmt_text(stmt, 8, p);
+    m->variables = mg_stmt_text(stmt, 9, p);
+    m->size = mg_stmt_int(stmt, 10);
+    m->created_at = mg_stmt_int(stmt, 11);
+    m->content_is_stored = 1;
+    mg_stmt_done(stmt);
+    *pmessage = m;
+    return APR_SUCCESS;
+}

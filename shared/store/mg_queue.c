@@ -1,0 +1,504 @@
+/* mg_queue.c - claim what is due, write what became of it. */
+#include <stdlib.h>
+#include <string.h>
+#include <apr_lib.h>
+#include <apr_strings.h>
+#include <apr_uri.h>
+
+#include "mg_batch.h"
+#include "mg_fault.h"
+#include "mg_queue.h"
+#include "mg_queue_row.h"
+#include "mg_queue_sql.h"
+#include "mg_status.h"
+#include "mg_text.h"
+#include "mg_time.h"
+#include "mg_tx.h"
+
+#define TRANSPORTS_MAX 8
+/* Domains a round looks at: each gets limit / domains rows, one at least. */
+#define DOMAINS_A_ROUND 64
+
+struct mg_claimer_t {
+    apr_int64_t worker_id;
+    apr_interval_time_t lease;
+    int ntransports;
+    int first;          /* the transport that comes first next time */
+    struct {
+        mg_transport_kind_t kind;
+        apr_int64_t domain_id;   /* where the last round ended */
+    } transports[TRANSPORTS_MAX];
+};
+
+mg_claimer_t *mg_claimer_create(apr_int64_t worker_id,
+                                const mg_transport_kind_t *transports,
+                                int ntransports, apr_interval_time_t lease,
+                                apr_pool_t *p)
+{
+    mg_claimer_t *claimer = apr_pcalloc(p, sizeof(*claimer));
+    int i;
+
+    claimer->worker_id = worker_id;
+    claimer->lease = lease;
+    for (i = 0; i < ntransports && i < TRANSPORTS_MAX; i++)
+        claimer->transports[i].kind = transports[i];
+    claimer->ntransports = i;
+    return claimer;
+}
+
+mg_delivery_t *mg_queue_row(mg_stmt_t *stmt, apr_pool_t *p)
+{
+    mg_delivery_t *d = apr_pcalloc(p, sizeof(*d));
+
+    d->id = mg_stmt_int(stmt, 0);
+    d->message_id = mg_stmt_int(stmt, 1);
+    d->account_id = mg_stmt_int(stmt, 2);
+    d->domain_id = mg_stmt_int(stmt, 3);
+    d->transport = (mg_transport_kind_t)mg_stmt_int(stmt, 4);
+    d->recipient = mg_stmt_text(stmt, 5, p);
+    d->recipient_as_given = mg_stmt_text(stmt, 6, p);
+    d->variables = mg_stmt_text(stmt, 7, p);
+    d->dest = mg_stmt_text(stmt, 8, p);
+    d->target = mg_stmt_text(stmt, 9, p);
+    d->payload = mg_stmt_text(stmt, 10, p);
+    d->last_reply = mg_stmt_text(stmt, 11, p);
+    d->due_at = mg_stmt_int(stmt, 12);
+    d->created_at = mg_stmt_int(stmt, 13);
+    d->expires_at = mg_stmt_int(stmt, 14);
+    d->claimed_by = mg_stmt_int(stmt, 15);
+    d->claim_no = mg_stmt_int(stmt, 16);
+    d->attempts = (int)mg_stmt_int(stmt, 17);
+    d->hold = (int)mg_stmt_int(stmt, 18);
+    return d;
+}
+
+/* --- claiming --- */
+
+typedef struct {
+    mg_db_t *db;
+    mg_claimer_t *claimer;
+    mg_transport_kind_t transport;
+    apr_time_t now;
+    apr_int64_t domains[DOMAINS_A_ROUND];
+    int ndomains;
+    apr_array_header_t *claimed;
+    apr_pool_t *pool;
+} round_t;
+
+/* Domains with due rows behind after, appended; *pend: the last one was seen.
+ */
+static apr_status_t find_domains(round_t *r, apr_int64_t after, int limit)
+{
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+    int i;
+
+    rv = mg_db_query(&stmt, r->db, QUEUE_DUE_DOMAINS, "iiii",
+                     (apr_int64_t)r->transport, after, (apr_int64_t)r->now,
+                     (apr_int64_t)limit);
+    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
+        apr_int64_t id = mg_stmt_int(stmt, 0);
+
+        for (i = 0; i < r->ndomains && r->domains[i] != id; i++)
+            ;
+        if (i < r->ndomains || r->ndomains == DOMAINS_A_ROUND) {
+            mg_stmt_done(stmt); /* once round */
+            return APR_SUCCESS;
+        }
+        r->domains[r->ndomains++] = id;
+    }
+    return rv == APR_EOF ? APR_SUCCESS : rv;
+}
+
+static apr_status_t take_rows(round_t *r, mg_stmt_t *stmt)
+{
+    apr_status_t rv;
+
+    while ((rv = mg_stmt_next(stmt)) == APR_SUCCESS)
+        APR_ARRAY_PUSH(r->claimed, mg_delivery_t *) =
+            mg_queue_row(stmt, r->pool);
+    return rv == APR_EOF ? APR_SUCCESS : rv;
+}
+
+static const char *id_array(const apr_int64_t *ids, int n, apr_pool_t *p)
+{
+    char *text = apr_palloc(p, (apr_size_t)n * 21 + 3), *t = text;
+    int i;
+
+    *t++ = '{';
+    for (i = 0; i < n; i++)
+        t += apr_snprintf(t, 22, i ? ",%" APR_INT64_T_FMT
+                                   : "%" APR_INT64_T_FMT, ids[i]);
+    *t++ = '}';
+    *t = '\0';
+    return text;
+}
+
+/* At most slice rows of each domain. */
+static apr_status_t claim_slices(round_t *r, const apr_int64_t *domains, int n,
+                                 int slice)
+{
+    apr_int64_t until = r->now + r->claimer->lease;
+    apr_status_t rv = APR_SUCCESS;
+    mg_stmt_t *stmt;
+    int i;
+
+    if (mg_db_kind(r->db) == MG_DB_PGSQL) {
+        rv = mg_db_query(&stmt, r->db, QUEUE_CLAIM_PGSQL, "iitiii", until,
+                         r->claimer->worker_id, id_array(domains, n, r->pool),
+                         (apr_int64_t)r->transport, (apr_int64_t)r->now,
+                         (apr_int64_t)slice);
+        return rv == APR_SUCCESS ? take_rows(r, stmt) : rv;
+    }
+    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
+        rv = mg_db_query(&stmt, r->db, QUEUE_CLAIM_SQLITE, "iiiiii", until,
+                         r->claimer->worker_id, (apr_int64_t)r->transport,
+                         domains[i], (apr_int64_t)r->now, (apr_int64_t)slice);
+        if (rv == APR_SUCCESS)
+            rv = take_rows(r, stmt);
+    }
+    return rv;
+}
+
+/* The domains that had as many rows as they were asked for, of those claimed
+ * from first on. */
+static int keep_full(apr_int64_t *domains, int n, const round_t *r, int first,
+                     int slice)
+{
+    int i, j, count, kept = 0;
+
+    for (i = 0; i < n; i++) {
+        for (count = 0, j = first; j < r->claimed->nelts; j++)
+            count += APR_ARRAY_IDX(r->claimed, j, mg_delivery_t *)
+                         ->domain_id == domains[i];
+        if (count >= slice)
+            domains[kept++] = domains[i];
+    }
+    return kept;
+}
+
+/* Fair shares first; what is left over goes to the domains that have more. */
+static apr_status_t claim_round(round_t *r, int limit)
+{
+    apr_int64_t domains[DOMAINS_A_ROUND];
+    int n = r->ndomains, first, slice, end = r->claimed->nelts + limit;
+    apr_status_t rv;
+
+    memcpy(domains, r->domains, sizeof(domains));
+    while (n > 0 && r->claimed->nelts < end) {
+        if (n > end - r->claimed->nelts)
+            n = end - r->claimed->nelts;
+        slice = (end - r->claimed->nelts) / n;
+        first = r->claimed->nelts;
+        rv = claim_slices(r, domains, n, slice);
+        if (rv != APR_SUCCESS)
+            return rv;
+        n = keep_full(domains, n, r, first, slice);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t look_round(round_t *r, mg_db_t *db, mg_claimer_t *claimer,
+                               int which, int limit)
+{
+    apr_int64_t after = claimer->transports[which].domain_id;
+    int want = limit < DOMAINS_A_ROUND ? limit : DOMAINS_A_ROUND;
+    apr_status_t rv;
+
+    r->db = db;
+    r->claimer = claimer;
+    r->transport = claimer->transports[which].kind;
+    r->ndomains = 0;
+    rv = find_domains(r, after, want);
+    if (rv == APR_SUCCESS && r->ndomains < want && after > 0)
+        rv = find_domains(r, -1, want - r->ndomains);
+    if (rv == APR_SUCCESS && r->ndomains > 0)
+        claimer->transports[which].domain_id = r->domains[r->ndomains - 1];
+    return rv;
+}
+
+static apr_status_t claim_all(round_t *rounds, int n, int limit)
+{
+    apr_array_header_t *claimed = rounds[0].claimed;
+    apr_status_t rv = APR_SUCCESS;
+    int i, active = 0;
+
+    for (i = 0; i < n; i++)
+        active += rounds[i].ndomains > 0;
+    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
+        int share;
+
+        if (rounds[i].ndomains == 0)
+            continue;
+        share = (limit - claimed->nelts) / active--;
+        if (share > 0)
+            rv = claim_round(&rounds[i], share);
+    }
+    return rv;
+}
+
+apr_status_t mg_queue_claim(apr_array_header_t **pclaimed, mg_db_t *db,
+                            mg_claimer_t *claimer, int limit, apr_pool_t *p)
+{
+    round_t *rounds = apr_pcalloc(p, sizeof(*rounds) * TRANSPORTS_MAX);
+    int i, n = claimer->ntransports, found = 0, own;
+    apr_time_t now = mg_now();
+    apr_status_t rv;
+
+    *pclaimed = apr_array_make(p, limit > 64 ? 64 : limit,
+                               sizeof(mg_delivery_t *));
+    if (limit <= 0 || n == 0)
+        return APR_SUCCESS;
+    /* looking takes no write lock: mostly there is nothing */
+    for (i = 0; i < n; i++) {
+        rounds[i].now = now;
+        rounds[i].claimed = *pclaimed;
+        rounds[i].pool = p;
+        rv = look_round(&rounds[i], db, claimer, (claimer->first + i) % n,
+                        limit);
+        if (rv != APR_SUCCESS)
+            return rv;
+        found += rounds[i].ndomains;
+    }
+    claimer->first = (claimer->first + 1) % n;
+    if (!found)
+        return APR_SUCCESS;
+
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = mg_tx_leave(db, own, claim_all(rounds, n, limit));
+    if (rv != APR_SUCCESS)
+        apr_array_clear(*pclaimed);
+    else
+        rv = MG_FAULT("queue.claim.after");
+    return rv;
+}
+
+apr_status_t mg_queue_next_due(apr_time_t *pdue, mg_db_t *db,
+                               const mg_claimer_t *claimer)
+{
+    apr_status_t rv;
+    int i;
+
+    *pdue = 0;
+    for (i = 0; i < claimer->ntransports; i++) {
+        apr_int64_t due = 0;
+
+        rv = mg_db_get_int(db, &due, QUEUE_NEXT_DUE, "i",
+                           (apr_int64_t)claimer->transports[i].kind);
+        if (rv != APR_SUCCESS && rv != APR_ENOENT)
+            return rv;
+        if (due && (!*pdue || due < *pdue))
+            *pdue = due;
+    }
+    return APR_SUCCESS;
+}
+
+/* --- results --- */
+
+/* One row must have changed: else the claim was lost to another. */
+static apr_status_t fenced(apr_status_t rv, apr_int64_t changed)
+{
+    if (rv != APR_SUCCESS)
+        return rv;
+    return changed == 1 ? APR_SUCCESS : MG_ELEASE;
+}
+
+apr_status_t mg_queue_settle(mg_db_t *db, const mg_delivery_t *delivery)
+{
+    apr_int64_t changed = 0;
+    apr_status_t rv = mg_db_exec(
+        db, &changed, "DELETE FROM delivery WHERE id = $1 AND claim_no = $2",
+        "ii", delivery->id, delivery->claim_no);
+
+    return fenced(rv, changed);
+}
+
+apr_status_t mg_queue_defer(mg_db_t *db, const mg_delivery_t *delivery,
+                            const char *reply, apr_time_t due_at)
+{
+    apr_int64_t changed = 0;
+    apr_pool_t *p;
+    apr_status_t rv;
+
+    apr_pool_create(&p, NULL);
+    rv = mg_db_exec(
+        db, &changed,
+        "UPDATE delivery SET due_at = $1, claimed_by = 0,"
+        " attempts = attempts + 1, last_reply = $2"
+        " WHERE id = $3 AND claim_no = $4",
+        "itii", (apr_int64_t)due_at,
+        reply ? mg_text_clean(reply, strlen(reply), p) : NULL, delivery->id,
+        delivery->claim_no);
+    apr_pool_destroy(p);
+    return fenced(rv, changed);
+}
+
+apr_status_t mg_queue_release(mg_db_t *db, const mg_delivery_t *delivery,
+                              apr_time_t due_at)
+{
+    apr_int64_t changed = 0;
+    apr_status_t rv = mg_db_exec(
+        db, &changed,
+        "UPDATE delivery SET due_at = $1, claimed_by = 0"
+        " WHERE id = $2 AND claim_no = $3",
+        "iii", (apr_int64_t)due_at, delivery->id, delivery->claim_no);
+
+    return fenced(rv, changed);
+}
+
+apr_status_t mg_queue_bury(mg_db_t *db, const mg_delivery_t *delivery,
+                           const char *reply)
+{
+    apr_status_t rv = mg_queue_settle(db, delivery);
+    apr_pool_t *p;
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    apr_pool_create(&p, NULL);
+    rv = mg_db_exec(
+        db, NULL,
+        "INSERT INTO dead_letter (id, message_id, domain_id, transport,"
+        " recipient, target, payload, attempts, last_reply, created_at)"
+        " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+        "iiiitttiti", delivery->id, delivery->message_id, delivery->domain_id,
+        (apr_int64_t)delivery->transport, delivery->recipient,
+        delivery->target ? delivery->target : "",
+        delivery->payload ? delivery->payload : "",
+        (apr_int64_t)delivery->attempts + 1,
+        reply ? mg_text_clean(reply, strlen(reply), p) : NULL,
+        (apr_int64_t)mg_now());
+    apr_pool_destroy(p);
+    return rv;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    apr_int64_t x = (*(mg_delivery_t *const *)a)->id;
+    apr_int64_t y = (*(mg_delivery_t *const *)b)->id;
+
+    return (x > y) - (x < y);
+}
+
+/* The ids that are still ours, as the store returns them. */
+static apr_status_t renew_rows(apr_hash_t *ours, mg_db_t *db,
+                               mg_delivery_t **list, int n, apr_time_t until,
+                               apr_pool_t *p)
+{
+    apr_int64_t *ids = apr_palloc(p, sizeof(*ids) * (apr_size_t)n);
+    apr_int64_t *nos = apr_palloc(p, sizeof(*nos) * (apr_size_t)n);
+    apr_status_t rv = APR_SUCCESS;
+    mg_stmt_t *stmt;
+    int i, steps = mg_db_kind(db) == MG_DB_PGSQL ? 1 : n;
+
+    for (i = 0; i < n; i++) {
+        ids[i] = list[i]->id;
+        nos[i] = list[i]->claim_no;
+    }
+    for (i = 0; rv == APR_SUCCESS && i < steps; i++) {
+        if (mg_db_kind(db) == MG_DB_PGSQL)
+            rv = mg_db_query(&stmt, db, QUEUE_RENEW_PGSQL, "itt",
+                             (apr_int64_t)until, id_array(ids, n, p),
+                             id_array(nos, n, p));
+        else
+            rv = mg_db_query(&stmt, db, QUEUE_RENEW_SQLITE, "iii",
+                             (apr_int64_t)until, ids[i], nos[i]);
+        while (rv == APR_SUCCESS &&
+               (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
+            apr_int64_t id = mg_stmt_int(stmt, 0);
+
+            apr_hash_set(ours, apr_pmemdup(p, &id, sizeof(id)), sizeof(id),
+                         "");
+        }
+        if (rv == APR_EOF)
+            rv = APR_SUCCESS;
+    }
+    return rv;
+}
+
+apr_status_t mg_queue_renew(int *plost, mg_db_t *db,
+                            apr_array_header_t *deliveries,
+                            apr_interval_time_t lease)
+{
+    apr_time_t until = mg_now() + lease;
+    mg_delivery_t **list;
+    int i, own, n = deliveries->nelts;
+    apr_hash_t *ours;
+    apr_pool_t *p;
+    apr_status_t rv;
+
+    *plost = 0;
+    if (n == 0)
+        return APR_SUCCESS;
+    apr_pool_create(&p, NULL);
+    ours = apr_hash_make(p);
+    /* in the order of ids: two workers never wait for each other crosswise */
+    list = apr_pmemdup(p, deliveries->elts, sizeof(*list) * (apr_size_t)n);
+    qsort(list, (size_t)n, sizeof(*list), by_id);
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv == APR_SUCCESS)
+        rv = mg_tx_leave(db, own, renew_rows(ours, db, list, n, until, p));
+    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
+        if (apr_hash_get(ours, &list[i]->id, sizeof(list[i]->id))) {
+            list[i]->due_at = until;
+            continue;
+        }
+        list[i]->claim_no = -1;
+        *plost += 1;
+    }
+    apr_pool_destroy(p);
+    return rv;
+}
+
+/* --- hooks --- */
+
+apr_status_t mg_queue_add_hook(mg_db_t *db, const mg_delivery_t *hook)
+{
+    mg_batch_t *batch = mg_batch_get(db);
+    apr_pool_t *p;
+    apr_status_t rv;
+
+    apr_pool_create(&p, NULL);
+    rv = mg_db_exec(
+        db, NULL,
+        "INSERT INTO delivery (id, message_id, account_id, domain_id,"
+        " transport, recipient, recipient_as_given, variables, dest, target,"
+        " payload, due_at, created_at, expires_at) VALUES ($1, $2, $3, $4, $5,"
+        " $6, $7, '{}', $8, $9, $10, $11, $12, $13)",
+        "iiiiitttttiii", hook->id, hook->message_id, hook->account_id,
+        hook->domain_id, (apr_int64_t)MG_TRANSPORT_HOOK,
+        mg_text_clean(hook->recipient, strlen(hook->recipient), p),
+        hook->recipient_as_given
+            ? mg_text_clean(hook->recipient_as_given,
+                            strlen(hook->recipient_as_given), p)
+            : "",
+        hook->dest, hook->target, hook->payload, (apr_int64_t)hook->due_at,
+        (apr_int64_t)hook->created_at, (apr_int64_t)hook->expires_at);
+    apr_pool_destroy(p);
+    if (rv == APR_SUCCESS && batch)
+        mg_batch_ring(batch, MG_ROLE_NOTIFIER);
+    return rv;
+}
+
+char *mg_queue_url_dest(const char *url, apr_pool_t *p)
+{
+    apr_uri_t uri;
+    int port;
+
+    if (apr_uri_parse(p, url, &uri) != APR_SUCCESS || !uri.scheme ||
+        !uri.hostname || !*uri.hostname)
+        return NULL;
+    if (!strcasecmp(uri.scheme, "http"))
+        port = 80;
+    else if (!strcasecmp(uri.scheme, "https"))
+        port = 443;
+    else
+        return NULL;
+    if (uri.port_str && *uri.port_str)
+        port = uri.port;
+    if (port <= 0 || port > 65535)
+        return NULL;
+    return apr_psprintf(p, strchr(uri.hostname, ':') ? "[%s]:%d" : "%s:%d",
+                        mg_text_lower(uri.hostname, p), port);
+}

@@ -1,0 +1,190 @@
+/* mg_stat.c - counters by day. */
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <apr_strings.h>
+
+#include "mg_stat.h"
+#include "mg_status.h"
+#include "mg_time.h"
+#include "mg_tx.h"
+
+typedef struct {
+    int scope;             /* 0: stat, 1: account_usage */
+    apr_int64_t id, day;
+    const char *kind, *tag;
+    apr_int64_t n;
+} counter_t;
+
+/* One batch has few counters; the last hit is nearly always the next one. */
+static counter_t *counter_get(mg_batch_t *batch, int scope, apr_int64_t id,
+                              apr_int64_t day, const char *kind,
+                              const char *tag)
+{
+    struct {
+        apr_int64_t id, day;
+        apr_uint64_t scope;
+        char names[128];
+    } key;
+    apr_size_t kind_len = strlen(kind), tag_len = strlen(tag);
+    apr_ssize_t len;
+    counter_t *c;
+
+    memset(&key, 0, sizeof(key));
+    if (kind_len + 1 + tag_len >= sizeof(key.names))
+        tag_len = sizeof(key.names) - kind_len - 2;
+    key.id = id;
+    key.day = day;
+    key.scope = (apr_uint64_t)scope;
+    memcpy(key.names, kind, kind_len);
+    memcpy(key.names + kind_len + 1, tag, tag_len);
+    len = (apr_ssize_t)(offsetof(__typeof__(key), names) + kind_len + 1 +
+                        tag_len);
+
+    if (!batch->counters)
+        batch->counters = apr_hash_make(batch->pool);
+    c = apr_hash_get(batch->counters, &key, len);
+    if (!c) {
+        c = apr_pcalloc(batch->pool, sizeof(*c));
+        c->scope = scope;
+        c->id = id;
+        c->day = day;
+        c->kind = kind;
+        c->tag = apr_pstrdup(batch->pool, tag);
+        apr_hash_set(batch->counters,
+                     apr_pmemdup(batch->pool, &key, (apr_size_t)len), len, c);
+    }
+    return c;
+}
+
+apr_status_t mg_stat_add(mg_batch_t *batch, apr_int64_t account_id,
+                         apr_int64_t domain_id, apr_int64_t day,
+                         const char *kind, const char *tag, apr_int64_t n)
+{
+    counter_get(batch, 0, domain_id, day, kind, tag)->n += n;
+    if (!*tag)
+        counter_get(batch, 1, account_id, day, kind, "")->n += n;
+    return APR_SUCCESS;
+}
+
+static int by_key(const void *a, const void *b)
+{
+    const counter_t *x = *(counter_t *const *)a, *y = *(counter_t *const *)b;
+    int d;
+
+    if (x->scope != y->scope)
+        return x->scope - y->scope;
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    if (x->day != y->day)
+        return x->day < y->day ? -1 : 1;
+    d = strcmp(x->kind, y->kind);
+    return d ? d : strcmp(x->tag, y->tag);
+}
+
+static apr_status_t counter_write(const mg_batch_t *batch, const counter_t *c)
+{
+    if (c->scope == 0)
+        return mg_db_exec(
+            batch->db, NULL,
+            "INSERT INTO stat (domain_id, day, kind, tag, slot, n)"
+            " VALUES ($1, $2, $3, $4, $5, $6)"
+            " ON CONFLICT (domain_id, day, kind, tag, slot)"
+            " DO UPDATE SET n = stat.n + excluded.n",
+            "iittii", c->id, c->day, c->kind, c->tag,
+            (apr_int64_t)batch->stat_slot, c->n);
+    return mg_db_exec(
+        batch->db, NULL,
+        "INSERT INTO account_usage (account_id, day, kind, slot, n)"
+        " VALUES ($1, $2, $3, $4, $5)"
+        " ON CONFLICT (account_id, day, kind, slot)"
+        " DO UPDATE SET n = account_usage.n + excluded.n",
+        "iitii", c->id, c->day, c->kind, (apr_int64_t)batch->stat_slot, c->n);
+}
+
+apr_status_t mg_stat_write(mg_batch_t *batch)
+{
+    apr_hash_index_t *hi;
+    counter_t **list;
+    apr_status_t rv;
+    int i, n = 0;
+
+    if (!batch->counters)
+        return APR_SUCCESS;
+    list = apr_palloc(batch->pool, apr_hash_count(batch->counters) *
+                                       sizeof(*list));
+    for (hi = apr_hash_first(batch->pool, batch->counters); hi;
+         hi = apr_hash_next(hi))
+        list[n++] = apr_hash_this_val(hi);
+    batch->counters = NULL;
+    qsort(list, (size_t)n, sizeof(*list), by_key);
+    for (i = 0; i < n; i++) {
+        rv = counter_write(batch, list[i]);
+        if (rv != APR_SUCCESS)
+            return rv;
+    }
+    return APR_SUCCESS;
+}
+
+apr_status_t mg_stat_total(apr_int64_t *ptotal, mg_db_t *db,
+                           apr_int64_t domain_id)
+{
+    *ptotal = 0;
+    return mg_db_get_int(db, ptotal,
+                         "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT)"
+                         " FROM stat WHERE domain_id = $1 AND tag = ''",
+                         "i", domain_id);
+}
+
+apr_status_t mg_stat_fold(int *pfolded, mg_db_t *db, int limit,
+                          apr_pool_t *ptemp)
+{
+    struct { apr_int64_t domain_id, day, slot, n; char *kind, *tag; } *rows;
+    apr_status_t rv;
+    mg_stmt_t *stmt;
+    apr_int64_t gone;
+    int i, n = 0, own;
+
+    *pfolded = 0;
+    rows = apr_palloc(ptemp, sizeof(*rows) * (apr_size_t)limit);
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = mg_db_query(&stmt, db,
+                     "SELECT domain_id, day, kind, tag, slot, n FROM stat"
+                     " WHERE day < $1 AND slot <> 0 LIMIT $2",
+                     "ii", mg_time_day(mg_now()), (apr_int64_t)limit);
+    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS &&
+           n < limit) {
+        rows[n].domain_id = mg_stmt_int(stmt, 0);
+        rows[n].day = mg_stmt_int(stmt, 1);
+        rows[n].kind = mg_stmt_text(stmt, 2, ptemp);
+        rows[n].tag = mg_stmt_text(stmt, 3, ptemp);
+        rows[n].slot = mg_stmt_int(stmt, 4);
+        rows[n].n = mg_stmt_int(stmt, 5);
+        n++;
+    }
+    if (rv == APR_EOF)
+        rv = APR_SUCCESS;
+    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
+        /* a late writer of a past day only makes a new row, or adds to this
+         * one: then n differs and it is left for the next round */
+        rv = mg_db_exec(db, &gone,
+                        "DELETE FROM stat WHERE domain_id = $1 AND day = $2"
+                        " AND kind = $3 AND tag = $4 AND slot = $5 AND n = $6",
+                        "iittii", rows[i].domain_id, rows[i].day,
+                        rows[i].kind, rows[i].tag, rows[i].slot, rows[i].n);
+        if (rv != APR_SUCCESS || gone == 0)
+            continue;
+        rv = mg_db_exec(db, NULL,
+                        "INSERT INTO stat (domain_id, day, kind, tag, slot, n)"
+                        " VALUES ($1, $2, $3, $4, 0, $5)"
+                        " ON CONFLICT (domain_id, day, kind, tag, slot)"
+                        " DO UPDATE SET n = stat.n + excluded.n",
+                        "iitti", rows[i].domain_id, rows[i].day, rows[i].kind,
+                        rows[i].tag, rows[i].n);
+        *pfolded += 1;
+    }
+    return mg_tx_leave(db, own, rv);
+}
