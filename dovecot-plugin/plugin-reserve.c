@@ -15,6 +15,7 @@
 #include "mail-namespace.h"
 #include "mailbox-list-private.h"
 #include "plugin-mailgun.h"
+#include "mg_fault.h"
 #include "../smtpd/mailboxd_protocol.h"
 
 #define DELIVERY_HEADER "X-Mailgun-Delivery-Id"
@@ -275,6 +276,7 @@ static int commit_saves(struct mailbox_transaction_context *t,
 		release(box_user(box), reservation);
 		return -1;
 	}
+	(void)MG_FAULT("plugin.save.committed");
 	mbox->reservation = reservation;
 	mbox->delivery_id = p_strdup(box->pool, mt->delivery_id);
 	return 0;
