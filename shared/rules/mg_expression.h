@@ -2,7 +2,8 @@
  *
  * So far: match_recipient("re"), catch_all() / catchall(); forward("URL"),
  * stop(). Single or double quotes, r'' too. Regular expressions are Python's,
- * on PCRE2 with match limits, anchored at the start as Python's match() is.
+ * on PCRE2 with match limits, anchored at the start as Python's match() is;
+ * letter case does not count.
  */
 #ifndef MG_EXPRESSION_H
 #define MG_EXPRESSION_H

@@ -1,0 +1,268 @@
+/* mg_routing.c - who gets a message: one recipient's deliveries. */
+#include <string.h>
+#include <apr_hash.h>
+#include <apr_strings.h>
+
+#include "mg_expression.h"
+#include "mg_id.h"
+#include "mg_mailbox.h"
+#include "mg_queue.h"
+#include "mg_route.h"
+#include "mg_routing.h"
+#include "mg_status.h"
+#include "mg_text.h"
+#include "mg_time.h"
+#include "mg_verp.h"
+
+/* As in mg_domain_cache.c: where nobody can tell us of a change. */
+#define FRESH_FOR APR_TIME_C(1000000)
+
+typedef struct {
+    apr_pool_t *pool;
+    mg_ruleset_t *rules;
+    apr_int64_t revision;
+    apr_uint32_t generation;
+    apr_time_t checked;      /* mg_ticks() */
+} compiled_t;
+
+struct mg_routing_t {
+    apr_pool_t *pool;
+    mg_domain_cache_t *domains;
+    mg_shared_t *shared;
+    unsigned char verp_key[32];
+    int has_verp_key;
+    apr_hash_t *accounts;    /* of compiled_t, by account id */
+};
+
+mg_routing_t *mg_routing_create(mg_domain_cache_t *domains,
+                                mg_shared_t *shared,
+                                const unsigned char *verp_key, apr_pool_t *p)
+{
+    mg_routing_t *routing = apr_pcalloc(p, sizeof(*routing));
+
+    routing->pool = p;
+    routing->domains = domains;
+    routing->shared = shared;
+    if (verp_key) {
+        memcpy(routing->verp_key, verp_key, sizeof(routing->verp_key));
+        routing->has_verp_key = 1;
+    }
+    routing->accounts = apr_hash_make(p);
+    return routing;
+}
+
+/* --- routes, compiled per account --- */
+
+static apr_status_t compile_account(compiled_t *c, mg_db_t *db,
+                                    apr_int64_t account_id)
+{
+    apr_array_header_t *routes;
+    apr_pool_t *ptemp;
+    apr_status_t rv;
+
+    apr_pool_clear(c->pool);
+    c->rules = NULL;
+    apr_pool_create(&ptemp, c->pool);
+    rv = mg_route_list(&routes, db, account_id, ptemp);
+    if (rv == APR_SUCCESS)
+        rv = mg_ruleset_compile(&c->rules, routes, c->pool);
+    apr_pool_destroy(ptemp);
+    return rv;
+}
+
+static apr_status_t rules_of(const mg_ruleset_t **prules,
+                             mg_routing_t *routing, mg_db_t *db,
+                             apr_int64_t account_id)
+{
+    apr_uint32_t generation =
+        routing->shared ? mg_shared_generation(routing->shared) : 0;
+    compiled_t *c = apr_hash_get(routing->accounts, &account_id,
+                                 sizeof(account_id));
+    apr_time_t ticks = mg_ticks();
+    apr_int64_t revision = 0;
+    apr_status_t rv;
+
+    *prules = NULL;
+    if (c && c->rules && c->generation == generation &&
+        ticks - c->checked <= FRESH_FOR) {
+        *prules = c->rules;
+        return APR_SUCCESS;
+    }
+    /* read before the routes: a change in between is seen the next time */
+    rv = mg_db_get_int(db, &revision, "SELECT revision FROM account"
+                       " WHERE id = $1", "i", account_id);
+    if (rv != APR_SUCCESS && rv != APR_ENOENT)
+        return rv;
+    if (!c) {
+        c = apr_pcalloc(routing->pool, sizeof(*c));
+        apr_pool_create(&c->pool, routing->pool);
+        apr_hash_set(routing->accounts,
+                     apr_pmemdup(routing->pool, &account_id,
+                                 sizeof(account_id)),
+                     sizeof(account_id), c);
+    }
+    if (!c->rules || c->revision != revision) {
+        rv = compile_account(c, db, account_id);
+        if (rv != APR_SUCCESS)
+            return rv;
+        c->revision = revision;
+    }
+    c->generation = generation;
+    c->checked = ticks;
+    *prules = c->rules;
+    return APR_SUCCESS;
+}
+
+/* --- deliveries --- */
+
+static mg_envelope_t *add_envelope(apr_array_header_t *envelopes,
+                                   mg_transport_kind_t transport,
+                                   const char *recipient,
+                                   const char *as_given)
+{
+    mg_envelope_t *e = apr_array_push(envelopes);
+
+    memset(e, 0, sizeof(*e));
+    e->id = mg_id_next();
+    e->transport = transport;
+    e->recipient = recipient;
+    e->recipient_as_given = as_given && *as_given ? as_given : recipient;
+    return e;
+}
+
+static const char *domain_of(const char *address, apr_pool_t *p)
+{
+    const char *at = strrchr(address, '@');
+
+    return at ? mg_text_lower(at + 1, p) : "";
+}
+
+static void add_smtp(apr_array_header_t *envelopes, const char *recipient,
+                     const char *as_given, apr_pool_t *p)
+{
+    add_envelope(envelopes, MG_TRANSPORT_SMTP, recipient, as_given)->dest =
+        domain_of(recipient, p);
+}
+
+static apr_status_t add_mailbox(apr_array_header_t *envelopes, mg_db_t *db,
+                                const char *address, const char *recipient,
+                                const char *as_given, apr_pool_t *p)
+{
+    mg_mailbox_t *mailbox;
+    apr_status_t rv = mg_mailbox_by_address(&mailbox, db, address, p);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    add_envelope(envelopes, MG_TRANSPORT_LMTP, recipient, as_given)->dest =
+        apr_psprintf(p, "%" APR_INT64_T_FMT, mailbox->id);
+    return APR_SUCCESS;
+}
+
+static apr_status_t add_routes(apr_array_header_t *envelopes,
+                               mg_routing_t *routing, mg_db_t *db,
+                               const mg_domain_t *domain,
+                               const mg_address_t *to, apr_pool_t *p)
+{
+    const mg_ruleset_t *rules;
+    apr_array_header_t *actions;
+    apr_status_t rv;
+    int i;
+
+    rv = rules_of(&rules, routing, db, domain->account_id);
+    if (rv != APR_SUCCESS)
+        return rv;
+    actions = mg_ruleset_apply(rules, to->address, p);
+    for (i = 0; i < actions->nelts; i++) {
+        const mg_action_t *action = &APR_ARRAY_IDX(actions, i, mg_action_t);
+        /* the rules may be compiled anew before the caller commits */
+        const char *target = apr_pstrdup(p, action->target);
+        mg_envelope_t *e;
+
+        if (action->kind == MG_ACTION_FORWARD_ADDRESS) {
+            add_smtp(envelopes, target, target, p);
+            continue;
+        }
+        e = add_envelope(envelopes, MG_TRANSPORT_HTTP, to->address,
+                         to->as_given);
+        e->target = target;
+        e->dest = mg_queue_url_dest(target, p);
+        if (!e->dest)
+            e->dest = "";
+    }
+    return APR_SUCCESS;
+}
+
+/* A bounce to an envelope sender of ours goes to the domain's postmaster.
+ * @return APR_ENOENT: no such address; MG_EDENIED: a forged one */
+static apr_status_t add_verp(apr_array_header_t *envelopes,
+                             mg_routing_t *routing, mg_db_t *db,
+                             const mg_domain_t *domain,
+                             const mg_address_t *to, apr_pool_t *p)
+{
+    const char *postmaster;
+    apr_int64_t id;
+    apr_status_t rv;
+
+    if (!routing->has_verp_key)
+        return APR_ENOENT;
+    rv = mg_verp_read(&id, routing->verp_key, to->local, domain->name_lc);
+    if (rv != APR_SUCCESS)
+        return rv;
+    postmaster = apr_pstrcat(p, "postmaster@", domain->name_lc, NULL);
+    return add_mailbox(envelopes, db, postmaster, postmaster, to->address, p);
+}
+
+/* Everything in a domain of ours that wants this recipient.
+ * @return APR_ENOENT: nothing does */
+static apr_status_t add_hosted(apr_array_header_t *envelopes,
+                               mg_routing_t *routing, mg_db_t *db,
+                               const mg_domain_t *domain,
+                               const mg_address_t *to, apr_pool_t *p)
+{
+    int before = envelopes->nelts;
+    apr_status_t rv;
+
+    if (!strcmp(domain->state, "disabled"))
+        return APR_ENOENT;
+    rv = add_verp(envelopes, routing, db, domain, to, p);
+    if (rv != APR_ENOENT)
+        return rv == MG_EDENIED ? APR_ENOENT : rv;
+    rv = add_mailbox(envelopes, db, to->address, to->address, to->as_given, p);
+    if (rv == APR_SUCCESS || rv == APR_ENOENT)
+        rv = add_routes(envelopes, routing, db, domain, to, p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    return envelopes->nelts > before ? APR_SUCCESS : APR_ENOENT;
+}
+
+apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
+                                  const mg_domain_t **pdomain,
+                                  mg_routing_t *routing, mg_db_t *db,
+                                  const mg_address_t *recipient, int way,
+                                  apr_pool_t *p)
+{
+    const mg_domain_t *domain;
+    apr_status_t rv;
+
+    /* "postmaster" without a domain: which of the domains? none of them */
+    if (!recipient->domain || !*recipient->domain)
+        return APR_ENOENT;
+    rv = mg_domain_cached_by_name(&domain, routing->domains, db,
+                                  recipient->domain);
+    if (rv != APR_SUCCESS && rv != APR_ENOENT)
+        return rv;
+    if (way == MG_ROUTING_INCOMING) {
+        if (rv == APR_ENOENT)
+            return MG_EDENIED;
+        *pdomain = domain;
+        return add_hosted(envelopes, routing, db, domain, recipient, p);
+    }
+    if (rv == APR_SUCCESS &&
+        strcmp(mg_domain_setting(domain, "local"), "no") != 0) {
+        rv = add_hosted(envelopes, routing, db, domain, recipient, p);
+        if (rv != APR_ENOENT)
+            return rv;
+    }
+    add_smtp(envelopes, recipient->address, recipient->as_given, p);
+    return APR_SUCCESS;
+}
