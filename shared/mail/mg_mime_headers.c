@@ -63,7 +63,7 @@ static char *unfold(const char *s, const char *end, int *pplain,
     char *out, *o;
     int plain = 1;
 
-    while (s < end && (*s == ' ' || *s == '\t'))
+    while (s < end && (*s == ' ' || *s == '\t' || *s == '\r' || *s == '\n'))
         s++;
     o = out = apr_palloc(p, (apr_size_t)(end - s) + 1);
     for (; s < end; s++) {

@@ -104,8 +104,14 @@ const void *mime_entity_decode(apr_size_t *plen, const mime_entity_t *e,
         return e->body;
     }
     g_mime_encoding_init_decode(&state, e->encoding);
-    out = apr_palloc(p, g_mime_encoding_outlen(&state, e->body_len) + 1);
-    *plen = g_mime_encoding_flush(&state, e->body, e->body_len, out);
+    out = apr_palloc(p, g_mime_encoding_outlen(&state, e->body_len) + 16);
+    *plen = g_mime_encoding_step(&state, e->body, e->body_len, out);
+    /* base64 whose padding was cut off still holds its last octets */
+    *plen += g_mime_encoding_flush(&state, "==",
+                                   e->encoding
+                                           == GMIME_CONTENT_ENCODING_BASE64
+                                       ? 2 : 0,
+                                   out + *plen);
     return out;
 }
 

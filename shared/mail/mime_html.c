@@ -199,7 +199,7 @@ static const char *read_tag(text_t *t, const char *s, const char *end)
         gt = memmem(s + 4, (apr_size_t)(end - s - 4), "-->", 3);
         return gt ? gt + 3 : end;
     }
-    if (c < end && !apr_isalpha(*c) && *c != '!' && *c != '?') {
+    if (c >= end || (!apr_isalpha(*c) && *c != '!' && *c != '?')) {
         add_word(t, "<", 1);
         return s + 1;
     }
