@@ -79,6 +79,14 @@ apr_status_t mg_message_is_there(mg_db_t *db, void *message);
 /** All but bytes and envelopes. @return APR_ENOENT */
 apr_status_t mg_message_get(mg_message_t **pmessage, mg_db_t *db,
                             apr_int64_t id, apr_pool_t *p);
+/** Up to MG_MESSAGES_AT_ONCE of them, each in its own pool, in one statement;
+ * messages[i] is NULL where there is none. The whole content (bytes) comes
+ * with those of at most content_max <= MG_CONTENT_SLICE octets. */
+#define MG_MESSAGES_AT_ONCE 16
+apr_status_t mg_message_get_many(mg_message_t **messages, mg_db_t *db,
+                                 const apr_int64_t *ids,
+                                 apr_pool_t *const *pools, int n,
+                                 apr_int64_t content_max);
 /** One slice; APR_EOF after the last. seq from 0. */
 apr_status_t mg_message_slice(const void **pbytes, apr_size_t *plen,
                               mg_db_t *db, apr_int64_t id, apr_int64_t seq,

@@ -1,0 +1,389 @@
+/* mta_link.c - one connection of a site: hosts in their order, jobs, rest.
+ *
+ * A host that does not answer or refuses at the greeting is left for the next
+ * one (RFC 5321 5.1) and tried last for a while. Where TLS fails, the host is
+ * tried in clear at once, and in clear only for a day (RFC 7435).
+ */
+#include <apr_strings.h>
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "mg_fault.h"
+#include "mg_log.h"
+#include "mg_status.h"
+#include "mg_time.h"
+#include "mta_site_private.h"
+
+#define BAD_FOR apr_time_from_sec(120)
+#define CLEAR_FOR apr_time_from_sec(24 * 3600)
+#define HOSTS_MAX 10000
+#define REFUSALS_MAX 3        /* 4xx to MAIL in a row: it means all of us */
+
+/* --- what is known of hosts, by address --- */
+
+typedef struct {
+    apr_time_t bad_until;     /* mg_ticks() */
+    apr_time_t clear_until;   /* no STARTTLS until */
+} host_note_t;
+
+static host_note_t *host_note(sender_t *s, const char *address)
+{
+    host_note_t *note = apr_hash_get(s->hosts, address, APR_HASH_KEY_STRING);
+
+    if (note)
+        return note;
+    if (apr_hash_count(s->hosts) >= HOSTS_MAX) {
+        apr_pool_clear(s->hosts_pool);
+        s->hosts = apr_hash_make(s->hosts_pool);
+    }
+    note = apr_pcalloc(s->hosts_pool, sizeof(*note));
+    apr_hash_set(s->hosts, apr_pstrdup(s->hosts_pool, address),
+                 APR_HASH_KEY_STRING, note);
+    return note;
+}
+
+static void address_of(char *buf, apr_size_t len, const mta_site_t *site,
+                       const dns_host_t *host)
+{
+    char ip[INET6_ADDRSTRLEN] = "unix";
+
+    if (host->addr.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((const struct sockaddr_in *)&host->addr)
+                                ->sin_addr, ip, sizeof(ip));
+    else if (host->addr.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)&host->addr)
+                                 ->sin6_addr, ip, sizeof(ip));
+    apr_snprintf(buf, len, "%s %d", ip, site->port);
+}
+
+static const host_note_t *known(const mta_site_t *site, int i)
+{
+    char address[64];
+
+    address_of(address, sizeof(address), site, &site->hosts[i]);
+    return apr_hash_get(site->s->hosts, address, APR_HASH_KEY_STRING);
+}
+
+/* The first that was not tried; those known as bad come last. */
+static int pick_host(const mta_site_t *site, const mta_attempt_t *attempt)
+{
+    apr_time_t now = mg_ticks();
+    int i, bad = -1;
+
+    for (i = 0; i < site->nhosts; i++) {
+        const host_note_t *note;
+
+        if (attempt->tried & APR_UINT64_C(1) << i)
+            continue;
+        note = known(site, i);
+        if (!note || note->bad_until <= now)
+            return i;
+        if (bad < 0)
+            bad = i;
+    }
+    return bad;
+}
+
+/* --- life --- */
+
+static void bury(loop_t *loop, void *baton)
+{
+    mta_link_t *link = baton;
+
+    (void)loop;
+    apr_pool_destroy(link->pool);
+}
+
+static void link_free(mta_link_t *link)
+{
+    mta_site_t *site = link->site;
+
+    if (link->timer)
+        loop_timer_cancel(link->timer);
+    link->timer = NULL;
+    if (link->state == LINK_CONNECTING)
+        site->nconnecting--;
+    else if (link->state == LINK_BUSY)
+        site->s->running--;
+    link->state = LINK_DEAD;
+    APR_RING_REMOVE(link, link);
+    site->nlinks--;
+    site->s->connections--;
+    /* the client may still be in one of its functions */
+    link->bury.fn = bury;
+    link->bury.baton = link;
+    loop_late(site->s->loop, &link->bury);
+}
+
+void mta_link_quit(mta_link_t *link)
+{
+    if (link->state == LINK_CONNECTING)
+        mta_client_close(link->client);
+    else
+        mta_client_quit(link->client);
+    link_free(link);
+}
+
+/* No host took us. Where other connections work, the remote means "not so
+ * many"; where none does, the site is down. */
+static void attempt_failed(mta_site_t *site, const mta_attempt_t *attempt)
+{
+    if (site->nlinks > site->nconnecting) {
+        site->window = site->nlinks;
+        site->streak = 0;
+    }
+    else if (site->nlinks == 0 && site->ngroups > 0)
+        mta_site_fail(site, attempt->reply.text, attempt->reply.code,
+                      attempt->n > 0 && attempt->refused == attempt->n);
+    sender_check_done(site->s);
+}
+
+static void on_ready(mta_client_t *client, void *baton)
+{
+    mta_link_t *link = baton;
+    mta_site_t *site = link->site;
+
+    if (link->state == LINK_CONNECTING) {
+        site->nconnecting--;
+        site->failures = 0;
+    }
+    link->state = LINK_READY;
+    if (site->s->worker->stopping
+        || mta_client_served(client) >= MTA_SITE_SERVED) {
+        mta_link_quit(link);
+        sender_check_done(site->s);
+    }
+    mta_site_touch(site);
+}
+
+/* --- results --- */
+
+static int some_accepted(const mta_job_t *job)
+{
+    int i;
+
+    for (i = 0; i < job->nrcpts; i++)
+        if (job->rcpts[i].accepted)
+            return 1;
+    return 0;
+}
+
+static void on_result(mta_client_t *client, mta_job_t *job, mta_rcpt_t *rcpt,
+                      mta_stage_t stage, const mta_reply_t *reply,
+                      void *baton)
+{
+    mta_link_t *link = baton;
+    mta_site_t *site = link->site;
+    sender_entry_t *e = rcpt->baton;
+    const char *mx = mta_client_host(client);
+
+    site->done++;
+    link->group->n--;
+    switch (mta_reply_class(reply)) {
+    case MTA_GOOD:
+        link->group->delivered++;
+        site->mail_refusals = 0;
+        sender_delivered(site->s, e, reply->text, reply->code, mx);
+        return;
+    case MTA_PERMANENT:
+        sender_failed(site->s, e, reply->text, reply->code, mx);
+        return;
+    default:
+        break;
+    }
+    if (stage == MTA_AT_RCPT && reply->code == 452 && some_accepted(job)) {
+        /* too many recipients: the rest at once (RFC 5321 4.5.3.1.10) */
+        APR_RING_REMOVE(e, link);
+        mta_site_add(site, e);
+        return;
+    }
+    if (stage == MTA_AT_MAIL) {
+        link->mail_refused = 1;
+        link->refusal = *reply;
+    }
+    sender_deferred(site->s, e, reply->text, reply->code, mx);
+}
+
+static void widen(mta_site_t *site)
+{
+    if (site->window >= site->s->config->destination_connections)
+        return;
+    if (++site->streak < site->window)
+        return;
+    site->window++;
+    site->streak = 0;
+}
+
+static void on_done(mta_client_t *client, mta_job_t *job, void *baton)
+{
+    mta_link_t *link = baton;
+    mta_site_t *site = link->site;
+    int delivered = link->group->delivered;
+
+    (void)client;
+    (void)job;
+    sender_group_free(link->group);
+    link->group = NULL;
+    link->state = LINK_READY;
+    site->s->running--;
+    mta_site_touch(site);
+    if (delivered > 0) {
+        widen(site);
+        /* said by the remote, known to nobody else yet */
+        if (site->protocol == MTA_LMTP)
+            (void)MG_FAULT("lmtp.reply.after");
+        else
+            (void)MG_FAULT("sender.reply.after");
+    }
+    if (link->mail_refused) {
+        link->mail_refused = 0;
+        if (++site->mail_refusals >= REFUSALS_MAX
+            || link->refusal.code == 421)
+            mta_site_fail(site, link->refusal.text, link->refusal.code, 0);
+    }
+}
+
+static void on_end(mta_client_t *client, mta_end_t why, mta_job_t *job,
+                   const mta_reply_t *reply, void *baton)
+{
+    mta_link_t *link = baton;
+    mta_site_t *site = link->site;
+    mta_attempt_t attempt = link->attempt;
+
+    (void)client;
+    (void)job;
+    if (why == MTA_END_STALE) {
+        mta_site_put_back(site, link->group);
+        link->group = NULL;
+    }
+    else if (why == MTA_END_TLS) {
+        host_note(site->s, link->address)->clear_until =
+            mg_ticks() + CLEAR_FOR;
+        mg_log(MG_LOG_INFO, APR_SUCCESS, "%s: in clear for a day: %s",
+               site->key, reply->text);
+        if (link->host < 64)
+            attempt.tried &= ~(APR_UINT64_C(1) << link->host);
+        attempt.n--;
+    }
+    else if (why == MTA_END_CONNECT || why == MTA_END_REFUSED) {
+        host_note(site->s, link->address)->bad_until = mg_ticks() + BAD_FOR;
+        attempt.reply = *reply;
+        attempt.refused += mta_reply_class(reply) == MTA_PERMANENT;
+        mg_log(MG_LOG_INFO, APR_SUCCESS, "%s: %s", site->key, reply->text);
+    }
+    link_free(link);
+    mta_site_touch(site);
+    if (why == MTA_END_CONNECT || why == MTA_END_REFUSED
+        || why == MTA_END_TLS)
+        mta_link_open(site, &attempt);
+    sender_check_done(site->s);
+}
+
+static const mta_events_t link_events = { on_ready, on_result, on_done,
+                                          on_end };
+
+/* --- opening --- */
+
+/* @return 0: failed at once; the attempt says why */
+static int open_to(mta_site_t *site, int host, mta_attempt_t *attempt)
+{
+    sender_t *s = site->s;
+    dns_host_t to = site->hosts[host];
+    const host_note_t *note;
+    mta_link_t *link;
+    mta_peer_t peer;
+    apr_pool_t *p;
+    apr_status_t rv;
+    char words[120];
+
+    apr_pool_create(&p, s->pool);
+    link = apr_pcalloc(p, sizeof(*link));
+    link->pool = p;
+    link->site = site;
+    link->host = host;
+    address_of(link->address, sizeof(link->address), site, &to);
+    if (to.addr.ss_family == AF_INET)
+        ((struct sockaddr_in *)&to.addr)->sin_port =
+            htons((apr_uint16_t)site->port);
+    else if (to.addr.ss_family == AF_INET6)
+        ((struct sockaddr_in6 *)&to.addr)->sin6_port =
+            htons((apr_uint16_t)site->port);
+
+    note = known(site, host);
+    memset(&peer, 0, sizeof(peer));
+    peer.protocol = site->protocol;
+    peer.host = to.name;
+    peer.addr = (const struct sockaddr *)&to.addr;
+    peer.addr_len = to.addr_len;
+    peer.hello = s->config->hostname;
+    peer.tls = note && note->clear_until > mg_ticks() ? NULL : s->tls;
+    rv = mta_client_open(&link->client, s->loop, &peer, &link_events, link,
+                         p);
+    if (rv != APR_SUCCESS) {
+        mta_reply_set(&attempt->reply, "499 4.4.1 connect to %s: %s", to.name,
+                      mg_strerror(rv, words, sizeof(words)));
+        host_note(s, link->address)->bad_until = mg_ticks() + BAD_FOR;
+        apr_pool_destroy(p);
+        return 0;
+    }
+    link->attempt = *attempt;
+    link->state = LINK_CONNECTING;
+    APR_RING_INSERT_TAIL(&site->links, link, mta_link_t, link);
+    site->nlinks++;
+    site->nconnecting++;
+    s->connections++;
+    return 1;
+}
+
+void mta_link_open(mta_site_t *site, const mta_attempt_t *attempt)
+{
+    mta_attempt_t a;
+    int host;
+
+    if (attempt)
+        a = *attempt;
+    else {
+        memset(&a, 0, sizeof(a));
+        mta_reply_set(&a.reply, "499 4.4.1 %s has no host", site->name);
+    }
+    if (site->ngroups == 0 || site->s->worker->stopping)
+        return;
+    while ((host = pick_host(site, &a)) >= 0) {
+        a.tried |= APR_UINT64_C(1) << host;
+        a.n++;
+        if (open_to(site, host, &a))
+            return;
+    }
+    attempt_failed(site, &a);
+}
+
+/* --- work and rest --- */
+
+void mta_link_send(mta_link_t *link, sender_group_t *group)
+{
+    if (link->timer)
+        loop_timer_cancel(link->timer);
+    link->timer = NULL;
+    link->state = LINK_BUSY;
+    link->group = group;
+    link->begun = mg_ticks();
+    link->site->s->running++;
+    mta_client_send(link->client, &group->job);
+}
+
+static void on_idle_timer(loop_t *loop, void *baton)
+{
+    mta_link_t *link = baton;
+
+    (void)loop;
+    link->timer = NULL;
+    mta_link_quit(link);
+}
+
+void mta_link_rest(mta_link_t *link)
+{
+    if (!link->timer)
+        link->timer = loop_timer_set(link->site->s->loop, MTA_SITE_IDLE,
+                                     on_idle_timer, link);
+}

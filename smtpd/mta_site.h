@@ -1,0 +1,36 @@
+/* mta_site.h - a destination: where it is, its connections, what waits.
+ *
+ * A site is the domain's mail exchangers, or one host that MailgunTransport or
+ * MailgunLMTP names. Groups wait in order; connections are opened as they are
+ * needed, doubling as they succeed, up to MailgunDestinationConnections, and
+ * stay for the next message for a while.
+ *
+ * When all hosts fail the site is closed: what waits is put off, and what is
+ * claimed meanwhile goes back until the site's next try. A host that refuses
+ * while other connections work only narrows the window.
+ */
+#ifndef MTA_SITE_H
+#define MTA_SITE_H
+
+#include "sender.h"
+
+/** The site of a delivery, made if it is new. */
+mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery);
+/** When it may be tried again; 0: it is open. */
+apr_time_t mta_site_closed_until(const mta_site_t *site);
+/** Take an entry; it goes out when the turn ends. */
+void mta_site_add(mta_site_t *site, sender_entry_t *entry);
+/** Work on all sites where something changed. */
+void mta_sites_pump(sender_t *s);
+/** From time to time: forget what is idle, end what takes for ever, give back
+ * what a slow site holds over its share. */
+void mta_sites_tidy(sender_t *s);
+/** Stopping: give back what waits, close what is idle. */
+void mta_sites_stop(sender_t *s);
+/** Waiting entries whose lease was lost are let go. */
+void mta_sites_drop_lost(sender_t *s);
+
+#define MTA_SITE_IDLE apr_time_from_sec(2)  /* a connection without work */
+#define MTA_SITE_SERVED 1000                /* messages per connection */
+#define MTA_CONNECTIONS 400                 /* of a sender, in all */
+#endif

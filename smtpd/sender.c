@@ -1,0 +1,240 @@
+/* sender.c - the sender role: claims what is due and sees it through.
+ *
+ * A turn of the loop: connections work (mta_link.c), then, at its end, rows
+ * are claimed if that is due, work is handed out (mta_site.c), and results are
+ * committed (sender_result.c) once the turn's output is with the kernel.
+ *
+ * Claims come in batches: at once where nothing waits, else when little is
+ * left or some time has gone by, so that a stream of doorbells does not become
+ * a stream of small transactions. What is due within the second that the
+ * worker's poll would take is waited for by a timer.
+ */
+#include <string.h>
+
+#include "mg_fault.h"
+#include "mg_log.h"
+#include "mg_message.h"
+#include "mg_status.h"
+#include "mg_time.h"
+#include "mta_site.h"
+#include "sender.h"
+#include "sender_schedule.h"
+#include "tls.h"
+
+#define CLAIM_BATCH 300
+#define CLAIM_PAUSE apr_time_from_msec(20)
+#define SPREAD apr_time_from_sec(1)       /* of what a closed site gets back */
+#define RENEW_MAX apr_time_from_sec(15)   /* between looks at the leases */
+
+/* --- claiming --- */
+
+/* A claimed row finds its place. */
+static void take(sender_t *s, const mg_delivery_t *d, apr_time_t lease_until)
+{
+    sender_entry_t *e = sender_hold(s, d, lease_until);
+    mta_site_t *site;
+    apr_time_t closed;
+
+    if (d->attempts > 0 && mg_now() >= sender_schedule_end(s->config, d)) {
+        /* MG_EEXPIRED: what the remote said last stays the reason */
+        const char *why = d->last_reply && d->last_reply[0]
+                              ? d->last_reply
+                              : "499 4.4.7 the delivery time has expired";
+        int code = (int)apr_strtoi64(why, NULL, 10);
+
+        APR_RING_ELEM_INIT(e, link);
+        sender_failed(s, e, why, code, NULL);
+        return;
+    }
+    site = mta_site_for(s, &e->row);
+    closed = mta_site_closed_until(site);
+    if (closed)
+        sender_released(s, e, closed + d->id % SPREAD);
+    else
+        mta_site_add(site, e);
+}
+
+static void on_claim_timer(loop_t *loop, void *baton)
+{
+    sender_t *s = baton;
+
+    (void)loop;
+    s->claim_timer = NULL;
+    s->want_claim = 1;
+}
+
+static void claim_in(sender_t *s, apr_interval_time_t delay)
+{
+    if (!s->claim_timer)
+        s->claim_timer = loop_timer_set(s->loop, delay, on_claim_timer, s);
+}
+
+/* Less than a second ahead the poll would be late. */
+static void look_ahead(sender_t *s)
+{
+    apr_time_t due = 0, now;
+
+    if (!sender_store_works(s, mg_queue_next_due(&due, s->db, s->claimer)))
+        return;
+    now = mg_now();
+    if (due > 0 && due < now + APR_USEC_PER_SEC)
+        claim_in(s, due > now ? due - now + 500 : APR_USEC_PER_SEC / 50);
+}
+
+static void claim(sender_t *s, int limit)
+{
+    apr_time_t lease_until = mg_ticks() + s->config->lease;
+    apr_array_header_t *claimed;
+    apr_pool_t *ptemp;
+    apr_status_t rv;
+    int i;
+
+    s->want_claim = 0;
+    s->claimed_at = mg_ticks();
+    apr_pool_create(&ptemp, s->pool);
+    rv = mg_queue_claim(&claimed, s->db, s->claimer, limit, ptemp);
+    if (!sender_store_works(s, rv)) {
+        apr_pool_destroy(ptemp);
+        return;
+    }
+    if (claimed->nelts > 0)
+        (void)MG_FAULT("queue.claim.after");
+    for (i = 0; i < claimed->nelts; i++)
+        take(s, APR_ARRAY_IDX(claimed, i, mg_delivery_t *), lease_until);
+    if (claimed->nelts >= limit)
+        s->want_claim = 1; /* there is more */
+    else if (s->waiting == 0)
+        look_ahead(s);
+    apr_pool_destroy(ptemp);
+    mg_shared_set(s->worker->shared, s->worker->slot, MG_GAUGE_CLAIMED,
+                  s->nheld);
+}
+
+static void claim_if_due(sender_t *s)
+{
+    int room = s->config->claims - s->nheld;
+    apr_interval_time_t since;
+
+    if (!s->want_claim || s->worker->stopping || room <= 0)
+        return;
+    /* full, or nearly: results and their commits make room */
+    if (room < CLAIM_BATCH / 3 && room < s->config->claims / 2
+        && s->nheld > 0)
+        return;
+    since = mg_ticks() - s->claimed_at;
+    if (s->waiting > 0 && since < CLAIM_PAUSE) {
+        claim_in(s, CLAIM_PAUSE - since);
+        return;
+    }
+    claim(s, room < CLAIM_BATCH ? room : CLAIM_BATCH);
+}
+
+/* --- the worker's calls --- */
+
+static void on_turn_end(loop_t *loop, void *baton)
+{
+    sender_t *s = baton;
+
+    (void)loop;
+    claim_if_due(s);
+    mta_sites_pump(s);
+    sender_results_check(s);
+}
+
+static void on_bell(worker_t *worker)
+{
+    sender_t *s = worker->role_data;
+
+    s->want_claim = 1;
+}
+
+static void on_renew(loop_t *loop, void *baton)
+{
+    sender_t *s = baton;
+    apr_interval_time_t every = s->config->lease / 8;
+
+    if (every > RENEW_MAX)
+        every = RENEW_MAX;
+    loop_timer_set(loop, every, on_renew, s);
+    sender_renew(s);
+}
+
+static void on_tidy(loop_t *loop, void *baton)
+{
+    sender_t *s = baton;
+
+    loop_timer_set(loop, APR_USEC_PER_SEC, on_tidy, s);
+    mta_sites_tidy(s);
+}
+
+static void on_stop(worker_t *worker)
+{
+    sender_t *s = worker->role_data;
+
+    mg_log(MG_LOG_INFO, APR_SUCCESS, "sender: stopping; %d under way, %d go "
+           "back to the queue", s->running, s->nheld - s->running);
+    mta_sites_stop(s);
+    sender_check_done(s);
+}
+
+void sender_check_done(sender_t *s)
+{
+    if (s->worker->stopping && s->running == 0 && s->nresults == 0
+        && s->waiting == 0)
+        worker_done(s->worker);
+}
+
+/* --- start --- */
+
+static sender_t *sender_make(worker_t *worker)
+{
+    static const mg_transport_kind_t transports[] = { MG_TRANSPORT_SMTP,
+                                                      MG_TRANSPORT_LMTP };
+    apr_pool_t *p = worker->pool;
+    sender_t *s = apr_pcalloc(p, sizeof(*s));
+
+    s->worker = worker;
+    s->loop = worker->loop;
+    s->db = worker->db;
+    s->config = worker->config;
+    s->pool = p;
+    APR_RING_INIT(&s->held, sender_entry_t, held);
+    APR_RING_INIT(&s->results, sender_entry_t, link);
+    s->messages = apr_hash_make(p);
+    s->sites = apr_hash_make(p);
+    apr_pool_create(&s->hosts_pool, p);
+    s->hosts = apr_hash_make(s->hosts_pool);
+    apr_pool_create(&s->mailbox_pool, p);
+    s->mailboxes = apr_hash_make(s->mailbox_pool);
+    s->claimer = mg_claimer_create(worker->worker_id, transports, 2,
+                                   s->config->lease, p);
+    return s;
+}
+
+apr_status_t sender_start(worker_t *worker)
+{
+    sender_t *s = sender_make(worker);
+    apr_status_t rv;
+
+    rv = mg_secret_derive(s->verp_key, worker->secret, "verp");
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = tls_client_create(&s->tls, s->pool);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = dns_create(&s->dns, s->loop, s->config->resolvers, s->pool);
+    if (rv != APR_SUCCESS)
+        return rv;
+    mg_event_context(s->db, worker->domains, worker->slot);
+    mg_message_set_run_dir(s->config->run_dir);
+
+    worker->role_data = s;
+    worker->on_bell = on_bell;
+    worker->on_stop = on_stop;
+    loop_at_turn_end(s->loop, on_turn_end, s);
+    on_renew(s->loop, s);
+    on_tidy(s->loop, s);
+    s->want_claim = 1;
+    loop_again(s->loop);
+    return APR_SUCCESS;
+}

@@ -1,0 +1,176 @@
+/* sender.h - the sender role's own types: what is claimed, where it goes.
+ *
+ *   entry   one claimed delivery (a row of the queue, under our lease)
+ *   group   entries of one message that go out as one transaction
+ *   message the message of some entries: its row, and its content if small
+ *   site    a destination with its connections (mta_site.h)
+ *   result  what became of an entry, until that is committed
+ *
+ * An entry is always in one of these places: in a waiting group of a site, in
+ * a running group of a connection, or among the results. It leaves memory when
+ * its result is committed, or when its lease was lost while it waited.
+ */
+#ifndef SENDER_H
+#define SENDER_H
+
+#include <apr_hash.h>
+#include <apr_ring.h>
+
+#include "dns.h"
+#include "mg_event.h"
+#include "mg_group.h"
+#include "mg_queue.h"
+#include "mta_client.h"
+#include "worker.h"
+
+typedef struct sender_t sender_t;
+typedef struct sender_entry_t sender_entry_t;
+typedef struct sender_group_t sender_group_t;
+typedef struct mta_site_t mta_site_t;
+
+typedef struct {
+    apr_int64_t id;
+    apr_pool_t *pool;
+    int refs;
+    enum { SENDER_UNREAD, SENDER_THERE, SENDER_GONE } state;
+    const mg_message_t *row;   /* bytes: the whole content, or NULL */
+} sender_message_t;
+
+typedef enum {
+    SENDER_DELIVERED, SENDER_DEFERRED, SENDER_FAILED, SENDER_RELEASED
+} sender_verdict_t;
+
+struct sender_entry_t {
+    APR_RING_ENTRY(sender_entry_t) held;  /* all there are */
+    APR_RING_ENTRY(sender_entry_t) link;  /* its group, or the results */
+    mg_delivery_t row;
+    sender_message_t *message;
+    apr_time_t lease_until;               /* mg_ticks() */
+    int lost;                             /* the lease went to another */
+    /* the result */
+    sender_verdict_t verdict;
+    int code, tries;
+    char *reply, *mx;                     /* malloc'ed together, at reply */
+    apr_time_t due_at;
+    mg_unit_t unit;
+};
+APR_RING_HEAD(sender_entry_ring_t, sender_entry_t);
+
+struct sender_group_t {
+    APR_RING_ENTRY(sender_group_t) link;  /* a site's waiting ones */
+    struct sender_entry_ring_t entries;
+    int n;
+    sender_message_t *message;
+    /* while it runs */
+    apr_pool_t *pool, *slice_pool;
+    sender_t *sender;
+    mta_job_t job;
+    const char *top;                      /* our header lines */
+    apr_int64_t seq;                      /* next part: -1 top, 0.. slices */
+    int delivered;
+};
+APR_RING_HEAD(sender_group_ring_t, sender_group_t);
+
+#define SENDER_GROUP_MAX 100              /* RCPTs of a transaction */
+
+struct sender_t {
+    worker_t *worker;
+    loop_t *loop;
+    mg_db_t *db;
+    const mg_config_t *config;
+    apr_pool_t *pool;
+    dns_t *dns;
+    SSL_CTX *tls;
+    unsigned char verp_key[32];
+
+    /* claiming */
+    mg_claimer_t *claimer;
+    int want_claim;            /* the bell rang, or more is due */
+    apr_time_t claimed_at;     /* mg_ticks() */
+    loop_timer_t *claim_timer;
+
+    /* what is held (sender_queue.c) */
+    struct sender_entry_ring_t held;
+    int nheld;
+    apr_hash_t *messages;      /* id -> sender_message_t */
+    apr_int64_t content_bytes; /* cached content */
+    apr_pool_t *mailbox_pool;  /* mailbox id -> address */
+    apr_hash_t *mailboxes;
+    apr_uint32_t mailbox_generation;
+
+    /* results (sender_result.c) */
+    struct sender_entry_ring_t results;
+    int nresults;
+    apr_time_t results_since;  /* mg_ticks() */
+    apr_interval_time_t commit_took;
+    loop_timer_t *commit_timer;
+    loop_job_t commit_job;
+    int store_down;
+    int outage;                /* failed attempts in a row */
+
+    /* destinations (mta_site.c) */
+    apr_hash_t *sites;         /* key -> mta_site_t */
+    apr_hash_t *hosts;         /* address -> what is known of it */
+    apr_pool_t *hosts_pool;
+    int connections;           /* open or opening */
+    int running;               /* groups in a transaction */
+    int waiting;               /* groups that wait */
+    mta_site_t *dirty;         /* sites to look at when the turn ends */
+};
+
+/* --- sender_queue.c: what is held --- */
+
+/** Takes over a claimed delivery (copied). */
+sender_entry_t *sender_hold(sender_t *s, const mg_delivery_t *delivery,
+                            apr_time_t lease_until);
+/** Its end: it is in no group and has no result to commit. */
+void sender_let_go(sender_t *s, sender_entry_t *entry);
+/** Leases that are past their half get a whole one. Those that were lost are
+ * marked; the waiting ones among them are let go. */
+apr_status_t sender_renew(sender_t *s);
+/** May a transaction begin with this lease? */
+int sender_lease_is_good(const sender_t *s, const sender_entry_t *entry);
+
+/** Reads rows, and content where that is small, of n messages at once. */
+apr_status_t sender_read_messages(sender_t *s, sender_message_t **messages,
+                                  int n);
+
+sender_group_t *sender_group_make(sender_t *s, sender_entry_t *first);
+int sender_group_takes(const sender_group_t *group,
+                       const sender_entry_t *entry);
+void sender_group_add(sender_group_t *group, sender_entry_t *entry);
+/** Without its entries: they are elsewhere. */
+void sender_group_free(sender_group_t *group);
+
+/* --- sender_job.c: a group becomes a transaction --- */
+
+/**
+ * Fills group->job. Recipients that cannot be sent to get their result here.
+ * @return APR_SUCCESS: send it; APR_ENOENT: no recipient is left, free the
+ *         group; else the store failed: try again later
+ */
+apr_status_t sender_job_make(sender_t *s, sender_group_t *group);
+
+/* --- sender_result.c: what became of it --- */
+
+/** The entry leaves its group. reply NULL: none; mx: who said it, or NULL. */
+void sender_delivered(sender_t *s, sender_entry_t *entry, const char *reply,
+                      int code, const char *mx);
+void sender_failed(sender_t *s, sender_entry_t *entry, const char *reply,
+                   int code, const char *mx);
+/** Temporary; given up if it would come due after its last day. */
+void sender_deferred(sender_t *s, sender_entry_t *entry, const char *reply,
+                     int code, const char *mx);
+/** Unharmed, due at that time. */
+void sender_released(sender_t *s, sender_entry_t *entry, apr_time_t due_at);
+/** At the end of each turn: commits when it is time. */
+void sender_results_check(sender_t *s);
+/** @return whether the store works */
+int sender_store_works(sender_t *s, apr_status_t rv);
+
+/* --- sender.c --- */
+
+/** Things changed while stopping: is everything done? */
+void sender_check_done(sender_t *s);
+
+#endif

@@ -1,0 +1,277 @@
+/* sender_job.c - a group of entries becomes a transaction: envelope, header
+ * lines on top, content.
+ *
+ * Outgoing messages carry a VERP sender, the delivery's id in it; where copies
+ * do not differ and several recipients share a transaction, the message's id.
+ * Then the header lines name no recipient either: one must not learn of the
+ * other. LMTP carries the delivery's id, so that the plugin can drop a repeat.
+ */
+#include <apr_strings.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mg_log.h"
+#include "mg_mailbox.h"
+#include "mg_render.h"
+#include "mg_status.h"
+#include "mg_verp.h"
+#include "sender.h"
+
+#define MAILBOXES_MAX 10000
+
+/* --- addresses --- */
+
+/* What would break out of <...> never reaches the wire. */
+static int is_sendable(const char *address)
+{
+    int quoted = 0;
+    const char *c;
+
+    for (c = address; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            return 0;
+        if (*c == '"')
+            quoted = !quoted;
+        else if (*c == '\\' && quoted && c[1])
+            c++;
+        else if (!quoted && (*c == ' ' || *c == '<' || *c == '>'))
+            return 0;
+    }
+    return !quoted && c != address && c - address <= 320;
+}
+
+/* A U-label needs no SMTPUTF8 if the local part needs none: it has an A-label
+ * (RFC 6531 3.7.1). */
+static const char *on_the_wire(const char *address, apr_pool_t *p)
+{
+    const char *at = strrchr(address, '@'), *c;
+    char *domain;
+
+    if (!at)
+        return address;
+    for (c = address; c < at; c++)
+        if ((unsigned char)*c > 127)
+            return address;
+    for (; *c; c++)
+        if ((unsigned char)*c > 127)
+            break;
+    if (!*c)
+        return address;
+    domain = dns_ascii(at + 1, p);
+    if (!domain)
+        return address;
+    return apr_pstrcat(p, apr_pstrndup(p, address,
+                                       (apr_size_t)(at + 1 - address)),
+                       domain, NULL);
+}
+
+/* A mailbox's address now: it is found by its id. APR_ENOENT: deleted. */
+static apr_status_t mailbox_address(const char **paddress, sender_t *s,
+                                    const char *dest, apr_pool_t *p)
+{
+    apr_uint32_t generation = mg_shared_generation(s->worker->shared);
+    apr_int64_t id = apr_atoi64(dest);
+    mg_mailbox_t *mailbox;
+    apr_status_t rv;
+
+    if (generation != s->mailbox_generation
+        || apr_hash_count(s->mailboxes) >= MAILBOXES_MAX) {
+        apr_pool_clear(s->mailbox_pool);
+        s->mailboxes = apr_hash_make(s->mailbox_pool);
+        s->mailbox_generation = generation;
+    }
+    *paddress = apr_hash_get(s->mailboxes, dest, APR_HASH_KEY_STRING);
+    if (*paddress)
+        return APR_SUCCESS;
+    rv = mg_mailbox_by_id(&mailbox, s->db, id, p);
+    if (APR_STATUS_IS_ENOENT(rv))
+        return rv;
+    if (!sender_store_works(s, rv))
+        return rv;
+    *paddress = apr_pstrdup(s->mailbox_pool, mailbox->address);
+    apr_hash_set(s->mailboxes, apr_pstrdup(s->mailbox_pool, dest),
+                 APR_HASH_KEY_STRING, *paddress);
+    return APR_SUCCESS;
+}
+
+static apr_status_t add_rcpt(sender_t *s, sender_group_t *g,
+                             sender_entry_t *e)
+{
+    const char *address = e->row.recipient;
+    mta_rcpt_t *rcpt;
+    apr_status_t rv;
+
+    if (e->row.transport == MG_TRANSPORT_LMTP) {
+        rv = mailbox_address(&address, s, e->row.dest, g->pool);
+        if (APR_STATUS_IS_ENOENT(rv)) {
+            sender_failed(s, e, "550 5.1.1 the mailbox does not exist any "
+                          "more", 550, NULL);
+            g->n--;
+            return APR_SUCCESS;
+        }
+        if (rv != APR_SUCCESS)
+            return rv;
+    }
+    if (!is_sendable(address)) {
+        sender_failed(s, e, "553 5.1.3 this is no address that SMTP can "
+                      "carry", 553, NULL);
+        g->n--;
+        return APR_SUCCESS;
+    }
+    rcpt = &g->job.rcpts[g->job.nrcpts++];
+    rcpt->address = on_the_wire(address, g->pool);
+    rcpt->baton = e;
+    return APR_SUCCESS;
+}
+
+/* --- sender and header lines --- */
+
+static apr_status_t set_sender(sender_t *s, sender_group_t *g,
+                               const sender_entry_t *first)
+{
+    const mg_message_t *m = g->message->row;
+    const mg_domain_t *domain;
+    apr_status_t rv;
+
+    g->job.sender = m->sender;
+    if (m->direction != MG_OUTGOING
+        || first->row.transport != MG_TRANSPORT_SMTP)
+        return APR_SUCCESS;
+    rv = mg_domain_cached_by_id(&domain, s->worker->domains, s->db,
+                                m->domain_id);
+    if (APR_STATUS_IS_ENOENT(rv)) {
+        /* removed meanwhile: no bounce could come back to it */
+        g->job.sender = "";
+        return APR_SUCCESS;
+    }
+    if (!sender_store_works(s, rv))
+        return rv;
+    g->job.sender = on_the_wire(
+        g->n == 1 ? mg_verp_make(s->verp_key, first->row.id,
+                                 first->row.recipient, domain->name, g->pool)
+                  : mg_verp_make(s->verp_key, m->id, first->row.dest,
+                                 domain->name, g->pool),
+        g->pool);
+    return APR_SUCCESS;
+}
+
+static void set_top(sender_group_t *g, const sender_entry_t *first)
+{
+    mg_delivery_t row = first->row;
+
+    if (g->n > 1) /* nobody's name in everybody's copy */
+        row.recipient = row.recipient_as_given = row.dest;
+    g->top = mg_render_top(g->message->row, &row, g->pool);
+    if (row.transport == MG_TRANSPORT_LMTP)
+        g->top = apr_psprintf(g->pool, "X-Mailgun-Delivery-Id: %"
+                              APR_INT64_T_FMT "\r\n%s", row.id, g->top);
+}
+
+/* --- content --- */
+
+static int has_eight_bit(const char *bytes, apr_size_t len)
+{
+    unsigned char all = 0;
+    apr_size_t i;
+
+    for (i = 0; i < len; i++)
+        all |= (unsigned char)bytes[i];
+    return all > 127;
+}
+
+static apr_status_t read_slice(const char **pbytes, apr_size_t *plen,
+                               sender_group_t *g)
+{
+    sender_t *s = g->sender;
+    const void *bytes;
+    apr_status_t rv;
+
+    apr_pool_clear(g->slice_pool);
+    rv = mg_message_slice(&bytes, plen, s->db, g->message->id, g->seq,
+                          g->slice_pool);
+    if (rv == APR_SUCCESS) {
+        *pbytes = bytes;
+        g->seq++;
+        return APR_SUCCESS;
+    }
+    if (!APR_STATUS_IS_EOF(rv)) {
+        sender_store_works(s, rv);
+        return rv;
+    }
+    if (g->seq == 0 && g->message->row->size > 0) {
+        mg_log(MG_LOG_ERR, APR_SUCCESS, "message %" APR_INT64_T_FMT
+               " has no content", g->message->id);
+        return MG_EIO; /* an empty mail would look like success */
+    }
+    return rv;
+}
+
+static apr_status_t read_content(const char **pbytes, apr_size_t *plen,
+                                 void *baton)
+{
+    sender_group_t *g = baton;
+    const mg_message_t *m = g->message->row;
+
+    if (g->seq < 0) {
+        g->seq = 0;
+        if (g->top[0]) {
+            *pbytes = g->top;
+            *plen = strlen(g->top);
+            return APR_SUCCESS;
+        }
+    }
+    if (!m->bytes)
+        return read_slice(pbytes, plen, g);
+    if (g->seq++ > 0)
+        return APR_EOF;
+    *pbytes = m->bytes;
+    *plen = m->bytes_len;
+    return APR_SUCCESS;
+}
+
+/* --- the job --- */
+
+apr_status_t sender_job_make(sender_t *s, sender_group_t *group)
+{
+    const mg_message_t *m = group->message->row;
+    sender_entry_t *e, *next, *first;
+    apr_status_t rv;
+
+    if (group->pool)
+        apr_pool_clear(group->pool);
+    else
+        apr_pool_create(&group->pool, s->pool);
+    apr_pool_create(&group->slice_pool, group->pool);
+    memset(&group->job, 0, sizeof(group->job));
+    group->job.rcpts = apr_pcalloc(group->pool, sizeof(mta_rcpt_t)
+                                                    * (apr_size_t)group->n);
+    for (e = APR_RING_FIRST(&group->entries);
+         e != APR_RING_SENTINEL(&group->entries, sender_entry_t, link);
+         e = next) {
+        next = APR_RING_NEXT(e, link);
+        if (!m) {
+            sender_failed(s, e, "554 5.3.0 the message is not in the store "
+                          "any more", 554, NULL);
+            group->n--;
+            continue;
+        }
+        rv = add_rcpt(s, group, e);
+        if (rv != APR_SUCCESS)
+            return rv;
+    }
+    if (group->job.nrcpts == 0)
+        return APR_ENOENT;
+
+    first = APR_RING_FIRST(&group->entries);
+    rv = set_sender(s, group, first);
+    if (rv != APR_SUCCESS)
+        return rv;
+    set_top(group, first);
+    group->seq = -1;
+    group->delivered = 0;
+    group->job.size = m->size + (apr_int64_t)strlen(group->top);
+    group->job.eight_bit = !m->bytes || has_eight_bit(m->bytes, m->bytes_len);
+    group->job.read = read_content;
+    group->job.baton = group;
+    return APR_SUCCESS;
+}

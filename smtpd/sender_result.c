@@ -1,0 +1,369 @@
+/* sender_result.c - what became of deliveries, committed in batches.
+ *
+ * A result is the row settled, deferred or released and the event that says
+ * so, in one unit of a group commit. Results are collected while connections
+ * work on, and committed when BATCH of them wait, when nothing else is under
+ * way, or when the oldest has waited as long as the last commit took: so half
+ * of the time at most goes into commits, and an idle sender does not wait.
+ *
+ * A result is never dropped: a failed commit is tried again, and leases are
+ * renewed meanwhile. A COMMIT whose outcome is unknown is asked after: a row
+ * that is still under our claim was not touched.
+ */
+#include <apr_strings.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "mg_fault.h"
+#include "mg_log.h"
+#include "mg_status.h"
+#include "mg_text.h"
+#include "mg_time.h"
+#include "sender.h"
+#include "sender_schedule.h"
+
+#define BATCH 50
+#define COMMIT_MAX 500                   /* units of one transaction */
+#define WAIT_MIN apr_time_from_msec(4)
+#define WAIT_MAX apr_time_from_msec(50)
+#define RETRY_MIN apr_time_from_msec(100)
+#define RETRY_MAX apr_time_from_sec(10)
+#define TRIES_MAX 5                      /* of a unit that fails alone */
+
+/* --- collecting --- */
+
+static void keep_words(sender_entry_t *e, const char *reply, const char *mx)
+{
+    apr_size_t reply_len = reply ? strlen(reply) + 1 : 0;
+    apr_size_t mx_len = mx ? strlen(mx) + 1 : 0;
+    char *at;
+
+    if (reply_len + mx_len == 0)
+        return;
+    at = malloc(reply_len + mx_len);
+    if (!at)
+        abort();
+    if (mx)
+        e->mx = memcpy(at + reply_len, mx, mx_len);
+    e->reply = at;
+    if (reply)
+        memcpy(at, reply, reply_len);
+    else
+        *at = '\0'; /* cannot be: an mx comes with its words */
+}
+
+static void collect(sender_t *s, sender_entry_t *e, sender_verdict_t verdict,
+                    const char *reply, int code, const char *mx,
+                    apr_time_t due_at)
+{
+    APR_RING_REMOVE(e, link);
+    e->verdict = verdict;
+    e->code = code;
+    e->due_at = due_at;
+    keep_words(e, reply, reply ? mx : NULL);
+    APR_RING_INSERT_TAIL(&s->results, e, sender_entry_t, link);
+    if (s->nresults++ == 0)
+        s->results_since = mg_ticks();
+}
+
+static void say(const char *what, const sender_entry_t *e, const char *reply)
+{
+    if (mg_log_get_level() >= MG_LOG_INFO)
+        mg_log(MG_LOG_INFO, APR_SUCCESS, "%s: message %" APR_INT64_T_FMT
+               " delivery %" APR_INT64_T_FMT " to <%s> %s", what,
+               e->row.message_id, e->row.id, e->row.recipient,
+               reply ? reply : "");
+}
+
+void sender_delivered(sender_t *s, sender_entry_t *entry, const char *reply,
+                      int code, const char *mx)
+{
+    mg_log(MG_LOG_INFO, APR_SUCCESS, "sent: message %" APR_INT64_T_FMT
+           " delivery %" APR_INT64_T_FMT " remote %s", entry->row.message_id,
+           entry->row.id, reply);
+    collect(s, entry, SENDER_DELIVERED, reply, code, mx, 0);
+}
+
+void sender_failed(sender_t *s, sender_entry_t *entry, const char *reply,
+                   int code, const char *mx)
+{
+    say("failed", entry, reply);
+    collect(s, entry, SENDER_FAILED, reply, code, mx, 0);
+}
+
+void sender_deferred(sender_t *s, sender_entry_t *entry, const char *reply,
+                     int code, const char *mx)
+{
+    apr_time_t due;
+    apr_status_t rv = sender_schedule_next(&due, s->config, &entry->row,
+                                           mg_now());
+
+    if (rv != APR_SUCCESS) {
+        say("expired", entry, reply);
+        collect(s, entry, SENDER_FAILED, reply, code, mx, 0);
+        return;
+    }
+    say("deferred", entry, reply);
+    collect(s, entry, SENDER_DEFERRED, reply, code, mx, due);
+}
+
+void sender_released(sender_t *s, sender_entry_t *entry, apr_time_t due_at)
+{
+    collect(s, entry, SENDER_RELEASED, NULL, 0, NULL, due_at);
+}
+
+/* --- the unit of one result --- */
+
+static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
+{
+    static const mg_event_kind_t kinds[] = {
+        MG_EVENT_DELIVERED, MG_EVENT_FAILED_TEMP, MG_EVENT_FAILED
+    };
+    mg_message_t none;
+    mg_event_t event;
+
+    if (e->message->row)
+        event = mg_event_of(kinds[e->verdict], &e->row, e->message->row);
+    else {
+        memset(&none, 0, sizeof(none));
+        none.id = e->row.message_id;
+        none.account_id = e->row.account_id;
+        none.domain_id = e->row.domain_id;
+        none.message_id = none.sender = none.from_header = none.subject = "";
+        event = mg_event_of(kinds[e->verdict], &e->row, &none);
+    }
+    event.code = e->code;
+    event.reply = e->reply ? mg_text_clean(e->reply, strlen(e->reply), p)
+                           : NULL;
+    event.mx = e->mx;
+    event.attempt = e->row.attempts + 1;
+    return event;
+}
+
+static apr_status_t run_result(mg_db_t *db, void *baton, apr_pool_t *ptemp)
+{
+    sender_entry_t *e = baton;
+    mg_event_t event;
+    apr_status_t rv;
+
+    e->lost = 0;
+    if (e->verdict == SENDER_RELEASED)
+        rv = mg_queue_release(db, &e->row, e->due_at);
+    else if (e->verdict == SENDER_DEFERRED)
+        rv = mg_queue_defer(db, &e->row,
+                            mg_text_clean(e->reply, strlen(e->reply), ptemp),
+                            e->due_at);
+    else
+        rv = mg_queue_settle(db, &e->row);
+    if (rv == MG_ELEASE) {
+        e->lost = 1; /* another's now: his result counts, not ours */
+        return APR_SUCCESS;
+    }
+    if (rv != APR_SUCCESS || e->verdict == SENDER_RELEASED)
+        return rv;
+    event = event_of(e, ptemp);
+    return mg_event_append(db, &event, ptemp);
+}
+
+/* After a COMMIT whose answer was lost. */
+static apr_status_t result_is_there(mg_db_t *db, void *baton)
+{
+    const sender_entry_t *e = baton;
+    apr_int64_t one;
+    apr_status_t rv = mg_db_get_int(db, &one, "SELECT 1 FROM delivery WHERE "
+                                    "id = $1 AND claim_no = $2 AND "
+                                    "claimed_by = $3", "iii", e->row.id,
+                                    e->row.claim_no, e->row.claimed_by);
+
+    if (rv == APR_SUCCESS)
+        return APR_ENOENT;
+    return APR_STATUS_IS_ENOENT(rv) ? APR_SUCCESS : rv;
+}
+
+/* --- committing --- */
+
+int sender_store_works(sender_t *s, apr_status_t rv)
+{
+    if (rv == APR_SUCCESS || APR_STATUS_IS_EOF(rv)
+        || APR_STATUS_IS_ENOENT(rv)) {
+        s->store_down = 0;
+        s->outage = 0;
+        return 1;
+    }
+    s->store_down = 1;
+    s->outage++;
+    worker_db_check(s->worker, rv);
+    return 0;
+}
+
+static void count(sender_t *s, const int *by_verdict)
+{
+    static const mg_gauge_t gauges[] = { MG_GAUGE_DELIVERED,
+                                         MG_GAUGE_DEFERRED, MG_GAUGE_FAILED };
+    int i;
+
+    for (i = 0; i < 3; i++)
+        if (by_verdict[i] > 0)
+            mg_shared_add(s->worker->shared, s->worker->slot, gauges[i],
+                          by_verdict[i]);
+}
+
+/* A unit of its own that the store refuses again and again. */
+static int is_hopeless(sender_entry_t *e)
+{
+    if (mg_is_temporary(e->unit.status) || ++e->tries < TRIES_MAX)
+        return 0;
+    mg_log(MG_LOG_ERR, e->unit.status, "message %" APR_INT64_T_FMT
+           " delivery %" APR_INT64_T_FMT ": its result cannot be stored; it "
+           "will be tried again when the lease is over",
+           e->row.message_id, e->row.id);
+    return 1;
+}
+
+/* @return how many stay because their unit failed */
+static int take_leave(sender_t *s, int n)
+{
+    int by_verdict[4] = { 0, 0, 0, 0 }, stay = 0;
+    sender_entry_t *e;
+
+    while (n-- > 0) {
+        e = APR_RING_FIRST(&s->results);
+        APR_RING_REMOVE(e, link);
+        if (e->unit.status != APR_SUCCESS && !is_hopeless(e)) {
+            APR_RING_INSERT_TAIL(&s->results, e, sender_entry_t, link);
+            stay++;
+            continue;
+        }
+        if (e->lost)
+            mg_log(MG_LOG_WARN, MG_ELEASE, "message %" APR_INT64_T_FMT
+                   " delivery %" APR_INT64_T_FMT ": its result came too late",
+                   e->row.message_id, e->row.id);
+        else
+            by_verdict[e->verdict]++;
+        s->nresults--;
+        sender_let_go(s, e);
+    }
+    count(s, by_verdict);
+    return stay;
+}
+
+/* Events name sender and subject: of what never got so far that its message
+ * was read, it is read now. */
+static apr_status_t read_missing(sender_t *s)
+{
+    sender_message_t *missing[MG_MESSAGES_AT_ONCE];
+    apr_status_t rv = APR_SUCCESS;
+    sender_entry_t *e;
+    int n = 0, seen = 0;
+
+    APR_RING_FOREACH(e, &s->results, sender_entry_t, link) {
+        if (e->message->state == SENDER_UNREAD
+            && e->verdict != SENDER_RELEASED
+            && (n == 0 || missing[n - 1] != e->message))
+            missing[n++] = e->message;
+        if (n == MG_MESSAGES_AT_ONCE) {
+            rv = sender_read_messages(s, missing, n);
+            n = 0;
+        }
+        if (rv != APR_SUCCESS || ++seen == COMMIT_MAX)
+            break;
+    }
+    return rv == APR_SUCCESS ? sender_read_messages(s, missing, n) : rv;
+}
+
+static apr_status_t commit(sender_t *s, int *pstay)
+{
+    mg_unit_t *units = NULL, **plast = &units;
+    apr_time_t begun = mg_ticks();
+    sender_entry_t *e;
+    apr_pool_t *ptemp;
+    apr_status_t rv;
+    int n = 0;
+
+    rv = read_missing(s);
+    if (rv != APR_SUCCESS)
+        return rv;
+    APR_RING_FOREACH(e, &s->results, sender_entry_t, link) {
+        e->unit.run = run_result;
+        e->unit.is_there = result_is_there;
+        e->unit.baton = e;
+        e->unit.status = APR_SUCCESS;
+        e->unit.next = NULL;
+        *plast = &e->unit;
+        plast = &e->unit.next;
+        if (++n == COMMIT_MAX)
+            break;
+    }
+    apr_pool_create(&ptemp, s->pool);
+    rv = mg_group_commit(s->db, units, ptemp);
+    apr_pool_destroy(ptemp);
+    if (sender_store_works(s, rv))
+        *pstay = take_leave(s, n);
+    s->commit_took = mg_ticks() - begun;
+    return rv;
+}
+
+static void on_commit_timer(loop_t *loop, void *baton)
+{
+    sender_t *s = baton;
+
+    s->commit_timer = NULL;
+    s->commit_job.fn(loop, s);
+}
+
+static void set_timer(sender_t *s, apr_interval_time_t delay)
+{
+    if (!s->commit_timer)
+        s->commit_timer = loop_timer_set(s->loop, delay, on_commit_timer, s);
+}
+
+/* Runs after the turn's output is with the kernel: the remotes work while we
+ * wait for the disk. */
+static void on_commit(loop_t *loop, void *baton)
+{
+    sender_t *s = baton;
+    apr_interval_time_t delay;
+    int stay = 0, i;
+
+    (void)loop;
+    while (s->nresults > stay)
+        if (commit(s, &stay) != APR_SUCCESS)
+            break;
+    if (s->nresults > 0) {
+        s->results_since = mg_ticks();
+        delay = RETRY_MIN;
+        for (i = 1; i < s->outage && delay < RETRY_MAX; i++)
+            delay *= 2;
+        set_timer(s, delay);
+    }
+    else
+        sender_check_done(s);
+    loop_again(s->loop); /* there is room again: for claims, for groups */
+}
+
+void sender_results_check(sender_t *s)
+{
+    apr_interval_time_t wait = s->commit_took, waited;
+
+    if (s->nresults == 0)
+        return;
+    if (!s->commit_job.fn) {
+        s->commit_job.fn = on_commit;
+        s->commit_job.baton = s;
+    }
+    if (s->store_down) {
+        set_timer(s, RETRY_MIN);
+        return;
+    }
+    wait = wait < WAIT_MIN ? WAIT_MIN : wait > WAIT_MAX ? WAIT_MAX : wait;
+    waited = mg_ticks() - s->results_since;
+    if (s->nresults >= BATCH || waited >= wait
+        || (s->running == 0 && s->waiting == 0)) {
+        if (s->commit_timer)
+            loop_timer_cancel(s->commit_timer);
+        s->commit_timer = NULL;
+        loop_late(s->loop, &s->commit_job);
+    }
+    else
+        set_timer(s, wait - waited);
+}
