@@ -9,7 +9,7 @@
  * a stream of small transactions. What is due within the second that the
  * worker's poll would take is waited for by a timer.
  */
-#include <string.h>
+#include <apr_strings.h>
 
 #include "mg_fault.h"
 #include "mg_log.h"
