@@ -1,0 +1,377 @@
+/* api_accept.c - a message is taken over: what messages and messages.mime
+ * share, from recipients to the commit and the answer.
+ *
+ * No 200 before the unit with message, content, deliveries and events is
+ * committed. Content too large for one unit is written ahead, in slices.
+ */
+#include "api.h"
+
+#include <apr_hash.h>
+#include <apr_strings.h>
+#include <string.h>
+
+#include "mg_event.h"
+#include "mg_id.h"
+#include "mg_log.h"
+#include "mg_message.h"
+#include "mg_status.h"
+#include "mg_text.h"
+#include "mg_time.h"
+
+#define TRIES 3                        /* ids that are taken */
+#define ADDRESSES_MAX (1024 * 1024)    /* bytes of one field */
+
+/* first steps */
+
+static int bad_request(api_t *q, const char *text)
+{
+    return api_reply_message(q, HTTP_BAD_REQUEST, "%s", text);
+}
+
+static int read_options(api_t *q, api_outgoing_t *out)
+{
+    const apr_array_header_t *fields = mg_form_fields(q->form);
+    const char *error = NULL;
+    int i;
+
+    out->options = mg_options_create(q->p);
+    for (i = 0; i < fields->nelts; i++) {
+        const mg_form_field_t *f =
+            &APR_ARRAY_IDX(fields, i, mg_form_field_t);
+        const char *value = "";
+
+        if (!mg_options_is_name(f->name))
+            continue;
+        if (f->value)
+            value = mg_text_clean(f->value, (apr_size_t)f->size, q->p);
+        else
+            out->options->bytes += (apr_size_t)f->size; /* spooled: too many */
+        if (mg_options_add(out->options, f->name, value, out->now, &error) !=
+            APR_SUCCESS)
+            return bad_request(q, error);
+    }
+    return API_GO_ON;
+}
+
+static int read_variables(api_t *q, api_outgoing_t *out)
+{
+    const mg_form_field_t *f =
+        mg_form_find(q->form, "recipient-variables", NULL);
+    const char *bytes, *why;
+    apr_size_t len;
+    apr_status_t rv;
+
+    if (!f || !f->size)
+        return API_GO_ON;
+    rv = mg_form_bytes(&bytes, &len, f, q->p);
+    if (rv != APR_SUCCESS)
+        return api_reply_failed(q, rv, "cannot read a spooled field");
+    out->recipient_variables = mg_json_parse(bytes, len, &why, q->p);
+    if (!json_is_object(out->recipient_variables))
+        return bad_request(
+            q, "'recipient-variables' parameter is not a valid JSON");
+    return API_GO_ON;
+}
+
+int api_outgoing_begin(api_t *q, api_outgoing_t *out)
+{
+    memset(out, 0, sizeof(*out));
+    out->now = mg_now();
+    out->recipients = apr_array_make(q->p, 8, sizeof(mg_address_t *));
+    if (strcmp(q->domain.state, "disabled") == 0)
+        return api_reply_message(q, HTTP_FORBIDDEN,
+                                 "Domain %s is not allowed to send: disabled",
+                                 q->domain.name);
+    if (read_options(q, out))
+        return API_REPLIED;
+    return read_variables(q, out);
+}
+
+/* recipients */
+
+static int bad_address(api_t *q, const char *name)
+{
+    return api_reply_message(q, HTTP_BAD_REQUEST,
+                             "'%s' parameter is not a valid address. please "
+                             "check documentation", name);
+}
+
+static int too_many(api_t *q)
+{
+    return api_reply_message(q, HTTP_BAD_REQUEST,
+                             "Too many recipients, max is %d",
+                             API_RECIPIENTS_MAX);
+}
+
+static int field_addresses(api_t *q, const mg_form_field_t *f,
+                           apr_array_header_t *list)
+{
+    apr_array_header_t *found;
+    const char *bytes;
+    apr_size_t len;
+    apr_status_t rv;
+
+    if (f->size > ADDRESSES_MAX)
+        return too_many(q);
+    rv = mg_form_bytes(&bytes, &len, f, q->p);
+    if (rv != APR_SUCCESS)
+        return api_reply_failed(q, rv, "cannot read a spooled field");
+    if (mg_address_parse_list(&found, mg_text_clean(bytes, len, q->p), q->p) !=
+            APR_SUCCESS || found->nelts == 0)
+        return bad_address(q, f->name);
+    if (found->nelts > API_RECIPIENTS_MAX)
+        return too_many(q);
+    apr_array_cat(list, found);
+    return API_GO_ON;
+}
+
+int api_outgoing_addresses(api_t *q, api_outgoing_t *out, const char *name,
+                           apr_array_header_t *list, int *pfound)
+{
+    const mg_form_field_t *f = NULL;
+    int n = 0;
+
+    if (!list)
+        list = apr_array_make(q->p, 8, sizeof(mg_address_t *));
+    while ((f = mg_form_find(q->form, name, f))) {
+        if (!f->size)
+            continue; /* "cc=" of a form nobody filled in */
+        n++;
+        if (field_addresses(q, f, list))
+            return API_REPLIED;
+        if (out->recipients->nelts + list->nelts > API_RECIPIENTS_MAX)
+            return too_many(q);
+    }
+    apr_array_cat(out->recipients, list);
+    if (pfound)
+        *pfound = n;
+    return API_GO_ON;
+}
+
+/* An address that is in to and in cc gets one copy. */
+static apr_array_header_t *each_once(const apr_array_header_t *all,
+                                     apr_pool_t *p)
+{
+    apr_array_header_t *list =
+        apr_array_make(p, all->nelts, sizeof(mg_address_t *));
+    apr_hash_t *seen = apr_hash_make(p);
+    int i;
+
+    for (i = 0; i < all->nelts; i++) {
+        const mg_address_t *a = APR_ARRAY_IDX(all, i, const mg_address_t *);
+        const char *key = mg_text_lower(a->address, p);
+
+        if (apr_hash_get(seen, key, APR_HASH_KEY_STRING))
+            continue;
+        apr_hash_set(seen, key, APR_HASH_KEY_STRING, a);
+        APR_ARRAY_PUSH(list, const mg_address_t *) = a;
+    }
+    return list;
+}
+
+/* headers */
+
+const char *api_outgoing_sender_header(api_t *q, const mg_address_t *from)
+{
+    if (strcasecmp(from->domain, q->domain.name) == 0)
+        return NULL;
+    return apr_pstrcat(q->p, from->local, "=", from->domain, "@",
+                       q->domain.name, NULL);
+}
+
+const char *api_outgoing_received(api_t *q, const api_outgoing_t *out)
+{
+    return apr_psprintf(q->p, "by %s with HTTP; %s", q->config->hostname,
+                        mg_time_rfc5322(out->now, q->p));
+}
+
+int api_outgoing_too_big(api_t *q)
+{
+    return api_reply_message(q, HTTP_BAD_REQUEST,
+                             "Message is too big: maximum is %d MB",
+                             (int)(q->config->message_limit / (1024 * 1024)));
+}
+
+/* the unit */
+
+typedef struct {
+    mg_message_t message;   /* first: is_there() is given it */
+    api_child_t *child;
+    const apr_array_header_t *tested;  /* o:testmode: its recipients */
+} accept_t;
+
+/* Test mode: accepted and, as far as anybody can see, delivered. */
+static apr_status_t append_tested(mg_db_t *db, accept_t *a, apr_pool_t *ptemp)
+{
+    static const mg_event_kind_t kinds[] = { MG_EVENT_ACCEPTED,
+                                             MG_EVENT_DELIVERED };
+    const mg_message_t *m = &a->message;
+    apr_status_t rv = APR_SUCCESS;
+    int i, k;
+
+    for (i = 0; a->tested && i < a->tested->nelts; i++) {
+        const mg_address_t *to =
+            APR_ARRAY_IDX(a->tested, i, const mg_address_t *);
+        mg_event_t event = {
+            .account_id = m->account_id, .domain_id = m->domain_id,
+            .message_id = m->id, .direction = m->direction,
+            .recipient = to->address, .recipient_as_given = to->as_given,
+            .sender = m->sender, .subject = m->subject,
+            .reply = "test mode: not sent"
+        };
+
+        for (k = 0; k < 2 && rv == APR_SUCCESS; k++) {
+            event.kind = kinds[k];
+            rv = mg_event_append(db, &event, ptemp);
+        }
+    }
+    return rv;
+}
+
+static apr_status_t run_accept(mg_db_t *db, void *baton, apr_pool_t *ptemp)
+{
+    accept_t *a = baton;
+    apr_status_t rv;
+
+    api_child_context(a->child, db);
+    rv = mg_message_accept(db, &a->message, ptemp);
+    return rv == APR_SUCCESS ? append_tested(db, a, ptemp) : rv;
+}
+
+static void draw_ids(mg_message_t *message)
+{
+    int i;
+
+    message->id = mg_id_next();
+    for (i = 0; i < message->envelopes->nelts; i++)
+        APR_ARRAY_IDX(message->envelopes, i, mg_envelope_t).id = mg_id_next();
+}
+
+static apr_status_t store_content(api_t *q, const api_outgoing_t *out,
+                                  mg_message_t *message)
+{
+    api_writer_t *writer;
+    apr_status_t rv;
+
+    rv = api_writer_borrow(&writer, q->child);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = mg_message_store_content(writer->db, message->id, out->file,
+                                  out->size, q->p);
+    message->content_is_stored = 1;
+    api_writer_return(writer, rv == APR_SUCCESS);
+    return rv;
+}
+
+/* deliveries */
+
+static const char *variables_of(const api_outgoing_t *out,
+                                const mg_address_t *to, apr_pool_t *p)
+{
+    const json_t *own = NULL;
+
+    if (out->recipient_variables)
+        own = json_object_get(out->recipient_variables, to->address);
+    return json_is_object(own) ? mg_json_compact(own, p) : NULL;
+}
+
+static apr_status_t route_one(api_t *q, const api_outgoing_t *out,
+                              apr_array_header_t *envelopes,
+                              const mg_address_t *to)
+{
+    const mg_domain_t *nobody = NULL;
+    int i = envelopes->nelts;
+    apr_status_t rv;
+
+    rv = mg_routing_recipient(envelopes, &nobody, q->worker->routing, q->db,
+                              to, MG_ROUTING_OUTGOING, q->p);
+    for (; rv == APR_SUCCESS && i < envelopes->nelts; i++) {
+        mg_envelope_t *e = &APR_ARRAY_IDX(envelopes, i, mg_envelope_t);
+
+        e->recipient_as_given = to->as_given;
+        e->variables = variables_of(out, to, q->p);
+        e->due_at = out->options->due_at ? out->options->due_at : out->now;
+        e->expires_at = e->due_at + q->config->retry_limit;
+    }
+    return rv;
+}
+
+static int route_all(api_t *q, const api_outgoing_t *out, accept_t *a)
+{
+    apr_array_header_t *envelopes = apr_array_make(
+        q->p, out->recipients->nelts + 1, sizeof(mg_envelope_t));
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    a->message.envelopes = envelopes;
+    if (out->options->testmode) {
+        a->tested = out->recipients;
+        return API_GO_ON;
+    }
+    if (api_reader(q))
+        return API_REPLIED;
+    for (i = 0; i < out->recipients->nelts && rv == APR_SUCCESS; i++)
+        rv = route_one(q, out, envelopes,
+                       APR_ARRAY_IDX(out->recipients, i, mg_address_t *));
+    if (rv != APR_SUCCESS)
+        return api_reply_failed(q, rv, "cannot route a message");
+    return API_GO_ON;
+}
+
+static void fill_message(api_t *q, const api_outgoing_t *out,
+                         mg_message_t *message)
+{
+    message->account_id = q->account_id;
+    message->domain_id = q->domain.id;
+    message->direction = MG_OUTGOING;
+    message->method = "http";
+    message->message_id = out->message_id;
+    message->sender = out->sender;
+    message->from_header = out->from_header;
+    message->subject = out->subject ? out->subject : "";
+    message->options = mg_options_json(out->options, q->p);
+    message->variables = mg_options_variables(out->options, q->p);
+    message->size = out->size;
+    message->created_at = out->now;
+    message->bytes = out->bytes;
+    message->bytes_len = out->bytes ? (apr_size_t)out->size : 0;
+}
+
+static apr_status_t commit(api_t *q, const api_outgoing_t *out, accept_t *a)
+{
+    apr_status_t rv = MG_ECONFLICT;
+    int tries;
+
+    api_reader_done(q);
+    for (tries = 0; tries < TRIES && rv == MG_ECONFLICT; tries++) {
+        draw_ids(&a->message);
+        rv = APR_SUCCESS;
+        if (!out->bytes)
+            rv = store_content(q, out, &a->message);
+        if (rv == APR_SUCCESS)
+            rv = api_unit(q, run_accept, mg_message_is_there, a);
+    }
+    return rv;
+}
+
+int api_accept(api_t *q, api_outgoing_t *out)
+{
+    accept_t *a = apr_pcalloc(q->p, sizeof(*a));
+    apr_status_t rv;
+
+    if (api_child_is_full(q->child))
+        return api_reply_failed(q, MG_EFULL, "below MailgunMinFreeSpace: "
+                                             "a message is refused");
+    out->recipients = each_once(out->recipients, q->p);
+    a->child = q->child;
+    fill_message(q, out, &a->message);
+    if (route_all(q, out, a))
+        return API_REPLIED;
+    rv = commit(q, out, a);
+    if (rv != APR_SUCCESS)
+        return api_reply_failed(q, rv, "cannot store a message");
+    return api_reply_json(
+        q, HTTP_OK,
+        json_pack("{s:s, s:s}", "message", "Queued. Thank you.", "id",
+                  apr_pstrcat(q->p, "<", out->message_id, ">", NULL)));
+}

@@ -1,0 +1,148 @@
+/* api_router.c - the API's table of contents, and a request's way through. */
+#include "api.h"
+
+#include <apr_strings.h>
+#include <http_protocol.h>
+
+#include "mg_text.h"
+
+static const api_endpoint_t endpoints[] = {
+    { M_GET,    "/domains", api_domains_list, API_ANY },
+    { M_POST,   "/domains", api_domains_create, API_ANY },
+    { M_GET,    "/domains/{domain}", api_domains_get, API_ANY },
+    { M_PUT,    "/domains/{domain}", api_domains_update, API_ANY },
+    { M_DELETE, "/domains/{domain}", api_domains_delete, API_ANY },
+
+    { M_POST,   "/{domain}/messages", api_messages_send,
+      API_ANY | API_DOMAIN },
+    { M_POST,   "/{domain}/messages.mime", api_messages_send_mime,
+      API_ANY | API_DOMAIN },
+    { M_GET,    "/{domain}/log", api_log_list, API_ANY | API_DOMAIN },
+
+    { M_GET,    "/{domain}/mailboxes", api_mailboxes_list,
+      API_ANY | API_DOMAIN },
+    { M_POST,   "/{domain}/mailboxes", api_mailboxes_create,
+      API_ANY | API_DOMAIN },
+    { M_PUT,    "/{domain}/mailboxes/{mailbox}", api_mailboxes_update,
+      API_ANY | API_DOMAIN },
+    { M_DELETE, "/{domain}/mailboxes/{mailbox}", api_mailboxes_delete,
+      API_ANY | API_DOMAIN },
+};
+
+/* A URL may hold any bytes; names are text. */
+static void clean_args(api_t *q)
+{
+    int i;
+
+    for (i = 0; i < MG_PATH_ARGS && q->args[i]; i++)
+        q->args[i] = mg_text_clean(q->args[i], strlen(q->args[i]), q->p);
+}
+
+/* The endpoint, or NULL; *pallowed: the methods this path has. */
+static const api_endpoint_t *find_endpoint(api_t *q, const char *path,
+                                           apr_int64_t *pallowed)
+{
+    apr_size_t i;
+
+    *pallowed = 0;
+    for (i = 0; i < sizeof(endpoints) / sizeof(endpoints[0]); i++) {
+        const api_endpoint_t *e = &endpoints[i];
+
+        if (!(e->flags & (1 << (q->version - 1))))
+            continue;
+        if (!mg_path_match(q->args, e->pattern, path, q->p))
+            continue;
+        *pallowed |= AP_METHOD_BIT << e->method;
+        if (e->method == q->r->method_number) {
+            clean_args(q);
+            return e;
+        }
+    }
+    return NULL;
+}
+
+static int unknown_path(api_t *q)
+{
+    if (q->version == 3)
+        return api_reply(q, HTTP_OK, "text/plain",
+                         "Mailgun Magnificent API");
+    return api_reply(q, HTTP_NOT_FOUND, "text/html; charset=utf-8",
+                     "<!DOCTYPE HTML PUBLIC \"-//W3C//DTD HTML 3.2 Final//EN\">"
+                     "\n<title>404 Not Found</title>\n<h1>Not Found</h1>\n"
+                     "<p>The requested URL was not found on the server.</p>\n");
+}
+
+static int wrong_method(api_t *q, apr_int64_t allowed)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } methods[] = { { M_GET, "GET, HEAD" }, { M_POST, "POST" },
+                    { M_PUT, "PUT" }, { M_DELETE, "DELETE" } };
+    const char *list = "OPTIONS";
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(methods) / sizeof(methods[0]); i++)
+        if (allowed & (AP_METHOD_BIT << methods[i].number))
+            list = apr_pstrcat(q->p, list, ", ", methods[i].name, NULL);
+    apr_table_setn(q->r->headers_out, "Allow", list);
+    if (q->r->method_number == M_OPTIONS)
+        return api_reply(q, HTTP_OK, "text/plain", "");
+    return api_reply_message(q, HTTP_METHOD_NOT_ALLOWED,
+                             "Method %s is not allowed here",
+                             q->r->method);
+}
+
+static int route(api_t *q, const char *path)
+{
+    apr_int64_t allowed;
+
+    q->endpoint = find_endpoint(q, path, &allowed);
+    if (!q->endpoint)
+        return allowed || q->r->method_number == M_OPTIONS
+                   ? wrong_method(q, allowed) : unknown_path(q);
+    if (!q->child || !q->child->leader)
+        return api_reply_message(q, HTTP_SERVICE_UNAVAILABLE,
+                                 "Service temporarily unavailable. "
+                                 "Try again later.");
+    q->config = q->child->config;
+    q->worker = api_worker_borrow(q->child);
+    if (api_auth(q))
+        return API_REPLIED;
+    api_reader_done(q); /* a slow body shall not keep it */
+    if (api_form_read(q))
+        return API_REPLIED;
+    if (q->endpoint->flags & API_DOMAIN &&
+        api_find_domain(q, q->args[0], 1))
+        return API_REPLIED;
+    return q->endpoint->handler(q);
+}
+
+int api_is_ours(const request_rec *r)
+{
+    const api_dir_t *dir = api_dir(r);
+    const char *rest;
+
+    return dir->enabled == 1 && r->uri &&
+           mg_path_version(&rest, dir->prefix, r->uri) != 0;
+}
+
+int api_handle(request_rec *r)
+{
+    api_t *q = apr_pcalloc(r->pool, sizeof(*q));
+    const api_dir_t *dir = api_dir(r);
+    const char *path;
+
+    q->r = r;
+    q->p = r->pool;
+    q->child = api_child();
+    q->version = mg_path_version(&path, dir->prefix, r->uri);
+    if (!q->version)
+        return DECLINED;
+    api_headers(r);
+    route(q, path);
+    api_reader_done(q);
+    if (q->worker)
+        api_worker_return(q->child, q->worker);
+    return OK;
+}
