@@ -226,12 +226,13 @@ apr_status_t smtp_server_create(smtp_server_t **pserver, worker_t *worker)
 
     *pserver = server;
     server->worker = worker;
-    server->pool = worker->pool;
     rv = apr_allocator_create(&server->allocator);
     if (rv != APR_SUCCESS)
         return rv;
     apr_allocator_max_free_set(server->allocator, KEEP_FREE);
-    apr_allocator_owner_set(server->allocator, worker->pool);
+    apr_pool_create_ex(&server->pool, worker->pool, NULL, server->allocator);
+    apr_allocator_owner_set(server->allocator, server->pool);
+    smtp_spares_bind(&server->spares, server->pool);
     APR_RING_INIT(&server->sessions, smtp_session_t, link);
     APR_RING_INIT(&server->closed, smtp_session_t, link);
     mg_mime_init();
@@ -270,6 +271,13 @@ static apr_status_t open_ports(receiver_t *r, worker_t *worker)
             r->n_ports++;
     }
     return rv;
+}
+
+smtp_server_t *smtp_server_of(const worker_t *worker)
+{
+    const receiver_t *r = worker->role_data;
+
+    return r->server;
 }
 
 apr_status_t receiver_start(worker_t *worker)

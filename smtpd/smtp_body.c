@@ -7,6 +7,21 @@
 #include "mg_status.h"
 #include "smtp_body.h"
 
+static apr_status_t spares_cleanup(void *baton)
+{
+    smtp_spares_t *spares = baton;
+
+    while (spares->n > 0)
+        free(spares->buf[--spares->n]);
+    return APR_SUCCESS;
+}
+
+void smtp_spares_bind(smtp_spares_t *spares, apr_pool_t *p)
+{
+    apr_pool_cleanup_register(p, spares, spares_cleanup,
+                              apr_pool_cleanup_null);
+}
+
 static apr_status_t body_cleanup(void *baton)
 {
     smtp_body_t *body = baton;

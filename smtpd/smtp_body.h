@@ -21,6 +21,8 @@ typedef struct {
     char *buf[SMTP_BODY_SPARES];
     int n;
 } smtp_spares_t;
+/** They are freed with p, which outlives all bodies. */
+void smtp_spares_bind(smtp_spares_t *spares, apr_pool_t *p);
 
 typedef enum {
     BODY_LINE,   /* at the start of a line */

@@ -77,8 +77,6 @@ static smtp_reply_t read_parameters(mail_parameters_t *m, const char *rest)
     apr_size_t len;
 
     memset(m, 0, sizeof(*m));
-    if (*rest != '\0' && *rest != ' ')
-        return SAY_BAD_SENDER;
     while (reply == SAY_OK) {
         rest += strspn(rest, " ");
         len = strcspn(rest, " ");

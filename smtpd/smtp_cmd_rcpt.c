@@ -25,9 +25,7 @@ static smtp_reply_t check_rcpt(smtp_session_t *s, const char *args,
     if (mg_address_parse_path(prcpt, &rest, path, 0, 1, s->tx->pool)
         != APR_SUCCESS)
         return SAY_BAD_RECIPIENT;
-    if (*rest != '\0' && *rest != ' ')
-        return SAY_BAD_RECIPIENT;
-    if (rest[strspn(rest, " ")] != '\0')
+    if (*rest != '\0')
         return SAY_UNKNOWN_PARAMETER;
     if (!s->tx->utf8 && !is_ascii((*prcpt)->address))
         return SAY_NEEDS_UTF8;

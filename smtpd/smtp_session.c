@@ -192,15 +192,15 @@ static void do_command(smtp_session_t *s, char *line, apr_size_t len)
     command->handler(s, args);
 }
 
-static void check_patience(smtp_session_t *s)
+/* @return 0: it was told to go */
+static int is_patient(smtp_session_t *s)
 {
-    if (s->state == S_CLOSED)
-        return;
     if (s->errors < SMTP_ERROR_LIMIT && s->idles < SMTP_IDLE_LIMIT
         && s->login_failures < SMTP_LOGIN_TRIES)
-        return;
+        return 1;
     smtp_refuse(s, SAY_TOO_MANY_ERRORS, NULL);
     smtp_session_finish(s);
+    return 0;
 }
 
 /* An AUTH line may carry a Kerberos ticket; no other line is long. */
@@ -242,7 +242,6 @@ static int take_line(smtp_session_t *s)
     else {
         do_command(s, (char *)line, len);
     }
-    check_patience(s);
     return 1;
 }
 
@@ -253,6 +252,8 @@ void smtp_session_run(smtp_session_t *s)
     s->running = 1;
     for (;;) {
         if (s->state & (S_HANDSHAKE | S_COMMIT | S_CHECK | S_CLOSED))
+            break;
+        if (!is_patient(s))
             break;
         if (conn_pending(s->conn) > CONN_HIGH_WATER)
             break; /* it asks and does not listen: on_drained() goes on */

@@ -165,4 +165,6 @@ void smtp_commit_forget(smtp_session_t *s);
 /* --- receiver.c --- */
 /** All but the listening sockets and the questions to auth. */
 apr_status_t smtp_server_create(smtp_server_t **pserver, worker_t *worker);
+/** Of a worker that receiver_start() was called for. */
+smtp_server_t *smtp_server_of(const worker_t *worker);
 #endif

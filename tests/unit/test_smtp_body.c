@@ -95,6 +95,7 @@ static void test_cut_everywhere(void **state)
     smtp_body_t body;
 
     (void)state;
+    smtp_spares_bind(&spares, pool);
     for (i = 0; i < COUNT(cases); i++) {
         len = strlen(cases[i].in);
         for (cut = 0; cut <= len; cut++) {
