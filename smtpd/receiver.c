@@ -211,6 +211,10 @@ static apr_status_t make_tls(smtp_server_t *server)
 
     if (config->tls_certificate == NULL)
         return APR_SUCCESS;
+    if (server->worker->tls != NULL) { /* the master could read the key */
+        server->tls = server->worker->tls;
+        return APR_SUCCESS;
+    }
     rv = tls_server_create(&server->tls, config->tls_certificate,
                            config->tls_key, &error, server->pool);
     if (rv != APR_SUCCESS)
