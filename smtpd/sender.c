@@ -11,7 +11,6 @@
  */
 #include <apr_strings.h>
 
-#include "mg_fault.h"
 #include "mg_log.h"
 #include "mg_message.h"
 #include "mg_status.h"
@@ -97,8 +96,6 @@ static void claim(sender_t *s, int limit)
         apr_pool_destroy(ptemp);
         return;
     }
-    if (claimed->nelts > 0)
-        (void)MG_FAULT("queue.claim.after");
     for (i = 0; i < claimed->nelts; i++)
         take(s, APR_ARRAY_IDX(claimed, i, mg_delivery_t *), lease_until);
     if (claimed->nelts >= limit)

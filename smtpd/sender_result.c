@@ -119,24 +119,15 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
     static const mg_event_kind_t kinds[] = {
         MG_EVENT_DELIVERED, MG_EVENT_FAILED_TEMP, MG_EVENT_FAILED
     };
-    mg_message_t none;
-    mg_event_t event;
+    mg_event_t event = mg_event_of(kinds[e->verdict], &e->row,
+                                   e->message->row);
 
-    if (e->message->row)
-        event = mg_event_of(kinds[e->verdict], &e->row, e->message->row);
-    else {
-        memset(&none, 0, sizeof(none));
-        none.id = e->row.message_id;
-        none.account_id = e->row.account_id;
-        none.domain_id = e->row.domain_id;
-        none.message_id = none.sender = none.from_header = none.subject = "";
-        event = mg_event_of(kinds[e->verdict], &e->row, &none);
-    }
     event.code = e->code;
     event.reply = e->reply ? mg_text_clean(e->reply, strlen(e->reply), p)
                            : NULL;
     event.mx = e->mx;
-    event.attempt = e->row.attempts + 1;
+    if (e->verdict == SENDER_DEFERRED)
+        event.retry_in = e->due_at - mg_now();
     return event;
 }
 
