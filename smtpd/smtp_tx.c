@@ -34,27 +34,34 @@ smtp_tx_t *smtp_tx_create(smtp_session_t *s, const char *sender)
 
 /* --- recipients --- */
 
-/* Who repeats a recipient gets one delivery, as everywhere. */
-static int is_repeated(const smtp_tx_t *tx, const char *address)
+/* Who repeats a recipient gets one delivery, as everywhere. Mailboxes of ours
+ * are found in any case; whether others' are is theirs to know. */
+static const char *recipient_key(const smtp_tx_t *tx, const char *address)
+{
+    return tx->incoming ? mg_text_lower(address, tx->pool) : address;
+}
+
+static int is_repeated(const smtp_tx_t *tx, const char *key)
 {
     if (tx->n_recipients == 0)
         return 0;
     if (tx->seen == NULL)
-        return strcmp(tx->first, address) == 0;
-    return apr_hash_get(tx->seen, address, APR_HASH_KEY_STRING) != NULL;
+        return strcmp(tx->first_key, key) == 0;
+    return apr_hash_get(tx->seen, key, APR_HASH_KEY_STRING) != NULL;
 }
 
-static void remember(smtp_tx_t *tx, const char *address)
+static void remember(smtp_tx_t *tx, const char *address, const char *key)
 {
     if (tx->n_recipients++ == 0) {
         tx->first = address;
+        tx->first_key = key;
         return;
     }
     if (tx->seen == NULL) {
         tx->seen = apr_hash_make(tx->pool);
-        apr_hash_set(tx->seen, tx->first, APR_HASH_KEY_STRING, "");
+        apr_hash_set(tx->seen, tx->first_key, APR_HASH_KEY_STRING, "");
     }
-    apr_hash_set(tx->seen, address, APR_HASH_KEY_STRING, "");
+    apr_hash_set(tx->seen, key, APR_HASH_KEY_STRING, "");
 }
 
 /* RFC 5321 4.1.1.3: "<postmaster>" is always somebody: here the one of the
@@ -154,6 +161,7 @@ smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address)
 {
     const smtp_session_t *s = tx->session;
     int bare = address->domain == NULL;
+    const char *key;
     smtp_reply_t reply;
     apr_status_t rv;
 
@@ -163,7 +171,8 @@ smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address)
         address = postmaster_at(tx, postmaster_domain(s, 0));
     if (address->domain[0] == '[')
         return SAY_LITERAL; /* it could name our own inner hosts */
-    if (is_repeated(tx, address->address))
+    key = recipient_key(tx, address->address);
+    if (is_repeated(tx, key))
         return SAY_RECIPIENT_OK;
     rv = route(tx, address);
     if (bare && tx->incoming && (rv == MG_EDENIED || rv == APR_ENOENT)) {
@@ -174,7 +183,7 @@ smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address)
     }
     reply = route_verdict(tx, rv);
     if (reply == SAY_RECIPIENT_OK)
-        remember(tx, address->address);
+        remember(tx, address->address, key);
     return reply;
 }
 

@@ -42,7 +42,7 @@ struct smtp_tx_t {
     apr_int64_t id;                  /* the first message's; in Received: */
     int refused;                     /* RCPTs */
     apr_hash_t *seen;                /* recipients, from the second on */
-    const char *first;               /* the first recipient */
+    const char *first, *first_key;   /* the first recipient */
     int n_recipients;
     apr_array_header_t *shares;      /* of smtp_share_t * */
     smtp_body_t body;

@@ -1,0 +1,529 @@
+/* test_smtp_receiver.c - what a receiver stores, when it says so, and how it
+ * defends itself. The dialogue itself is tested by transcripts. */
+#include <stdlib.h>
+
+#include "mg_fault.h"
+#include "mg_log.h"
+#include "mg_message.h"
+#include "mg_status.h"
+#include "mg_time.h"
+#include "unit_fault.h"
+#include "unit_pool.h"
+#include "unit_smtp.h"
+
+static unit_smtp_t *u;
+
+/* --- helpers --- */
+
+static const char *say(unit_client_t *c, const char *text)
+{
+    const char *reply;
+
+    unit_client_send(c, text, strlen(text));
+    reply = unit_client_reply(c, pool);
+    return reply ? reply : "(nothing)";
+}
+
+static void expect(unit_client_t *c, const char *text, const char *want)
+{
+    const char *got = say(c, text);
+
+    if (strncmp(got, want, strlen(want)) != 0)
+        fail_msg("%s: expected %s, got %s", text, want, got);
+}
+
+static unit_client_t *hello(int role)
+{
+    unit_client_t *c = unit_client_connect(u, role, pool);
+
+    expect(c, "", "220 ");
+    expect(c, "EHLO client.test\r\n", "250-");
+    return c;
+}
+
+/* Up to the 354. */
+static unit_client_t *up_to_data(const char *rcpts[], int n)
+{
+    unit_client_t *c = hello(MG_LISTEN_MX);
+    int i;
+
+    expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
+    for (i = 0; i < n; i++)
+        expect(c, apr_psprintf(pool, "RCPT TO:<%s>\r\n", rcpts[i]), "250 ");
+    expect(c, "DATA\r\n", "354 ");
+    return c;
+}
+
+static apr_int64_t count(const char *table)
+{
+    return unit_smtp_count(u, apr_pstrcat(pool, "SELECT count(*) FROM ", table,
+                                          NULL));
+}
+
+static apr_int64_t newest(int nth)
+{
+    apr_int64_t id = 0;
+
+    assert_int_equal(mg_db_get_int(u->db, &id, "SELECT id FROM message ORDER"
+                                   " BY id DESC LIMIT 1 OFFSET $1", "i",
+                                   (apr_int64_t)nth), APR_SUCCESS);
+    return id;
+}
+
+static const char *content_of(apr_int64_t id, apr_size_t *plen)
+{
+    char *all = apr_palloc(pool, 8 << 20);
+    const void *bytes;
+    apr_size_t len;
+    int seq;
+
+    *plen = 0;
+    for (seq = 0; mg_message_slice(&bytes, &len, u->db, id, seq, pool)
+                  == APR_SUCCESS; seq++) {
+        memcpy(all + *plen, bytes, len);
+        *plen += len;
+    }
+    all[*plen] = '\0';
+    return all;
+}
+
+static mg_message_t *message(apr_int64_t id)
+{
+    mg_message_t *m;
+
+    assert_int_equal(mg_message_get(&m, u->db, id, pool), APR_SUCCESS);
+    return m;
+}
+
+/* --- what is stored --- */
+
+static void test_incoming(void **state)
+{
+    const char *to[] = { "bob@a.test", "carol@a.test", "BOB@a.test" };
+    apr_int64_t deliveries = count("delivery"), events = count("event");
+    unit_client_t *c = up_to_data(to, 3);
+    const char *content, *end;
+    apr_size_t len;
+    mg_message_t *m;
+
+    (void)state;
+    expect(c, "From: =?utf-8?q?J=C3=BCrgen?= <j@remote.test>\r\n"
+              "Subject: hi\r\nMessage-Id: <1@remote.test>\r\n\r\n"
+              "..dot\r\n.\r\n", "250 2.0.0 Ok: queued as 1@remote.test");
+    m = message(newest(0));
+    assert_int_equal(m->direction, MG_INCOMING);
+    assert_int_equal(m->account_id, u->account_id);
+    assert_int_equal(m->domain_id, u->domain_id);
+    assert_string_equal(m->method, "smtp");
+    assert_string_equal(m->message_id, "1@remote.test");
+    assert_string_equal(m->sender, "x@remote.test");
+    assert_string_equal(m->from_header, "J\xc3\xbcrgen <j@remote.test>");
+    assert_string_equal(m->subject, "hi");
+    assert_int_equal(count("delivery"), deliveries + 2);
+    assert_int_equal(count("event"), events + 2);
+    content = content_of(m->id, &len);
+    assert_int_equal(len, m->size);
+    assert_memory_equal(content, "Received: from client.test ([127.0.0.1])"
+                                 "\r\n\tby mx.a.test with ESMTP id ", 67);
+    end = strstr(content, "\r\nFrom: ");
+    assert_non_null(end);
+    assert_null(strstr(content, "for <")); /* two recipients */
+    assert_string_equal(strstr(content, "\r\n\r\n"), "\r\n\r\n.dot\r\n");
+    unit_client_close(c);
+}
+
+static void test_two_domains(void **state)
+{
+    const char *to[] = { "bob@a.test", "bob@other.test", "bob@b.test" };
+    apr_int64_t messages = count("message");
+    unit_client_t *c = up_to_data(to, 3);
+    mg_message_t *m[3];
+    int i;
+
+    (void)state;
+    expect(c, "Subject: hi\r\n\r\ntext\r\n.\r\n", "250 2.0.0 ");
+    assert_int_equal(count("message"), messages + 3);
+    for (i = 0; i < 3; i++)
+        m[i] = message(newest(i));
+    assert_int_not_equal(m[0]->domain_id, m[1]->domain_id);
+    assert_int_not_equal(m[1]->domain_id, m[2]->domain_id);
+    assert_string_equal(m[0]->message_id, m[2]->message_id);
+    unit_client_close(c);
+}
+
+static void test_submitted(void **state)
+{
+    unit_client_t *c;
+    const char *content;
+    apr_size_t len;
+    mg_message_t *m;
+
+    (void)state;
+    u->config->auth_without_tls = MG_NOTLS_AUTH_ON;
+    c = hello(MG_LISTEN_SUBMISSION);
+    expect(c, "AUTH PLAIN AGJvYkBhLnRlc3QAc2VjcmV0\r\n", "235 ");
+    expect(c, "MAIL FROM:<me@elsewhere.test>\r\n", "250 ");
+    expect(c, "RCPT TO:<x@remote.test>\r\n", "250 ");
+    expect(c, "RCPT TO:<bob@b.test>\r\n", "250 ");
+    expect(c, "DATA\r\n", "354 ");
+    expect(c, "From: me@elsewhere.test\r\nBcc: x@remote.test\r\n"
+              "Subject: out\r\n\r\ntext\r\n.\r\n", "250 2.0.0 ");
+    m = message(newest(0));
+    assert_int_equal(m->direction, MG_OUTGOING);
+    assert_int_equal(m->domain_id, u->domain_id);
+    assert_string_equal(m->sender, "me@elsewhere.test");
+    assert_non_null(strstr(m->message_id, "@a.test"));
+    content = content_of(m->id, &len);
+    assert_int_equal(len, m->size);
+    assert_int_equal(strncmp(content, "Received: from client.test", 26), 0);
+    assert_non_null(strstr(content, "ESMTPA"));
+    assert_non_null(strstr(content, "\r\nDate: "));
+    assert_non_null(strstr(content, "\r\nMessage-Id: <"));
+    assert_null(strstr(content, "Bcc"));
+    assert_string_equal(strstr(content, "\r\n\r\n"), "\r\n\r\ntext\r\n");
+    assert_int_equal(unit_smtp_count(u, apr_psprintf(pool,
+        "SELECT count(*) FROM delivery WHERE message_id = %" APR_INT64_T_FMT
+        " AND transport = %d AND dest = 'remote.test'", m->id,
+        MG_TRANSPORT_SMTP)), 1);
+    assert_int_equal(unit_smtp_count(u, apr_psprintf(pool,
+        "SELECT count(*) FROM delivery WHERE message_id = %" APR_INT64_T_FMT
+        " AND transport = %d", m->id, MG_TRANSPORT_LMTP)), 1);
+    unit_client_close(c);
+    u->config->auth_without_tls = MG_NOTLS_AUTH_OFF;
+}
+
+/* Sizes about the limits of memory and slices: byte for byte. */
+static void test_sizes(void **state)
+{
+    static const int lines[] = { 1, 4090, 4092, 4094, 4096, 4098, 8192, 12290,
+                                 24577 };
+    const char *to[] = { "bob@a.test", "bob@b.test" };
+    char line[65];
+    apr_size_t i, len;
+    int n;
+
+    (void)state;
+    for (i = 0; i < COUNT(lines); i++) {
+        unit_client_t *c = up_to_data(to, 1 + (int)(i % 2));
+        char *text = apr_palloc(pool, (apr_size_t)lines[i] * 64 + 32), *at;
+        const char *content;
+
+        at = text;
+        at += sprintf(at, "Subject: %d\r\n\r\n", lines[i]);
+        for (n = 0; n < lines[i]; n++) {
+            snprintf(line, sizeof(line), "%062d\r\n", n);
+            memcpy(at, line, 64);
+            at += 64;
+        }
+        *at = '\0';
+        unit_client_send(c, text, strlen(text));
+        expect(c, ".\r\n", "250 2.0.0 ");
+        for (n = 0; n <= (int)(i % 2); n++) {
+            content = content_of(newest(n), &len);
+            assert_int_equal(len, message(newest(n))->size);
+            content = strstr(content, "Subject: ");
+            assert_non_null(content);
+            assert_string_equal(content, text);
+        }
+        unit_client_close(c);
+    }
+}
+
+/* --- group commit --- */
+
+static void test_together(void **state)
+{
+    enum { N = 8 };
+    const char *to[] = { "bob@a.test" };
+    unit_client_t *c[N];
+    apr_uint32_t epoch;
+    int i;
+
+    (void)state;
+    for (i = 0; i < N; i++)
+        c[i] = up_to_data(to, 1);
+    epoch = u->server->epoch;
+    for (i = 0; i < N; i++)
+        unit_client_send(c[i], "Subject: x\r\n\r\n.\r\n", 17);
+    for (i = 0; i < N; i++)
+        expect(c[i], "", "250 2.0.0 ");
+    assert_int_equal(u->server->epoch, epoch + 1);
+    for (i = 0; i < N; i++)
+        unit_client_close(c[i]);
+}
+
+static void test_hang_up_before_commit(void **state)
+{
+    const char *to[] = { "bob@a.test" };
+    apr_int64_t messages = count("message");
+    unit_client_t *other = hello(MG_LISTEN_MX);
+    unit_client_t *c = up_to_data(to, 1);
+    char *large = apr_palloc(pool, 900000);
+
+    (void)state;
+    memset(large, 'x', 900000);
+    memcpy(large, "A: b\r\n\r\n", 8);
+    unit_client_send(c, large, 900000);
+    unit_client_send(c, "\r\n.\r\n", 5);
+    unit_client_close(c);
+    unit_smtp_turn(u, 50000);
+    expect(other, "NOOP\r\n", "250 ");
+    /* it may have been accepted: then wholly */
+    assert_true(count("message") <= messages + 1);
+    assert_int_equal(u->server->n_ready, 0);
+    unit_client_close(other);
+}
+
+/* --- faults --- */
+
+static const struct {
+    const char *point;
+    int action;
+    const char *reply;
+} faults[] = {
+    { "store.begin", UNIT_FAULT_EIO, "451 4.3.0" },
+    { "store.begin", UNIT_FAULT_LOST, "451 4.3.0" },
+    { "store.commit.before", UNIT_FAULT_EIO, "451 4.3.0" },
+    { "content.write", UNIT_FAULT_ENOSPC, "452 4.3.1" },
+    { "content.write", UNIT_FAULT_EIO, "451 4.3.0" },
+};
+
+static void test_faults(void **state)
+{
+    static const int sizes[] = { 10, 700000 };
+    const char *to[] = { "bob@a.test" };
+    char *body = apr_palloc(pool, 700010);
+    apr_size_t i, size;
+
+    (void)state;
+    memset(body, 'x', 700000);
+    memcpy(body, "A: b\r\n\r\n", 8);
+    for (i = 0; i < COUNT(faults) * 2; i++) {
+        unit_client_t *c = up_to_data(to, 1);
+        apr_int64_t messages = count("message");
+
+        size = (apr_size_t)sizes[i % 2];
+        unit_client_send(c, body, size);
+        unit_fault_set(faults[i / 2].point, faults[i / 2].action, 0, -1);
+        expect(c, "\r\n.\r\n", faults[i / 2].reply);
+        unit_fault_clear();
+        assert_int_equal(count("message"), messages);
+        expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
+        expect(c, "RCPT TO:<bob@a.test>\r\n", "250 ");
+        expect(c, "DATA\r\n", "354 ");
+        expect(c, "A: b\r\n\r\n.\r\n", "250 2.0.0 ");
+        assert_int_equal(count("message"), messages + 1);
+        unit_client_close(c);
+    }
+}
+
+static void test_no_space(void **state)
+{
+    unit_client_t *c = hello(MG_LISTEN_MX);
+
+    (void)state;
+    u->config->min_free = APR_INT64_MAX;
+    expect(c, "MAIL FROM:<x@remote.test>\r\n", "452 4.3.1");
+    u->config->min_free = 1;
+    u->server->space_checked = 0;
+    expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
+    u->config->min_free = 0;
+    unit_client_close(c);
+}
+
+/* --- limits --- */
+
+static void test_client_limit(void **state)
+{
+    unit_client_t *c[10], *more;
+    int i;
+
+    (void)state;
+    for (i = 0; i < 10; i++)
+        c[i] = hello(MG_LISTEN_MX);
+    more = unit_client_connect(u, MG_LISTEN_MX, pool);
+    expect(more, "", "421 4.7.0");
+    assert_true(unit_client_is_closed(more));
+    unit_client_close(more);
+    unit_client_close(c[0]);
+    c[0] = hello(MG_LISTEN_MX);
+    for (i = 0; i < 10; i++)
+        unit_client_close(c[i]);
+}
+
+static void test_session_limit(void **state)
+{
+    unit_client_t *c[2], *more;
+
+    (void)state;
+    u->config->session_limit = 2;
+    c[0] = hello(MG_LISTEN_MX);
+    c[1] = hello(MG_LISTEN_MX);
+    more = unit_client_connect(u, MG_LISTEN_MX, pool);
+    expect(more, "", "421 4.3.2");
+    u->config->session_limit = 100;
+    unit_client_close(more);
+    unit_client_close(c[0]);
+    unit_client_close(c[1]);
+}
+
+static void test_timeouts(void **state)
+{
+    const char *to[] = { "bob@a.test" };
+    unit_client_t *idle, *data, *tls;
+
+    (void)state;
+    u->config->command_timeout = apr_time_from_msec(300);
+    idle = hello(MG_LISTEN_MX);
+    tls = unit_client_connect(u, MG_LISTEN_SMTPS, pool);
+    data = up_to_data(to, 1);
+    unit_client_send(data, "A: b\r\n", 6);
+    expect(idle, "", "421 4.4.2");
+    assert_true(unit_client_is_closed(idle));
+    expect(data, "", "421 4.4.2");
+    assert_true(unit_client_is_closed(data));
+    assert_true(unit_client_is_closed(tls));
+    u->config->command_timeout = apr_time_from_sec(60);
+    unit_client_close(idle);
+    unit_client_close(data);
+    unit_client_close(tls);
+}
+
+/* A line that comes octet by octet is no sign of life. */
+static void test_slow_line(void **state)
+{
+    unit_client_t *c;
+    int i;
+
+    (void)state;
+    u->config->command_timeout = apr_time_from_msec(300);
+    c = hello(MG_LISTEN_MX);
+    for (i = 0; i < 20 && u->server->n_sessions > 0; i++) {
+        unit_client_send(c, "N", 1);
+        unit_smtp_turn(u, apr_time_from_msec(100));
+    }
+    assert_true(i < 20);
+    u->config->command_timeout = apr_time_from_sec(60);
+    unit_client_close(c);
+}
+
+static void test_early_talker(void **state)
+{
+    unit_client_t *c = unit_client_connect(u, MG_LISTEN_MX, pool);
+
+    (void)state;
+    expect(c, "EHLO x\r\n", "554 5.5.0");
+    assert_true(unit_client_is_closed(c));
+    unit_client_close(c);
+}
+
+static void test_nuisance(void **state)
+{
+    unit_client_t *c = hello(MG_LISTEN_MX);
+    int i;
+
+    (void)state;
+    for (i = 0; i < 99; i++)
+        expect(c, "NOOP\r\n", "250 ");
+    expect(c, "RSET\r\n", "250 ");
+    expect(c, "", "421 4.7.0");
+    unit_client_close(c);
+}
+
+/* Octets of no meaning, to every state: no crash, and it ends. */
+static void test_rubbish(void **state)
+{
+    static const char *const words[] = {
+        "EHLO a\r\n", "MAIL FROM:<x@remote.test>", "RCPT TO:<bob@a.test>",
+        "DATA\r\n", "\r\n", ".\r\n", "\r\n.\r\n", "AUTH LOGIN ", "AUTH PLAIN ",
+        "=", "STARTTLS\r\n", "\n", "\r", "\0", "<", ">", "@", " SIZE=", "QUIT",
+        "RSET\r\n", "\xff", "\"", "\\", ":", "BODY=", "xxxxxxxxxxxxxxxxxxxxxxx",
+    };
+    unsigned int seed = 42;
+    int round, i;
+
+    (void)state;
+    u->config->auth_without_tls = MG_NOTLS_AUTH_ON;
+    mg_log_set_level(MG_LOG_ERR);
+    for (round = 0; round < 150; round++) {
+        unit_client_t *c = hello(MG_LISTEN_MX);
+
+        for (i = 0; i < 60 && !c->closed; i++) {
+            const char *word = words[rand_r(&seed) % COUNT(words)];
+
+            unit_client_send(c, word, *word ? strlen(word) : 1);
+            if (rand_r(&seed) % 4 == 0)
+                unit_smtp_turn(u, 0);
+        }
+        unit_smtp_turn(u, 0);
+        unit_client_close(c);
+    }
+    unit_smtp_turn(u, 20000);
+    assert_int_equal(u->server->n_sessions, 0);
+    assert_int_equal(u->server->n_ready, 0);
+    u->config->auth_without_tls = MG_NOTLS_AUTH_OFF;
+    mg_log_set_level(MG_LOG_INFO);
+}
+
+/* The last test: a message that was begun is finished, then 421. */
+static void test_stop(void **state)
+{
+    const char *to[] = { "bob@a.test" };
+    unit_client_t *idle = hello(MG_LISTEN_MX);
+    unit_client_t *c = up_to_data(to, 1);
+
+    (void)state;
+    u->worker.stopping = 1;
+    u->worker.on_stop(&u->worker);
+    expect(idle, "", "421 4.3.2");
+    expect(c, "A: b\r\n\r\n.\r\n", "250 2.0.0 ");
+    expect(c, "", "421 4.3.2");
+    assert_true(unit_client_is_closed(c));
+    unit_client_close(idle);
+    unit_client_close(c);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    unit_fault_dir(pool);
+    u = unit_smtp_start(pool);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    unit_smtp_stop(u);
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_incoming),
+        cmocka_unit_test(test_two_domains),
+        cmocka_unit_test(test_submitted),
+        cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_together),
+        cmocka_unit_test(test_hang_up_before_commit),
+        cmocka_unit_test(test_faults),
+        cmocka_unit_test(test_no_space),
+        cmocka_unit_test(test_client_limit),
+        cmocka_unit_test(test_session_limit),
+        cmocka_unit_test(test_timeouts),
+        cmocka_unit_test(test_slow_line),
+        cmocka_unit_test(test_early_talker),
+        cmocka_unit_test(test_nuisance),
+        cmocka_unit_test(test_rubbish),
+        cmocka_unit_test(test_stop),
+    };
+    int failed;
+
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    failed = cmocka_run_group_tests(tests, setup, teardown);
+    apr_pool_destroy(pool);
+    apr_terminate();
+    return failed ? 1 : 0;
+}
