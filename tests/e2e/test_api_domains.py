@@ -1,0 +1,144 @@
+"""/domains: list, show, add, change, remove."""
+import itertools
+import os
+import re
+
+import pytest
+
+counter = itertools.count(1)
+
+
+def name():
+    return "api%d-%d.test" % (os.getpid(), next(counter))
+
+
+def create(env, **more):
+    data = {"name": name(), "smtp_password": "supersecret"}
+    data.update(more)
+    return env.api("POST", "/domains", data=data), data["name"]
+
+
+def test_life_of_a_domain(env):
+    r, d = create(env, wildcard="true", spam_action="tag")
+    assert r.status_code == 200, r.text
+    reply = r.json()
+    assert reply["message"] == "Domain has been created"
+    assert reply["domain"]["name"] == d
+    assert reply["domain"]["smtp_login"] == "postmaster@" + d
+    assert reply["domain"]["smtp_password"] == "supersecret"
+    assert reply["domain"]["wildcard"] is True
+    assert reply["domain"]["spam_action"] == "tag"
+    assert reply["domain"]["state"] in ("active", "unverified")
+    mx = reply["receiving_dns_records"]
+    assert [m["record_type"] for m in mx] == ["MX"] * len(mx)
+    assert {m["valid"] for m in mx} == {"unknown"}
+    sending = reply["sending_dns_records"]
+    assert [s["record_type"] for s in sending] == ["TXT", "TXT", "CNAME"]
+    assert sending[0]["value"].startswith("v=spf1 ")
+    assert re.fullmatch(r"\w+\._domainkey\." + re.escape(d),
+                        sending[1]["name"])
+    assert re.fullmatch(r"k=rsa; p=[A-Za-z0-9+/=]{300,}",
+                        sending[1]["value"])
+    assert sending[2]["name"] == "email." + d
+
+    shown = env.api("GET", "/domains/" + d).json()
+    assert shown["domain"].pop("smtp_password") is None
+    reply["domain"].pop("smtp_password")
+    reply.pop("message")
+    assert shown == reply
+    assert d in [i["name"] for i in env.api(
+        "GET", "/domains", params={"limit": 1000}).json()["items"]]
+    # its mailbox, and mail from it
+    boxes = env.api("GET", "/%s/mailboxes" % d).json()["items"]
+    assert [b["mailbox"] for b in boxes] == ["postmaster@" + d]
+    assert env.api("POST", "/%s/messages" % d, data={
+        "from": "a@" + d, "to": "b@x.test", "text": "x",
+        "o:testmode": "yes"}).status_code == 200
+
+    r = env.api("DELETE", "/domains/" + d)
+    assert (r.status_code, r.json()) == (
+        200, {"message": "Domain has been deleted"})
+    for method in ("GET", "DELETE"):
+        r = env.api(method, "/domains/" + d)
+        assert (r.status_code, r.json()) == (
+            404, {"message": "Domain not found"})
+    assert env.api("GET", "/%s/log" % d).status_code == 404
+
+
+def test_list_is_paged(env):
+    account, key = env.new_account()
+    names = sorted(create(env)[1] for _ in range(1)) and []
+    for _ in range(5):
+        d = name()
+        assert env.api("POST", "/domains", key=key, data={
+            "name": d, "smtp_password": "supersecret"}).status_code == 200
+        names.append(d)
+    got = []
+    for skip in (0, 2, 4):
+        page = env.api("GET", "/domains", key=key,
+                       params={"skip": skip, "limit": 2}).json()
+        assert page["total_count"] == 5
+        got += [i["name"] for i in page["items"]]
+    assert got == sorted(names)
+    item = page["items"][0]
+    assert sorted(item) == sorted([
+        "name", "created_at", "smtp_login", "smtp_password", "wildcard",
+        "spam_action", "state"])
+
+
+def test_name_is_taken(env):
+    r, d = create(env)
+    account, key = env.new_account()
+    for k in (env.key, key):
+        r = env.api("POST", "/domains", key=k,
+                    data={"name": d.upper(), "smtp_password": "supersecret"})
+        assert (r.status_code, r.json()) == (
+            400, {"message": "This domain name is already taken"})
+
+
+@pytest.mark.parametrize("data, text", [
+    ({}, "Parameter 'name' is missing"),
+    ({"name": "x.test"}, "Parameter 'smtp_password' is missing"),
+    ({"name": "x.test", "smtp_password": "1234"},
+     "Password is too short. It must be between 5 and 32 characters."),
+    ({"name": "x.test", "smtp_password": "1" * 33},
+     "Password is too long. It must be between 5 and 32 characters."),
+    ({"name": "no domain", "smtp_password": "12345"},
+     "'no domain' is not a valid domain name"),
+    ({"name": "localhost", "smtp_password": "12345"},
+     "'localhost' is not a valid domain name"),
+])
+def test_errors(env, data, text):
+    r = env.api("POST", "/domains", data=data)
+    assert (r.status_code, r.json()) == (400, {"message": text})
+
+
+@pytest.mark.parametrize("bad", [{"spam_action": "eat"},
+                                 {"wildcard": "perhaps"}])
+def test_bad_settings_change_nothing(env, bad):
+    r, d = create(env, **bad)
+    assert r.status_code == 400
+    assert list(bad)[0] in r.json()["message"]
+    assert env.api("GET", "/domains/" + d).status_code == 404
+
+
+def test_settings(env):
+    r, d = create(env)
+    r = env.api("PUT", "/domains/" + d, data={
+        "spam_action": "block", "wildcard": "yes",
+        "webhook.deliver": "https://hooks.test/x"})
+    assert r.status_code == 200, r.text
+    assert r.json()["message"] == "Domain has been updated"
+    assert r.json()["domain"]["spam_action"] == "block"
+    assert r.json()["domain"]["wildcard"] is True
+    # some clients put them in the query
+    r = env.api("PUT", "/domains/" + d, params={"wildcard": "False"})
+    assert r.json()["domain"]["wildcard"] is False
+    assert r.json()["domain"]["spam_action"] == "block"
+    r = env.api("PUT", "/domains/" + d, data={
+        "wildcard": "true", "spam_action": "eat"})
+    assert r.status_code == 400
+    assert env.api("GET", "/domains/" + d).json()["domain"]["wildcard"] \
+        is False
+    r = env.api("PUT", "/domains/" + d, data={"nothing": "known"})
+    assert r.status_code == 400

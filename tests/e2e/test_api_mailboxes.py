@@ -1,0 +1,110 @@
+"""/<domain>/mailboxes: the manual's calls, errors, logins that follow."""
+import pytest
+
+
+@pytest.fixture(scope="module")
+def place(stack):
+    """A domain of this file's own."""
+    return stack.new_domain()
+
+
+def boxes(env, d, **params):
+    r = env.api("GET", "/%s/mailboxes" % d, params=params)
+    assert r.status_code == 200, r.text
+    return r.json()
+
+
+def create(env, d, mailbox, password="secret"):
+    return env.api("POST", "/%s/mailboxes" % d,
+                   data={"mailbox": mailbox, "password": password})
+
+
+def test_manual_calls(env, place):
+    d = place
+    r = env.api("POST", "/%s/mailboxes" % d, files=[
+        ("mailbox", (None, "user@" + d)), ("password", (None, "supasecret"))])
+    assert (r.status_code, r.json()) == (
+        200, {"message": "Created 1 mailboxes"})
+    assert create(env, d, "sergeyo").json() == {
+        "message": "Created 1 mailboxes"}
+    reply = boxes(env, d)
+    assert [i["mailbox"] for i in reply["items"]] == [
+        "postmaster@" + d, "sergeyo@" + d, "user@" + d]
+    assert reply["total_count"] == 3
+    for item in reply["items"]:
+        assert sorted(item) == ["created_at", "mailbox", "size_bytes"]
+        assert item["size_bytes"] is None
+        assert item["created_at"].endswith(" GMT")
+    assert boxes(env, d, skip=1, limit=1)["items"] == reply["items"][1:2]
+
+    for path in ("sergeyo", "sergeyo@" + d, "SERGEYO@" + d.upper(),
+                 "sergeyo%40" + d):
+        r = env.api("PUT", "/%s/mailboxes/%s" % (d, path),
+                    data={"password": "supersecret"})
+        assert (r.status_code, r.json()) == (
+            200, {"message": "Password changed"}), path
+    r = env.api("PUT", "/%s/mailboxes/user" % d, params={"password": "abc123"})
+    assert r.json() == {"message": "Password changed"}
+
+    r = env.api("DELETE", "/%s/mailboxes/sergeyo" % d)
+    assert (r.status_code, r.json()) == (
+        200, {"message": "Mailbox has been deleted", "spec": "sergeyo@" + d})
+    assert [i["mailbox"] for i in boxes(env, d)["items"]] == [
+        "postmaster@" + d, "user@" + d]
+    # the same address again is another mailbox
+    assert create(env, d, "sergeyo").status_code == 200
+
+
+def test_duplicate(env, place):
+    assert create(env, place, "twice").status_code == 200
+    for mailbox in ("twice", "TWICE", "twice@" + place):
+        r = create(env, place, mailbox)
+        assert r.status_code == 400
+        assert r.json()["message"].lower() == (
+            "address already exists 'twice@%s'" % place)
+
+
+@pytest.mark.parametrize("data, text", [
+    ({}, "Parameter 'mailbox' is missing"),
+    ({"mailbox": "x"}, "Parameter 'password' is missing"),
+    ({"mailbox": "x", "password": "1234"},
+     "Password is too short. It must be between 5 and 32 characters."),
+    ({"mailbox": "x", "password": "1" * 33},
+     "Password is too long. It must be between 5 and 32 characters."),
+    ({"mailbox": "x@elsewhere.test", "password": "12345"},
+     "'mailbox' parameter is not a valid address. please check "
+     "documentation"),
+    ({"mailbox": "a b", "password": "12345"},
+     "'mailbox' parameter is not a valid address. please check "
+     "documentation"),
+    ({"mailbox": "x" * 65, "password": "12345"},
+     "'mailbox' parameter is not a valid address. please check "
+     "documentation"),
+])
+def test_errors(env, place, data, text):
+    r = env.api("POST", "/%s/mailboxes" % place, data=data)
+    assert (r.status_code, r.json()) == (400, {"message": text})
+
+
+def test_not_found(env, place):
+    for path in ("nobody", "nobody@elsewhere.test", "%ff"):
+        r = env.api("PUT", "/%s/mailboxes/%s" % (place, path),
+                    data={"password": "secret"})
+        assert (r.status_code, r.json()) == (
+            404, {"message": "Mailbox not found"})
+        r = env.api("DELETE", "/%s/mailboxes/%s" % (place, path))
+        assert r.status_code == 404
+
+
+def test_postmaster_stays(env, place):
+    r = env.api("DELETE", "/%s/mailboxes/postmaster" % place)
+    assert (r.status_code, r.json()) == (
+        400, {"message": "Cannot delete system mailbox: postmaster@" + place})
+    r = env.api("PUT", "/%s/mailboxes/postmaster" % place,
+                data={"password": "another"})
+    assert r.json() == {"message": "Password changed"}
+
+
+def test_password_lengths_in_full(env, place):
+    assert create(env, place, "short", "12345").status_code == 200
+    assert create(env, place, "long", "x" * 32).status_code == 200
