@@ -432,6 +432,21 @@ char *mg_password_hash(const char *password, apr_pool_t *p)
     return apr_pstrdup(p, hash);
 }
 
+const char *mg_password_problem(const char *password)
+{
+    const unsigned char *c = (const unsigned char *)password;
+    int n = 0;
+
+    if (!mg_text_is_utf8(password, strlen(password)))
+        return "a password is UTF-8";
+    for (; *c; c++) {
+        if (*c < 0x20 || *c == 0x7f)
+            return "a password has no control characters";
+        n += (*c & 0xc0) != 0x80;
+    }
+    return n < 5 || n > 32 ? "a password has 5 to 32 characters" : NULL;
+}
+
 int mg_password_matches(const char *password, const char *hash)
 {
     /* apr_password_validate() takes anything else for crypt(3)'s */

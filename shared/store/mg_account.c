@@ -41,10 +41,20 @@ apr_status_t mg_account_add(mg_account_t **paccount, mg_db_t *db,
     return APR_SUCCESS;
 }
 
+static mg_account_t *account_from_row(mg_stmt_t *stmt, apr_pool_t *p)
+{
+    mg_account_t *account = apr_pcalloc(p, sizeof(*account));
+
+    account->id = mg_stmt_int(stmt, 0);
+    account->name = mg_stmt_text(stmt, 1, p);
+    account->state = mg_stmt_text(stmt, 2, p);
+    account->created_at = mg_stmt_int(stmt, 3);
+    return account;
+}
+
 apr_status_t mg_account_by_name(mg_account_t **paccount, mg_db_t *db,
                                 const char *name, apr_pool_t *p)
 {
-    mg_account_t *account;
     mg_stmt_t *stmt;
     apr_status_t rv;
 
@@ -57,14 +67,24 @@ apr_status_t mg_account_by_name(mg_account_t **paccount, mg_db_t *db,
         rv = mg_stmt_next(stmt);
     if (rv != APR_SUCCESS)
         return rv == APR_EOF ? APR_ENOENT : rv;
-    account = apr_pcalloc(p, sizeof(*account));
-    account->id = mg_stmt_int(stmt, 0);
-    account->name = mg_stmt_text(stmt, 1, p);
-    account->state = mg_stmt_text(stmt, 2, p);
-    account->created_at = mg_stmt_int(stmt, 3);
+    *paccount = account_from_row(stmt, p);
     mg_stmt_done(stmt);
-    *paccount = account;
     return APR_SUCCESS;
+}
+
+apr_status_t mg_account_list(apr_array_header_t **plist, mg_db_t *db,
+                             apr_pool_t *p)
+{
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+
+    *plist = apr_array_make(p, 16, sizeof(mg_account_t *));
+    rv = mg_db_query(&stmt, db,
+                     "SELECT id, name, state, created_at FROM account"
+                     " ORDER BY name", "");
+    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS)
+        APR_ARRAY_PUSH(*plist, mg_account_t *) = account_from_row(stmt, p);
+    return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 
 apr_status_t mg_account_set(mg_db_t *db, apr_int64_t account_id,
@@ -153,6 +173,28 @@ apr_status_t mg_key_revoke(mg_db_t *db, apr_int64_t account_id,
                       " WHERE account_id = $2 AND hint = $3"
                       " AND revoked_at IS NULL",
                       "iit", (apr_int64_t)mg_now(), account_id, key);
+}
+
+apr_status_t mg_key_list(apr_array_header_t **plist, mg_db_t *db,
+                         apr_int64_t account_id, apr_pool_t *p)
+{
+    mg_stmt_t *stmt;
+    mg_key_t *key;
+    apr_status_t rv;
+
+    *plist = apr_array_make(p, 4, sizeof(mg_key_t *));
+    rv = mg_db_query(&stmt, db,
+                     "SELECT id, hint, created_at, revoked_at FROM api_key"
+                     " WHERE account_id = $1 ORDER BY id", "i", account_id);
+    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
+        key = apr_pcalloc(p, sizeof(*key));
+        key->id = mg_stmt_int(stmt, 0);
+        key->hint = mg_stmt_text(stmt, 1, p);
+        key->created_at = mg_stmt_int(stmt, 2);
+        key->revoked_at = mg_stmt_int(stmt, 3);
+        APR_ARRAY_PUSH(*plist, mg_key_t *) = key;
+    }
+    return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 
 apr_status_t mg_key_find(apr_int64_t *paccount_id, mg_db_t *db,

@@ -7,6 +7,7 @@
 #ifndef MG_ACCOUNT_H
 #define MG_ACCOUNT_H
 
+#include <apr_tables.h>
 #include "mg_db.h"
 #include "mg_seal.h"
 
@@ -27,6 +28,10 @@ apr_status_t mg_account_set(mg_db_t *db, apr_int64_t account_id,
                             const char *name, const char *value,
                             const char **perror, apr_pool_t *p);
 
+/** By name; array of mg_account_t *. */
+apr_status_t mg_account_list(apr_array_header_t **plist, mg_db_t *db,
+                             apr_pool_t *p);
+
 /** *pkey is the only time the key is seen in clear. */
 apr_status_t mg_key_add(const char **pkey, mg_db_t *db,
                         const mg_secret_t *secret, apr_int64_t account_id,
@@ -35,6 +40,15 @@ apr_status_t mg_key_add(const char **pkey, mg_db_t *db,
  * @return APR_ENOENT; MG_EBADINPUT: several keys end so */
 apr_status_t mg_key_revoke(mg_db_t *db, apr_int64_t account_id,
                            const char *key, apr_pool_t *p);
+typedef struct {
+    apr_int64_t id;
+    const char *hint;        /* last four characters */
+    apr_time_t created_at;
+    apr_time_t revoked_at;   /* 0: live */
+} mg_key_t;
+/** Oldest first; array of mg_key_t *. */
+apr_status_t mg_key_list(apr_array_header_t **plist, mg_db_t *db,
+                         apr_int64_t account_id, apr_pool_t *p);
 /** Who calls? @return APR_ENOENT: unknown, revoked, or account disabled */
 apr_status_t mg_key_find(apr_int64_t *paccount_id, mg_db_t *db,
                          const char *key, apr_pool_t *p);

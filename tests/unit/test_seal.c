@@ -135,6 +135,12 @@ static void test_password(void **state)
     assert_false(mg_password_matches("", ""));
     assert_false(mg_password_matches(NULL, hash));
     assert_false(mg_password_matches("x", NULL));
+    assert_non_null(mg_password_problem("tr\xc3\xa4u"));
+    assert_null(mg_password_problem("tr\xc3\xa4um"));
+    assert_null(mg_password_problem("12345678901234567890123456789012"));
+    assert_non_null(mg_password_problem("123456789012345678901234567890123"));
+    assert_non_null(mg_password_problem("new\nline"));
+    assert_non_null(mg_password_problem("latin\xe4"));
 }
 
 static void test_hashes(void **state)

@@ -1,0 +1,76 @@
+/* ctl_account.c - mailgunctl account: who may do anything at all. */
+#include "ctl.h"
+#include "mg_status.h"
+
+#include <stdio.h>
+
+int ctl_account_add(ctl_t *ctl)
+{
+    mg_account_t *account;
+    apr_status_t rv;
+    int code;
+
+    if ((code = ctl_begin(ctl)) != 0)
+        return code;
+    rv = mg_account_add(&account, ctl->db, ctl->argv[0], ctl->pool);
+    if (rv == APR_EEXIST)
+        return ctl_error(ctl, "there is an account '%s' already",
+                         ctl->argv[0]);
+    if (rv == MG_EBADINPUT)
+        return ctl_error(ctl, "an account needs a name");
+    if (rv != APR_SUCCESS)
+        return ctl_failed(ctl, rv, "account %s", ctl->argv[0]);
+    if ((code = ctl_commit(ctl)) != 0)
+        return code;
+    printf("account %s added\n", account->name);
+    return 0;
+}
+
+int ctl_account_set(ctl_t *ctl)
+{
+    const char *name, *value, *error;
+    mg_account_t *account;
+    apr_status_t rv;
+    int i, code;
+
+    if ((code = ctl_begin(ctl)) != 0
+        || (code = ctl_account(&account, ctl, ctl->argv[0])) != 0)
+        return code;
+    for (i = 1; i < ctl->argc; i++) {
+        if ((code = ctl_assignment(&name, &value, ctl, ctl->argv[i])) != 0)
+            return code;
+        rv = mg_account_set(ctl->db, account->id, name, value, &error,
+                            ctl->pool);
+        if (rv == MG_EBADINPUT)
+            return ctl_error(ctl, "%s", error);
+        if (rv != APR_SUCCESS)
+            return ctl_failed(ctl, rv, "account %s", account->name);
+    }
+    if ((code = ctl_commit(ctl)) != 0)
+        return code;
+    for (i = 1; i < ctl->argc; i++)
+        printf("account %s: %s\n", account->name, ctl->argv[i]);
+    return 0;
+}
+
+int ctl_account_list(ctl_t *ctl)
+{
+    ctl_table_t *table = ctl_table_make(ctl);
+    apr_array_header_t *list;
+    apr_status_t rv;
+    int i, code;
+
+    if ((code = ctl_open(ctl)) != 0)
+        return code;
+    rv = mg_account_list(&list, ctl->db, ctl->pool);
+    if (rv != APR_SUCCESS)
+        return ctl_failed(ctl, rv, "accounts");
+    ctl_table_row(table, "NAME", "STATE", "SINCE", NULL);
+    for (i = 0; i < list->nelts; i++) {
+        mg_account_t *a = APR_ARRAY_IDX(list, i, mg_account_t *);
+        ctl_table_row(table, a->name, a->state, ctl_time(ctl, a->created_at),
+                      NULL);
+    }
+    ctl_table_print(table);
+    return 0;
+}
