@@ -90,6 +90,7 @@ const char *ctl_store_name(ctl_t *ctl);
 /* --- the commands, one file per noun --- */
 int ctl_init(ctl_t *ctl);
 int ctl_config_print(ctl_t *ctl);
+int ctl_config_check(ctl_t *ctl);
 int ctl_account_add(ctl_t *ctl);
 int ctl_account_set(ctl_t *ctl);
 int ctl_account_list(ctl_t *ctl);

@@ -1,4 +1,5 @@
-/* ctl_config.c - mailgunctl config: the table of directives.
+/* ctl_config.c - mailgunctl config: the table of directives, and whether the
+ * file is right.
  *
  * docs/CONFIG.md is compared with this (tests/checks/config_docs): three lines
  * a directive, an empty one between.
@@ -21,4 +22,13 @@ int ctl_config_print(ctl_t *ctl)
         printf("    %s\n", d[i].help);
     }
     return 0;
+}
+
+int ctl_config_check(ctl_t *ctl)
+{
+    int code = ctl_config(ctl);
+
+    if (code == 0)
+        printf("%s: nothing wrong\n", ctl->conf_path);
+    return code;
 }

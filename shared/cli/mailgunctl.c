@@ -71,6 +71,8 @@ static const ctl_command_t commands[] = {
       "one message: its recipients and what happened" },
     { "fsck", NULL, "", "", 0, 0, ctl_fsck,
       "count and cross-check the store; exit 1 if something is wrong" },
+    { "config", "check", "", "", 0, 0, ctl_config_check,
+      "read mailgun.conf and say what is wrong with it" },
     { "config", NULL, "", "", 0, 0, ctl_config_print,
       "all directives of mailgun.conf" },
     { "version", NULL, "", "", 0, 0, version, "what this is" },
