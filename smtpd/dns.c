@@ -262,10 +262,12 @@ static void lookup_finish(lookup_t *l, dns_status_t status, const char *reply)
     lookup_tell(l);
 }
 
-/* A NXDOMAIN or an answer without such records, rather than no answer. */
+/* A NXDOMAIN or an answer without such records, rather than no answer; or a
+ * name that no resolver will ever know. */
 static int is_answer(int status)
 {
-    return status == ARES_ENOTFOUND || status == ARES_ENODATA;
+    return status == ARES_ENOTFOUND || status == ARES_ENODATA
+           || status == ARES_EBADNAME;
 }
 
 /* --- hosts: A and AAAA --- */
