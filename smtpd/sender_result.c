@@ -177,6 +177,8 @@ int sender_store_works(sender_t *s, apr_status_t rv)
 {
     if (rv == APR_SUCCESS || APR_STATUS_IS_EOF(rv)
         || APR_STATUS_IS_ENOENT(rv)) {
+        if (s->store_down)
+            worker_db_check(s->worker, APR_SUCCESS);
         s->store_down = 0;
         s->outage = 0;
         return 1;
