@@ -167,9 +167,7 @@ static void commit(smtp_server_t *server, apr_pool_t *ptemp)
         unit->next = units;
         units = unit;
     }
-    rv = mg_group_commit(worker->db, units, ptemp);
-    if (rv != APR_SUCCESS)
-        worker_db_check(worker, rv);
+    rv = worker_db_check(worker, mg_group_commit(worker->db, units, ptemp));
     server->commit_cost = (server->commit_cost * 3
                            + (mg_ticks() - begun)) / 4;
     server->epoch++;

@@ -119,6 +119,8 @@ static smtp_reply_t check_mail(smtp_session_t *s, const char *args,
         return SAY_TOO_BIG;
     if (smtp_space_is_low(s->server))
         return SAY_NO_SPACE;
+    if (!worker_db_usable(s->server->worker))
+        return SAY_TRY_LATER;
     return SAY_OK;
 }
 

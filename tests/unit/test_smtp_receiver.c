@@ -288,6 +288,15 @@ static const struct {
     { "content.write", UNIT_FAULT_EIO, "451 4.3.0" },
 };
 
+/* What worker.c does each second. */
+static void wait_for_store(void)
+{
+    while (!worker_db_usable(&u->worker)) {
+        unit_smtp_turn(u, apr_time_from_msec(100));
+        worker_db_check(&u->worker, MG_ELOST);
+    }
+}
+
 static void test_faults(void **state)
 {
     static const int sizes[] = { 10, 700000 };
@@ -308,6 +317,7 @@ static void test_faults(void **state)
         expect(c, "\r\n.\r\n", faults[i / 2].reply);
         unit_fault_clear();
         assert_int_equal(count("message"), messages);
+        wait_for_store();
         expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
         expect(c, "RCPT TO:<bob@a.test>\r\n", "250 ");
         expect(c, "DATA\r\n", "354 ");

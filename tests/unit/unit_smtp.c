@@ -221,6 +221,7 @@ static void make_worker(unit_smtp_t *u)
     w->role = MG_ROLE_RECEIVER;
     w->domains = mg_domain_cache_create(w->shared, u->pool);
     w->auth_fd = -1;
+    w->own = apr_pcalloc(u->pool, 4096); /* worker.c's: zero is "all is well" */
     must(loop_create(&w->loop, u->pool), "loop");
     for (role = 0; role < 3; role++) {
         listener_t *l = apr_array_push(ports);
