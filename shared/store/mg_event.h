@@ -65,7 +65,8 @@ typedef struct {
 } mg_fsck_finding_t;
 /** accepted = delivered + failed + dropped + queued for each message, content
  * without message, deliveries without message or content, usage against
- * reservations, ...  *pcounts: lines to print. */
+ * reservations, ...  *pcounts: lines to print (const char *); *pfindings: of
+ * mg_fsck_finding_t. */
 apr_status_t mg_fsck(apr_array_header_t **pfindings,
                      apr_array_header_t **pcounts, mg_db_t *db,
                      apr_pool_t *p);
