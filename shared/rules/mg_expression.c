@@ -36,6 +36,7 @@ struct mg_expression_t {
     int is_catch_all;
     pcre2_code *code;
     int uses;             /* until it is worth the JIT compiler's time */
+    int gave_up;          /* said so in the log once */
 };
 
 /* --- the text --- */
@@ -256,7 +257,7 @@ static int pattern_matches(mg_expression_t *expr, const char *recipient)
         pcre2_jit_compile(expr->code, PCRE2_JIT_COMPLETE); /* or without */
     n = pcre2_match(expr->code, (PCRE2_SPTR)recipient, len, 0, 0, data,
                     match_limits());
-    if (n < 0 && n != PCRE2_ERROR_NOMATCH)
+    if (n < 0 && n != PCRE2_ERROR_NOMATCH && !expr->gave_up++)
         mg_log(MG_LOG_WARN, APR_SUCCESS,
                "route: a pattern gave up on '%s' (PCRE2 error %d): no match",
                recipient, n);

@@ -484,7 +484,7 @@ apr_status_t mg_queue_add_hook(mg_db_t *db, const mg_delivery_t *hook)
 char *mg_queue_url_dest(const char *url, apr_pool_t *p)
 {
     apr_uri_t uri;
-    int port;
+    apr_int64_t port;
 
     if (apr_uri_parse(p, url, &uri) != APR_SUCCESS || !uri.scheme ||
         !uri.hostname || !*uri.hostname)
@@ -496,9 +496,9 @@ char *mg_queue_url_dest(const char *url, apr_pool_t *p)
     else
         return NULL;
     if (uri.port_str && *uri.port_str)
-        port = uri.port;
+        port = apr_atoi64(uri.port_str); /* uri.port has 16 bits only */
     if (port <= 0 || port > 65535)
         return NULL;
     return apr_psprintf(p, strchr(uri.hostname, ':') ? "[%s]:%d" : "%s:%d",
-                        mg_text_lower(uri.hostname, p), port);
+                        mg_text_lower(uri.hostname, p), (int)port);
 }

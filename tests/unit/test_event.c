@@ -1,0 +1,240 @@
+/* test_event.c - the log's lines, counters, webhooks. */
+#include <string.h>
+#include <apr_strings.h>
+
+#include "mg_id.h"
+#include "mg_json.h"
+#include "mg_status.h"
+#include "mg_time.h"
+#include "unit_records.h"
+
+#define ARROW "\xe2\x86\x92"
+
+static mg_event_t event_of_domain(const mg_domain_t *d)
+{
+    mg_event_t e;
+
+    memset(&e, 0, sizeof(e));
+    e.account_id = d->account_id;
+    e.domain_id = d->id;
+    e.recipient = "alex@mailgun.net";
+    e.recipient_as_given = "Sasha Klizhentas <alex@mailgun.net>";
+    e.sender = "me@samples.mailgun.org";
+    e.subject = "Hello";
+    return e;
+}
+
+static apr_status_t append(mg_db_t *db, const mg_event_t *e, apr_pool_t *p)
+{
+    apr_status_t rv = mg_tx_begin(db, MG_TX_WRITE);
+
+    if (rv == APR_SUCCESS)
+        rv = mg_event_append(db, e, p);
+    if (rv == APR_SUCCESS)
+        return mg_tx_commit(db);
+    mg_tx_rollback(db);
+    return rv;
+}
+
+static void log_lines(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_domain_t *other = unit_domain(s, d->account_id, "b.test");
+    static const struct {
+        mg_event_kind_t kind;
+        const char *reply;
+        int retry_seconds;
+        const char *hap, *type, *line;
+    } cases[] = {
+        { MG_EVENT_ACCEPTED, NULL, 0, "accepted", "info",
+          "Accepted: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
+        { MG_EVENT_DELIVERED, "250 ok", 0, "delivered", "info",
+          "Delivered: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
+        { MG_EVENT_FAILED_TEMP, "451 4.7.1 later\r\n451 so", 600, "tempfail",
+          "warn",
+          "Will retry in 600 seconds: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'"
+          " Server response: 451 4.7.1 later  451 so" },
+        { MG_EVENT_FAILED, "550 no such user", 0, "bounced", "error",
+          "Bounced: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'"
+          " Server response: 550 no such user" },
+        { MG_EVENT_DROPPED, "too old", 0, "dropped", "error",
+          "Dropped: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello' Reason: too old" },
+        { MG_EVENT_POSTED, "200", 0, "forwarded", "info",
+          "Forwarded: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
+    };
+    enum { N = sizeof(cases) / sizeof(cases[0]) };
+    apr_array_header_t *items;
+    apr_int64_t total;
+    mg_event_t e;
+    int i;
+
+    for (i = 0; i < N; i++) {
+        e = event_of_domain(d);
+        e.kind = cases[i].kind;
+        e.reply = cases[i].reply;
+        e.retry_in = apr_time_from_sec(cases[i].retry_seconds);
+        unit_store_ok(s->db, append(s->db, &e, s->p));
+    }
+    e = event_of_domain(other);
+    e.direction = MG_INCOMING;
+    unit_store_ok(s->db, append(s->db, &e, s->p));
+
+    unit_store_ok(s->db, mg_event_log(&items, &total, s->db, d->id, 0, 100,
+                                      s->p));
+    assert_int_equal(total, N);
+    assert_int_equal(items->nelts, N);
+    for (i = 0; i < N; i++) {
+        mg_log_item_t *item = APR_ARRAY_IDX(items, N - 1 - i, mg_log_item_t *);
+
+        assert_string_equal(item->message, cases[i].line);
+        assert_string_equal(item->hap, cases[i].hap);
+        assert_string_equal(item->type, cases[i].type);
+        assert_true(mg_now() - item->created_at < apr_time_from_sec(60));
+    }
+    unit_store_ok(s->db, mg_event_log(&items, &total, s->db, d->id, 1, 2,
+                                      s->p));
+    assert_int_equal(total, N);
+    assert_int_equal(items->nelts, 2);
+    assert_string_equal(APR_ARRAY_IDX(items, 0, mg_log_item_t *)->hap,
+                        "dropped");
+    unit_store_ok(s->db, mg_event_log(&items, &total, s->db, other->id, 0, 2,
+                                      s->p));
+    assert_int_equal(total, 1);
+    assert_string_equal(APR_ARRAY_IDX(items, 0, mg_log_item_t *)->message_id,
+                        "");
+    assert_int_equal(unit_store_int(s->db, "SELECT n FROM stat"
+                                    " WHERE kind = 'accepted.in'"), 1);
+}
+
+static void hostile_detail(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_event_t e = event_of_domain(d);
+    char *reply = apr_palloc(s->p, 100001);
+    const char *error;
+    mg_stmt_t *stmt;
+    json_t *json;
+    char *text;
+
+    memset(reply, '"', 100000);
+    memcpy(reply, "550 \\\x01\xff\xc3\n\t", 10);
+    reply[100000] = '\0';
+    e.kind = MG_EVENT_FAILED;
+    e.code = 550;
+    e.reply = reply;
+    e.mx = "mx\"\\\x80.test";
+    e.subject = reply;
+    unit_store_ok(s->db, append(s->db, &e, s->p));
+    unit_store_ok(s->db, mg_db_query(&stmt, s->db,
+                                     "SELECT detail, log_text FROM event",
+                                     ""));
+    assert_int_equal(mg_stmt_next(stmt), APR_SUCCESS);
+    text = mg_stmt_text(stmt, 0, s->p);
+    json = mg_json_parse(text, strlen(text), &error, s->p);
+    assert_non_null(json);
+    assert_int_equal(json_integer_value(json_object_get(json, "code")), 550);
+    assert_true(strlen(mg_stmt_text(stmt, 1, s->p)) < 4096);
+    mg_stmt_done(stmt);
+}
+
+/* One row per day and kind, whatever the size of the batch. */
+static void counts_per_batch(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_domain_cache_t *cache = mg_domain_cache_create(NULL, s->p);
+    mg_event_t e = event_of_domain(d);
+    mg_db_t *other = unit_store_open(s, 0);
+    int i;
+
+    mg_event_context(s->db, cache, 3);
+    mg_event_context(other, cache, 4);
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    for (i = 0; i < 500; i++)
+        unit_store_ok(s->db, mg_event_append(s->db, &e, s->p));
+    unit_store_ok(s->db, mg_tx_commit(s->db));
+    unit_store_ok(s->db, append(s->db, &e, s->p));
+    unit_store_ok(other, append(other, &e, s->p));
+    assert_int_equal(unit_store_int(s->db, "SELECT n FROM stat"
+                                    " WHERE slot = 3"), 501);
+    assert_int_equal(unit_store_int(s->db, "SELECT n FROM stat"
+                                    " WHERE slot = 4"), 1);
+    assert_int_equal(unit_store_int(s->db, "SELECT n FROM account_usage"
+                                    " WHERE slot = 3"), 501);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM stat"), 2);
+}
+
+static void webhook(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    static const mg_transport_kind_t hook = MG_TRANSPORT_HOOK;
+    static const struct {
+        mg_event_kind_t kind;
+        int direction, posts;
+    } cases[] = {
+        { MG_EVENT_DELIVERED, MG_OUTGOING, 1 },
+        { MG_EVENT_DELIVERED, MG_INCOMING, 0 },
+        { MG_EVENT_ACCEPTED, MG_OUTGOING, 0 },
+        { MG_EVENT_FAILED, MG_OUTGOING, 0 },
+    };
+    mg_domain_cache_t *cache = mg_domain_cache_create(NULL, s->p);
+    mg_claimer_t *c = mg_claimer_create(9, &hook, 1, apr_time_from_sec(60),
+                                        s->p);
+    apr_array_header_t *list;
+    mg_delivery_t *row;
+    const char *error;
+    mg_event_t e;
+    json_t *json;
+    size_t i;
+    int with_cache;
+
+    unit_store_ok(s->db, mg_domain_set(s->db, d->id, "webhook.deliver",
+                                       "http://Hook.test:8/x", &error, s->p));
+    for (with_cache = 0; with_cache < 2; with_cache++) {
+        if (with_cache)
+            mg_event_context(s->db, cache, 1);
+        for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+            e = event_of_domain(d);
+            e.kind = cases[i].kind;
+            e.direction = cases[i].direction;
+            e.message_id = 4711;
+            unit_store_ok(s->db, append(s->db, &e, s->p));
+            list = unit_claim(s, s->db, c, 10);
+            assert_int_equal(list->nelts, cases[i].posts);
+            if (!cases[i].posts)
+                continue;
+            row = APR_ARRAY_IDX(list, 0, mg_delivery_t *);
+            assert_string_equal(row->dest, "hook.test:8");
+            assert_string_equal(row->target, "http://Hook.test:8/x");
+            assert_string_equal(row->recipient, "alex@mailgun.net");
+            assert_int_equal(row->message_id, 4711);
+            json = mg_json_parse(row->payload, strlen(row->payload), &error,
+                                 s->p);
+            assert_string_equal(
+                json_string_value(json_object_get(json, "event")),
+                "delivered");
+            assert_int_equal(
+                strlen(json_string_value(json_object_get(json, "id"))), 22);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_ON_BOTH(log_lines),
+        UNIT_ON_BOTH(hostile_detail),
+        UNIT_ON_BOTH(counts_per_batch),
+        UNIT_ON_BOTH(webhook),
+    };
+    return unit_store_run("event", tests);
+}
