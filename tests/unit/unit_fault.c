@@ -61,7 +61,7 @@ void unit_fault_set(const char *point, int action, apr_int64_t argument,
     __atomic_store_n(&slot->action, action, __ATOMIC_RELEASE);
 }
 
-void unit_fault_clear(void)
+void unit_fault_unset(void)
 {
     __atomic_store_n(&file->slots[0].action, 0, __ATOMIC_RELEASE);
 }

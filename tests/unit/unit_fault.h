@@ -12,5 +12,5 @@ void unit_fault_dir(apr_pool_t *p);
 /** One at a time. @param count  how often, -1: until it is cleared */
 void unit_fault_set(const char *point, int action, apr_int64_t argument,
                     apr_int64_t count);
-void unit_fault_clear(void);
+void unit_fault_unset(void);
 #endif
