@@ -132,7 +132,8 @@ static void gather(smtp_tx_t **batch, int *pn, smtp_server_t *server)
     *pn = n;
 }
 
-static void tell(smtp_server_t *server, smtp_tx_t *tx)
+/* @param batch  what became of all; an outage is worker_db_check()'s to log */
+static void tell(smtp_server_t *server, smtp_tx_t *tx, apr_status_t batch)
 {
     smtp_session_t *s = tx->session;
     apr_status_t rv = tx->unit.status;
@@ -143,7 +144,7 @@ static void tell(smtp_server_t *server, smtp_tx_t *tx)
         loop_again(server->worker->loop);
         return;
     }
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS && batch == APR_SUCCESS)
         mg_log(MG_LOG_WARN, rv, "smtp: message %" APR_INT64_T_FMT
                " could not be stored", tx->id);
     if (tx->ahead)
@@ -176,7 +177,7 @@ static void commit(smtp_server_t *server, apr_pool_t *ptemp)
         mg_log(MG_LOG_DEBUG, rv, "smtp: committed %d in %" APR_INT64_T_FMT
                " us", n, (apr_int64_t)(mg_ticks() - begun));
     for (i = 0; i < n; i++)
-        tell(server, batch[i]);
+        tell(server, batch[i], rv);
     if (server->n_ready > 0) {
         server->ready_since = mg_ticks();
         loop_again(worker->loop);

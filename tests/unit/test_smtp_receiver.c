@@ -7,9 +7,9 @@
 #include "mg_message.h"
 #include "mg_status.h"
 #include "mg_time.h"
-#include "unit_fault.h"
 #include "unit_pool.h"
 #include "unit_smtp.h"
+#include "unit_store.h"
 
 static unit_smtp_t *u;
 
@@ -281,11 +281,11 @@ static const struct {
     int action;
     const char *reply;
 } faults[] = {
-    { "store.begin", UNIT_FAULT_EIO, "451 4.3.0" },
-    { "store.begin", UNIT_FAULT_LOST, "451 4.3.0" },
-    { "store.commit.before", UNIT_FAULT_EIO, "451 4.3.0" },
-    { "content.write", UNIT_FAULT_ENOSPC, "452 4.3.1" },
-    { "content.write", UNIT_FAULT_EIO, "451 4.3.0" },
+    { "store.begin", UNIT_EIO, "451 4.3.0" },
+    { "store.begin", UNIT_LOST, "451 4.3.0" },
+    { "store.commit.before", UNIT_EIO, "451 4.3.0" },
+    { "content.write", UNIT_ENOSPC, "452 4.3.1" },
+    { "content.write", UNIT_EIO, "451 4.3.0" },
 };
 
 /* What worker.c does each second. */
@@ -313,7 +313,7 @@ static void test_faults(void **state)
 
         size = (apr_size_t)sizes[i % 2];
         unit_client_send(c, body, size);
-        unit_fault_set(faults[i / 2].point, faults[i / 2].action, 0, -1);
+        unit_fault(faults[i / 2].point, faults[i / 2].action, 0, -1);
         expect(c, "\r\n.\r\n", faults[i / 2].reply);
         unit_fault_unset();
         assert_int_equal(count("message"), messages);
@@ -496,7 +496,7 @@ static void test_stop(void **state)
 static int setup(void **state)
 {
     (void)state;
-    unit_fault_dir(pool);
+    unit_store_begin();
     u = unit_smtp_start(pool);
     return 0;
 }
