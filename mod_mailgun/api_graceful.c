@@ -1,9 +1,10 @@
-/* api_graceful.c - a child that stops answers what was sent to it.
+/* api_graceful.c - no request is left without an answer.
  *
- * On a graceful restart the event MPM shuts all kept-alive connections at
- * once. A client that uses its connection all the time has then, more often
- * than not, a request under way, sees the connection end without an answer,
- * and cannot know whether its message was accepted. So such a connection of
+ * The event MPM shuts kept-alive connections at once on a graceful restart,
+ * and one by one while all its workers are busy (then even those whose request
+ * has already arrived). A client that uses its connection all the time has,
+ * more often than not, a request under way, sees the connection end without an
+ * answer, and cannot know whether its message was accepted. So a connection of
  * ours gets a moment: the request that comes is served, and its answer says
  * "Connection: close", after which nobody sends more.
  *
@@ -21,12 +22,18 @@
 
 #include "mg_time.h"
 
-/* From the moment the child began to stop. Long enough for a busy client,
- * short enough that idle connections do not hold up the restart. */
-#define MOMENT apr_time_from_sec(1)
+/* On a restart, from when the child began to stop. Long enough for a busy
+ * client, short enough that idle connections do not hold up the restart. */
+#define STOP_MOMENT apr_time_from_sec(1)
+/* Otherwise, for a client whose last answer is no older than BUSY_CLIENT. */
+#define BUSY_MOMENT apr_time_from_msec(50)
+#define BUSY_CLIENT apr_time_from_sec(1)
 /* As the MPM has it while it closes. */
 #define LINGER apr_time_from_sec(2)
-#define NOTE "mailgun-api"
+
+typedef struct {
+    apr_time_t answered;  /* mg_ticks() */
+} connection_t;
 
 static int is_stopping(void)
 {
@@ -38,20 +45,29 @@ static int is_stopping(void)
 
 void api_graceful_check(request_rec *r)
 {
-    apr_table_setn(r->connection->notes, NOTE, "1");
+    conn_rec *c = r->connection;
+    connection_t *ours = ap_get_module_config(c->conn_config, &mailgun_module);
+
+    if (!ours) {
+        ours = apr_pcalloc(c->pool, sizeof(*ours));
+        ap_set_module_config(c->conn_config, &mailgun_module, ours);
+    }
+    ours->answered = mg_ticks();
     if (is_stopping())
-        r->connection->keepalive = AP_CONN_CLOSE;
+        c->keepalive = AP_CONN_CLOSE;
 }
 
-/* What is left of the moment. */
-static apr_interval_time_t time_left(void)
+/* How long to wait for a request. */
+static apr_interval_time_t moment(const connection_t *ours)
 {
     static apr_time_t began; /* benign race: all see about the same time */
     apr_time_t now = mg_ticks();
 
+    if (!is_stopping())
+        return now < ours->answered + BUSY_CLIENT ? BUSY_MOMENT : 0;
     if (!began)
         began = now;
-    return began + MOMENT - now;
+    return now < began + STOP_MOMENT ? began + STOP_MOMENT - now : 0;
 }
 
 /* True when there is a byte to read, decrypted where there is TLS. */
@@ -71,37 +87,36 @@ static int has_request(conn_rec *c, apr_socket_t *socket,
     return has;
 }
 
-static int may_have_request(conn_rec *c)
+static void serve_last(conn_rec *c)
 {
-    return api_child() && !c->master && !c->aborted &&
-           c->keepalive == AP_CONN_KEEPALIVE &&
-           apr_table_get(c->notes, NOTE) && is_stopping();
+    request_rec *r = ap_read_request(c);
+
+    c->keepalive = AP_CONN_CLOSE;
+    if (!r || r->status != HTTP_OK)
+        return;
+    if (c->cs)
+        c->cs->state = CONN_STATE_HANDLER;
+    ap_process_request(r);
 }
 
 int api_pre_close(conn_rec *c)
 {
-    apr_interval_time_t left;
-    apr_socket_t *socket;
-    request_rec *r;
-    int state;
+    connection_t *ours = ap_get_module_config(c->conn_config, &mailgun_module);
+    apr_socket_t *socket = ap_get_conn_socket(c);
+    conn_state_e before = CONN_STATE_LINGER;
 
-    if (!may_have_request(c))
+    if (!ours || !api_child() || c->master || c->aborted ||
+        c->keepalive != AP_CONN_KEEPALIVE)
         return OK;
-    left = time_left();
-    socket = ap_get_conn_socket(c);
-    if (!has_request(c, socket, left > 0 ? left : 0))
+    if (!has_request(c, socket, moment(ours)))
         return OK;
-    apr_socket_timeout_set(socket, c->base_server->timeout);
-    state = c->cs ? (int)c->cs->state : 0;
-    r = ap_read_request(c);
-    if (r && r->status == HTTP_OK) {
-        if (c->cs)
-            c->cs->state = CONN_STATE_HANDLER;
-        ap_process_request(r);
-    }
     if (c->cs)
-        c->cs->state = (conn_state_e)state;
-    c->keepalive = AP_CONN_CLOSE;
+        before = c->cs->state;
+    apr_socket_timeout_set(socket, c->base_server->timeout);
+    serve_last(c);
     apr_socket_timeout_set(socket, LINGER);
+    if (c->cs)
+        c->cs->state = before;
+    c->keepalive = AP_CONN_CLOSE;
     return OK;
 }
