@@ -315,7 +315,7 @@ static void test_faults(void **state)
         unit_client_send(c, body, size);
         unit_fault(faults[i / 2].point, faults[i / 2].action, 0, -1);
         expect(c, "\r\n.\r\n", faults[i / 2].reply);
-        unit_fault_unset();
+        unit_fault_clear();
         assert_int_equal(count("message"), messages);
         wait_for_store();
         expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
