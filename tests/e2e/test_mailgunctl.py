@@ -1,0 +1,337 @@
+"""mailgunctl as an operator meets it: the built program, a store of its own.
+
+Each test runs on SQLite, and again on a private PostgreSQL where that is
+installed.
+"""
+import os
+import pwd
+import re
+import shutil
+import sqlite3
+import stat
+import subprocess
+import tempfile
+
+import pytest
+
+from tests.stack.stack import ROOT, free_ports
+
+BUILD = os.environ.get("MG_VARIANT", "test")
+PROGRAM = os.path.join(ROOT, "build", BUILD, "mailgunctl")
+PG = "/usr/lib/postgresql/15/bin/initdb"
+
+pytestmark = pytest.mark.both
+
+
+class Ctl:
+    def __init__(self, directory, url=None):
+        self.dir = directory
+        self.user = "www-data" if os.getuid() == 0 else "nobody"
+        self.conf = directory + "/mailgun.conf"
+        self.url = url or "sqlite:%s/store/mailgun.db" % directory
+        with open(self.conf, "w") as f:
+            f.write("MailgunStore %s\n"
+                    "MailgunSecretFile %s/secret\n"
+                    "MailgunRunDir %s/run\n"
+                    "MailgunSpoolDir %s/spool\n"
+                    "MailgunMailDir %s/mail\n"
+                    "MailgunUser %s\nMailgunGroup mail\n"
+                    "MailgunHostname mx.mailgun.test\n" % (
+                        (self.url,) + (directory,) * 4 + (self.user,)))
+
+    def run(self, *args, stdin=""):
+        return subprocess.run([PROGRAM, "-c", self.conf] + list(args),
+                              input=stdin, text=True, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE)
+
+    def __call__(self, *args, stdin=""):
+        done = self.run(*args, stdin=stdin)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert done.stderr == ""
+        return done.stdout
+
+    def refused(self, *args, code=1, stdin=""):
+        """What it says on stderr."""
+        done = self.run(*args, stdin=stdin)
+        assert done.returncode == code, done.stdout + done.stderr
+        assert done.stderr.startswith("mailgunctl: ")
+        return done.stderr
+
+
+@pytest.fixture(scope="module")
+def postgres():
+    from tests.stack.postgres import Postgres
+    directory = tempfile.mkdtemp(prefix="mg-ctl-pg-")
+    os.chmod(directory, 0o755)
+    server = Postgres(directory + "/pg", free_ports(1)[0],
+                      directory + "/postgres.log")
+    yield server
+    server.stop()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@pytest.fixture
+def empty(request, tmp_path):
+    """A configuration, and nothing made yet."""
+    if os.environ.get("MG_STORE", "sqlite") == "sqlite":
+        return Ctl(str(tmp_path))
+    if not os.path.exists(PG):
+        pytest.skip("no PostgreSQL 15 here")
+    server = request.getfixturevalue("postgres")
+    name = re.sub(r"\W", "", request.node.name.lower())[-50:]
+    server.sql("DROP DATABASE IF EXISTS " + name, "postgres")
+    server.sql("CREATE DATABASE " + name, "postgres")
+    return Ctl(str(tmp_path), server.url.replace("/mailgun", "/" + name)
+               .replace("//" + name, "//mailgun"))
+
+
+@pytest.fixture
+def ctl(empty):
+    empty("init")
+    empty("account", "add", "acme")
+    return empty
+
+
+def test_init_makes_what_is_missing_and_may_be_repeated(empty):
+    assert "run mailgunctl init" in empty.refused("account", "list")
+    first = empty("init")
+    assert re.search(r"store .* made, version \d+", first)
+    assert "secret %s/secret made" % empty.dir in first
+    with open(empty.dir + "/secret") as f:
+        secret = f.read()
+    again = empty("init")
+    assert "is up to date" in again
+    assert "made" not in again
+    with open(empty.dir + "/secret") as f:
+        assert f.read() == secret
+    modes = {"secret": 0o640, "secret.pub": 0o644, "spool": 0o2770,
+             "mail": 0o2770, "run": 0o2775}
+    if empty.url.startswith("sqlite:"):
+        modes.update({"store": 0o2770, "store/mailgun.db": 0o660})
+    for name, mode in modes.items():
+        there = os.stat(os.path.join(empty.dir, name))
+        assert stat.S_IMODE(there.st_mode) == mode, name
+        if os.getuid() == 0 and name != "secret.pub":
+            owner = pwd.getpwuid(there.st_uid).pw_name
+            assert owner == empty.user, name
+
+
+def test_a_newer_store_is_refused_in_words(ctl):
+    if not ctl.url.startswith("sqlite:"):
+        pytest.skip("one driver is enough")
+    db = sqlite3.connect(ctl.dir + "/store/mailgun.db")
+    db.execute("UPDATE schema_version SET version = 99, min_program = 99")
+    db.commit()
+    db.close()
+    assert "install the newer program" in ctl.refused("account", "list")
+    assert "install the newer program" in ctl.refused("init")
+
+
+def test_init_needs_the_parent_of_the_store(empty):
+    if not empty.url.startswith("sqlite:"):
+        pytest.skip("SQLite's alone")
+    with open(empty.conf, "a") as f:
+        f.write("MailgunStore sqlite:%s/no/where/mailgun.db\n" % empty.dir)
+    assert "No such file or directory" in empty.refused("init")
+
+
+def test_accounts_and_keys(ctl):
+    assert "already" in ctl.refused("account", "add", "acme")
+    ctl("account", "set", "acme", "state=disabled")
+    assert re.search(r"^acme +disabled ", ctl("account", "list"), re.M)
+    assert "'x' is none of active, disabled" in ctl.refused(
+        "account", "set", "acme", "state=x")
+    assert "'colour'" in ctl.refused("account", "set", "acme", "colour=red")
+    assert "there is no account 'nobody'" in ctl.refused("key", "add",
+                                                         "nobody")
+    one = ctl("key", "add", "acme").split()[-1]
+    two = ctl("key", "add", "acme").split()[-1]
+    assert re.fullmatch(r"key-[0-9a-z]{32}", one) and one != two
+    listed = ctl("key", "list", "acme")
+    assert one not in listed and "..." + one[-4:] in listed
+    ctl("key", "revoke", "acme", one)
+    ctl("key", "revoke", "acme", two[-4:])
+    assert "no live key" in ctl.refused("key", "revoke", "acme", one)
+    assert "no live key" in ctl.refused("key", "revoke", "acme", "zzzz")
+    rows = ctl("key", "list", "acme").splitlines()[1:]
+    assert len(rows) == 2 and not any(r.endswith(" -") for r in rows)
+
+
+def test_domains(ctl):
+    out = ctl("domain", "add", "Samples.mailgun.test", "--account", "acme")
+    assert "postmaster@" in out
+    assert re.search(r"^SMTP password [0-9a-z]{20}$", out, re.M)
+    out = ctl("domain", "add", "b.test", "--account=acme", "--password", "-",
+              stdin="from-stdin\n")
+    assert "password" not in out
+    for args, words in (
+            (("b.test", "--account", "acme"), "already"),
+            (("B.TEST", "--account", "acme"), "already"),
+            (("no_domain", "--account", "acme"), "no domain name"),
+            (("c.test", "--account", "x"), "no account 'x'"),
+            (("c.test", "--account", "acme", "--password", "four"),
+             "5 to 32 characters")):
+        assert words in ctl.refused("domain", "add", *args)
+    listed = ctl("domain", "list", "--account", "acme")
+    assert len(listed.splitlines()) == 3
+    shown = ctl("domain", "show", "samples.mailgun.test")
+    assert re.search(r"^account +acme$", shown, re.M)
+    assert re.search(r"TXT +\S+\._domainkey\.samples\.mailgun\.test +"
+                     r"v=DKIM1; k=rsa; p=MII", shown, re.I)
+    assert "10 mx.mailgun.test." in shown
+    assert "v=spf1 a:mx.mailgun.test" in shown
+    assert re.search(r"postmaster@samples\.mailgun\.test",
+                     ctl("mailbox", "list", "samples.mailgun.test"), re.I)
+    ctl("domain", "remove", "samples.mailgun.test")
+    assert "there is no domain" in ctl.refused("domain", "show",
+                                               "samples.mailgun.test")
+    ctl("domain", "add", "samples.mailgun.test", "--account", "acme")
+
+
+def test_domain_settings_are_all_or_nothing(ctl):
+    ctl("domain", "add", "a.test", "--account", "acme")
+    out = ctl("domain", "set", "a.test", "quota_bytes=25M",
+              "webhook.deliver=https://example.com/a?b=c")
+    assert "quota_bytes=26214400" in out
+    assert "webhook.deliver=https://example.com/a?b=c" in out
+    assert "'colour'" in ctl.refused("domain", "set", "a.test",
+                                     "quota_bytes=1M", "colour=red")
+    assert "26214400" in ctl("domain", "show", "a.test")
+    assert "name=value" in ctl.refused("domain", "set", "a.test", "colour",
+                                       code=2)
+
+
+def test_mailboxes(ctl):
+    ctl("domain", "add", "a.test", "--account", "acme")
+    ctl("mailbox", "add", "bob@a.test", "secret", "--quota", "100M")
+    ctl("mailbox", "add", "carl@a.test", "-", stdin="secret\r\n")
+    made = ctl("mailbox", "add", "dora@a.test")
+    assert re.search(r"^password \S{20}$", made, re.M)
+    for args, words in (
+            (("bob@a.test", "secret"), "already"),
+            (("BOB@A.TEST", "secret"), "already"),
+            (("bob@b.test", "secret"), "no domain 'b.test'"),
+            (("bob", "secret"), "no address"),
+            (("bo b@a.test", "secret"), "no address"),
+            (("eve@a.test", "x" * 33), "5 to 32 characters"),
+            (("eve@a.test", "secret", "--quota", "much"), "no size")):
+        assert words in ctl.refused("mailbox", "add", *args)
+    assert "standard input" in ctl.refused("mailbox", "add", "eve@a.test",
+                                           "-")
+    assert re.search(r"^bob@a.test +- +100M ", ctl("mailbox", "list",
+                                                   "a.test"), re.M)
+    ctl("mailbox", "set", "bob@a.test", "quota=0", "password=another")
+    ctl("mailbox", "set", "carl@a.test", "quota=1536k")
+    ctl("mailbox", "set", "dora@a.test", "quota=1M")
+    ctl("mailbox", "set", "dora@a.test", "quota=default")
+    listed = ctl("mailbox", "list", "a.test")
+    for name, quota in (("bob", "unlimited"), ("carl", "1.5M"),
+                        ("dora", "default")):
+        assert re.search(r"^%s@a.test +- +%s " % (name, quota), listed, re.M)
+    ctl("mailbox", "remove", "bob@a.test")
+    assert "no mailbox" in ctl.refused("mailbox", "remove", "bob@a.test")
+    ctl("mailbox", "add", "bob@a.test", "secret")
+
+
+def test_routes(ctl):
+    ctl("route", "add", "acme", "--priority", "2", "--expression",
+        'match_recipient(".*@a.test")', "--action",
+        'forward("http://127.0.0.1/")', "--action", "stop()",
+        "--description", "all of a.test")
+    ctl("route", "add", "acme", "--expression", "catch_all()", "--action",
+        "stop()")
+    rows = ctl("route", "list", "acme").splitlines()[1:]
+    assert len(rows) == 2
+    assert 'forward("http://127.0.0.1/"); stop()' in rows[1]
+    assert rows[1].endswith("all of a.test")
+    for args in (("--expression", "nope(", "--action", "stop()"),
+                 ("--expression", "catch_all()", "--action", "fly()"),
+                 ("--expression", 'match_recipient("(")', "--action",
+                  "stop()")):
+        ctl.refused("route", "add", "acme", *args)
+    ctl.refused("route", "add", "acme", "--action", "stop()", code=2)
+    ctl.refused("route", "add", "acme", "--expression", "catch_all()", code=2)
+    public_id = rows[0].split()[0]
+    ctl("route", "remove", "acme", public_id)
+    assert "no route" in ctl.refused("route", "remove", "acme", public_id)
+
+
+def test_queue_and_fsck(ctl):
+    assert "empty" in ctl("queue", "list")
+    assert "no domain" in ctl.refused("queue", "list", "--domain", "x.test")
+    ctl.refused("queue", "list", "--transport", "pigeon", code=2)
+    ctl.refused("queue", "list", "--limit", "none", code=2)
+    assert "no message" in ctl.refused("queue", "show", "<x@a.test>")
+    assert "no message" in ctl.refused("queue", "show", "17")
+    out = ctl("fsck")
+    assert re.search(r"accepted\D+0$", out, re.M)
+    assert out.endswith("nothing wrong\n")
+
+
+def test_queue_shows_what_fsck_finds(ctl):
+    """Rows as the programs would write them, and one that lacks its
+    content."""
+    if not ctl.url.startswith("sqlite:"):
+        pytest.skip("written by hand, SQLite's only")
+    ctl("domain", "add", "a.test", "--account", "acme")
+    db = sqlite3.connect(ctl.dir + "/store/mailgun.db")
+    domain, account = db.execute(
+        "SELECT id, account_id FROM domain").fetchone()
+    db.execute("INSERT INTO message (id, account_id, domain_id, direction,"
+               " method, message_id, sender, from_header, subject, options,"
+               " variables, size, recipients, deliveries, created_at)"
+               " VALUES (17, ?, ?, 0,"
+               " 'http', 'x@a.test', 'me@a.test', 'Me <me@a.test>', 'hi',"
+               " '{}', '{}', 100, 1, 1, 1700000000000000)", (account, domain))
+    db.execute("INSERT INTO delivery (id, message_id, account_id, domain_id,"
+               " transport, recipient, recipient_as_given, variables, dest,"
+               " target, payload, due_at, attempts, last_reply, created_at,"
+               " expires_at) VALUES (18, 17, ?, ?, 1, 'bob@b.test',"
+               " 'bob@b.test', '{}', 'b.test', '', '', 1, 2,"
+               " ?, 1, 9000000000000000)",
+               (account, domain, "451 4.7.1 later\x1b[2J"))
+    db.execute("INSERT INTO event (id, account_id, domain_id, message_id,"
+               " delivery_id, kind, recipient, log_text, detail, created_at)"
+               " VALUES (19, ?, ?, 17, 18, 'failed_temp', 'bob@b.test', '',"
+               " '{\"code\":451,\"reply\":\"4.7.1 later\",\"mx\":\"mx.b\"}',"
+               " 1)", (account, domain))
+    db.commit()
+    db.close()
+    rows = ctl("queue", "list", "--domain", "A.test", "--transport",
+               "smtp").splitlines()
+    assert len(rows) == 2 and rows[1].split()[0] == "18"
+    assert "due now" in rows[1] and rows[1].endswith("451 4.7.1 later [2J")
+    assert "empty" in ctl("queue", "list", "--transport", "lmtp")
+    for name in ("17", "x@a.test", "<x@a.test>"):
+        shown = ctl("queue", "show", name)
+        assert "bob@b.test" in shown
+        assert "451 4.7.1 later (mx.b)" in shown
+    done = ctl.run("fsck")
+    assert done.returncode == 1 and "WRONG: " in done.stdout
+
+
+def test_usage(ctl):
+    for args in ((), ("frob",), ("domain", "frob"), ("domain",),
+                 ("account", "add"), ("account", "add", "a", "b"),
+                 ("account", "add", "a", "--colour", "red"),
+                 ("domain", "add", "x.test", "--account")):
+        done = ctl.run(*args)
+        assert done.returncode == 2, args
+        assert done.stdout == "" and done.stderr
+    assert "usage: mailgunctl domain add" in ctl.refused(
+        "domain", "add", "x.test", code=2)
+    assert "domain add DOMAIN" in ctl("help")
+    assert "account add" not in ctl("help", "domain")
+    assert re.match(r"mailgunctl \d", ctl("version"))
+
+
+def test_configuration_errors_name_the_line(empty):
+    assert "nothing wrong" in empty("config", "check")
+    with open(empty.conf, "a") as f:
+        f.write("MailgunSenders x\n")
+    words = "%s:9: MailgunSenders: 'x' is no number; try 2" % empty.conf
+    assert words in empty.refused("config", "check")
+    assert words in empty.refused("account", "list")
+    os.unlink(empty.conf)
+    assert "No such file" in empty.refused("account", "list")
+    assert "MailgunSenders number\n    default: 1\n" in empty("config")
