@@ -1,0 +1,160 @@
+/* test_migrate.c - numbered migrations, and programs of another age. */
+#include <pthread.h>
+#include <string.h>
+#include <apr_strings.h>
+#include "mg_migrate.h"
+#include "mg_status.h"
+#include "unit_store.h"
+
+static void from_nothing(void **state)
+{
+    unit_store_t *store = *state;
+    int from = -1, to = -1;
+    const char *words;
+    mg_db_t *db;
+
+    /* before: refused, in words */
+    unit_store_is(db, mg_db_open(&db, store->url, 0, store->p), MG_ESCHEMA);
+    assert_string_equal(mg_db_error(db), apr_psprintf(store->p,
+        "the store has version 0, this program needs %d: run mailgunctl init",
+        MG_SCHEMA_VERSION));
+    unit_store_ok(store->db, mg_migrate(store->db, &from, &to));
+    assert_int_equal(from, 0);
+    assert_int_equal(to, MG_SCHEMA_VERSION);
+    unit_store_ok(store->db, mg_schema_check(store->db, &words, store->p));
+    assert_null(words);
+    unit_store_ok(db, mg_db_open(&db, store->url, 0, store->p));
+
+    /* again: nothing to do */
+    unit_store_ok(store->db, mg_migrate(store->db, &from, &to));
+    assert_int_equal(from, MG_SCHEMA_VERSION);
+    assert_int_equal(to, MG_SCHEMA_VERSION);
+    assert_int_equal(unit_store_int(store->db,
+        "SELECT count(*) FROM schema_version"), 1);
+}
+
+static void other_ages(void **state)
+{
+    static const struct {
+        int version, min_program; /* added to ours */
+        apr_status_t want;
+        const char *words;
+    } cases[] = {
+        { 0, 0, APR_SUCCESS, NULL },
+        { 1, 0, APR_SUCCESS, NULL }, /* expanded by a newer one: it runs */
+        { 5, 0, APR_SUCCESS, NULL },
+        { 1, 1, MG_ESCHEMA, "install the newer programs" },
+        { -1, 0, MG_ESCHEMA, "run mailgunctl init" },
+    };
+    unit_store_t *store = *state;
+    apr_size_t i;
+    mg_db_t *db;
+    int from, to;
+
+    for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        unit_store_ok(store->db, mg_db_exec(store->db, NULL,
+            "UPDATE schema_version SET version = $1, min_program = $2", "ii",
+            (apr_int64_t)(MG_SCHEMA_VERSION + cases[i].version),
+            (apr_int64_t)(MG_SCHEMA_VERSION + cases[i].min_program)));
+        unit_store_is(db, mg_db_open(&db, store->url, 0, store->p),
+                      cases[i].want);
+        if (cases[i].words)
+            assert_non_null(strstr(mg_db_error(db), cases[i].words));
+        mg_db_close(db);
+        /* who says so may look all the same */
+        unit_store_ok(db, mg_db_open(&db, store->url, MG_DB_ANY_SCHEMA,
+                                     store->p));
+        mg_db_close(db);
+    }
+    /* an old mailgunctl init leaves a newer store alone */
+    unit_store_ok(store->db, mg_db_exec(store->db, NULL,
+        "UPDATE schema_version SET version = $1, min_program = $1", "i",
+        (apr_int64_t)(MG_SCHEMA_VERSION + 1)));
+    unit_store_ok(store->db, mg_migrate(store->db, &from, &to));
+    assert_int_equal(from, MG_SCHEMA_VERSION + 1);
+    assert_int_equal(to, MG_SCHEMA_VERSION + 1);
+}
+
+/* Two inits at once: one does it, the other finds it done. */
+typedef struct {
+    const char *url;
+    apr_status_t rv;
+    pthread_t thread;
+} init_t;
+
+static void *init(void *data)
+{
+    init_t *in = data;
+    apr_pool_t *p;
+    mg_db_t *db;
+    int from, to;
+
+    apr_pool_create(&p, NULL);
+    in->rv = mg_db_open(&db, in->url, MG_DB_CREATE, p);
+    if (in->rv == APR_SUCCESS)
+        in->rv = mg_migrate(db, &from, &to);
+    if (in->rv != APR_SUCCESS)
+        print_error("%s\n", mg_db_error(db));
+    apr_pool_destroy(p);
+    return NULL;
+}
+
+static void two_at_once(void **state)
+{
+    unit_store_t *store = *state;
+    init_t inits[4];
+    int i;
+
+    for (i = 0; i < 4; i++) {
+        inits[i].url = store->url;
+        pthread_create(&inits[i].thread, NULL, init, &inits[i]);
+    }
+    for (i = 0; i < 4; i++) {
+        pthread_join(inits[i].thread, NULL);
+        assert_int_equal(inits[i].rv, APR_SUCCESS);
+    }
+    assert_int_equal(unit_store_int(store->db,
+        "SELECT count(*) FROM schema_version"), 1);
+    assert_int_equal(unit_store_int(store->db,
+        "SELECT version FROM schema_version"), MG_SCHEMA_VERSION);
+}
+
+/* Keys are rowids, narrow composite ones WITHOUT ROWID: no second b-tree. */
+static void sqlite_keys_cost_no_index(void **state)
+{
+    static const char *const tables[] = {
+        "account", "message", "delivery", "event", "mailbox_usage",
+        "setting", "stat", "account_usage", "destination",
+    };
+    unit_store_t *store = *state;
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(tables) / sizeof(*tables); i++)
+        assert_int_equal(unit_store_int(store->db, apr_psprintf(store->p,
+            "SELECT count(*) FROM sqlite_master WHERE type = 'index' AND "
+            "tbl_name = '%s' AND name LIKE 'sqlite_autoindex%%' AND "
+            "'%s' <> 'account'", tables[i], tables[i])), 0);
+}
+
+static void pgsql_text_is_bytewise(void **state)
+{
+    unit_store_t *store = *state;
+
+    assert_int_equal(unit_store_int(store->db,
+        "SELECT count(*) FROM information_schema.columns WHERE table_schema "
+        "= 'public' AND data_type = 'text' AND collation_name IS DISTINCT "
+        "FROM 'C'"), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_EMPTY_ON_BOTH(from_nothing),
+        UNIT_ON_BOTH(other_ages),
+        UNIT_EMPTY_ON_BOTH(two_at_once),
+        UNIT_ON_SQLITE(sqlite_keys_cost_no_index),
+        UNIT_ON_PGSQL(pgsql_text_is_bytewise),
+    };
+
+    return unit_store_run("migrate", tests);
+}
