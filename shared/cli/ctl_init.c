@@ -1,8 +1,9 @@
 /* ctl_init.c - mailgunctl init: what must be there before anything runs.
  *
  * Run as root, everything belongs to MailgunUser and MailgunGroup afterwards;
- * run as another user, to that user. Whatever exists stays as it is, but its
- * owner is put right: running it again is harmless and says so.
+ * run as another user, to that user. Running it again is harmless and says so:
+ * directories that exist stay as they are, of the secret and the store only
+ * owner and mode are put right.
  *
  *   the store's directory  2770   the group's programs share the store
  *   store, its logs, locks 0660
