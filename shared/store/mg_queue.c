@@ -81,6 +81,7 @@ typedef struct {
     apr_time_t now;
     apr_int64_t domains[DOMAINS_A_ROUND];
     int ndomains;
+    int has_more;       /* its share was used up */
     apr_array_header_t *claimed;
     apr_pool_t *pool;
 } round_t;
@@ -217,23 +218,27 @@ static apr_status_t look_round(round_t *r, mg_db_t *db, mg_claimer_t *claimer,
     return rv;
 }
 
+/* Transports share the limit evenly; what one leaves over is the others'. */
 static apr_status_t claim_all(round_t *rounds, int n, int limit)
 {
     apr_array_header_t *claimed = rounds[0].claimed;
     apr_status_t rv = APR_SUCCESS;
-    int i, active = 0;
+    int i, before, share, active = 0;
 
     for (i = 0; i < n; i++)
         active += rounds[i].ndomains > 0;
     for (i = 0; rv == APR_SUCCESS && i < n; i++) {
-        int share;
-
         if (rounds[i].ndomains == 0)
             continue;
         share = (limit - claimed->nelts) / active--;
+        before = claimed->nelts;
         if (share > 0)
             rv = claim_round(&rounds[i], share);
+        rounds[i].has_more = claimed->nelts - before == share;
     }
+    for (i = 0; rv == APR_SUCCESS && i < n; i++)
+        if (rounds[i].has_more && claimed->nelts < limit)
+            rv = claim_round(&rounds[i], limit - claimed->nelts);
     return rv;
 }
 

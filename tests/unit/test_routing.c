@@ -1,0 +1,199 @@
+/* test_routing.c - who gets a message. */
+#include <string.h>
+#include <apr_strings.h>
+
+#include "mg_route.h"
+#include "mg_routing.h"
+#include "mg_status.h"
+#include "mg_verp.h"
+#include "unit_records.h"
+
+static const unsigned char verp_key[32] = "0123456789abcdef";
+
+static void add_route(unit_store_t *s, apr_int64_t account, int priority,
+                      const char *expression, const char *action)
+{
+    apr_array_header_t *actions = apr_array_make(s->p, 1, sizeof(char *));
+    mg_route_t *r;
+
+    APR_ARRAY_PUSH(actions, const char *) = action;
+    unit_store_ok(s->db, mg_route_add(&r, s->db, account, priority, "",
+                                      expression, actions, s->p));
+}
+
+static mg_routing_t *routing_of(unit_store_t *s, mg_shared_t *shared)
+{
+    return mg_routing_create(mg_domain_cache_create(shared, s->p), shared,
+                             verp_key, s->p);
+}
+
+/* "lmtp:<n>" is the mailbox of n@a.test; transports in order. */
+static char *route_to(unit_store_t *s, mg_routing_t *routing, int way,
+                      const char *recipient, const mg_domain_t **pdomain)
+{
+    apr_array_header_t *envelopes =
+        apr_array_make(s->p, 2, sizeof(mg_envelope_t));
+    mg_address_t *address;
+    const char *rest;
+    char *got = "";
+    apr_status_t rv;
+    int i;
+
+    assert_int_equal(mg_address_parse_path(&address, &rest, recipient, 0, 1,
+                                           s->p), APR_SUCCESS);
+    *pdomain = NULL;
+    rv = mg_routing_recipient(envelopes, pdomain, routing, s->db, address, way,
+                              s->p);
+    if (rv == APR_ENOENT)
+        return "nobody";
+    if (rv == MG_EDENIED)
+        return "denied";
+    unit_store_ok(s->db, rv);
+    for (i = 0; i < envelopes->nelts; i++) {
+        mg_envelope_t *e = &APR_ARRAY_IDX(envelopes, i, mg_envelope_t);
+        const char *where = e->dest;
+        mg_mailbox_t *box;
+
+        assert_true(e->id != 0);
+        assert_int_equal(e->due_at, 0);
+        if (e->transport == MG_TRANSPORT_LMTP) {
+            unit_store_ok(s->db, mg_mailbox_by_id(&box, s->db,
+                                                  apr_atoi64(e->dest),
+                                                  s->p));
+            where = box->address;
+        }
+        got = apr_pstrcat(s->p, got, i ? " " : "",
+                          mg_transport_name(e->transport), ":", where, ":",
+                          e->transport == MG_TRANSPORT_HTTP ? e->target
+                                                            : e->recipient,
+                          NULL);
+    }
+    return got;
+}
+
+static void table(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t a = unit_account(s, "a"), b = unit_account(s, "b");
+    mg_domain_t *da = unit_domain(s, a, "a.test");
+    mg_domain_t *db = unit_domain(s, b, "b.test");
+    mg_domain_t *dl = unit_domain(s, a, "far.test");
+    mg_routing_t *routing = routing_of(s, NULL);
+    const mg_domain_t *domain;
+    mg_mailbox_t *box;
+    const char *error;
+    char *verp, *forged, *got;
+    const struct {
+        int way;
+        const char *recipient, *want;
+        const mg_domain_t *domain;
+    } cases[] = {
+        { MG_ROUTING_INCOMING, "<bob@a.test>", "lmtp:bob@a.test:bob@a.test",
+          da },
+        { MG_ROUTING_INCOMING, "<BOB@A.TEST>", "lmtp:bob@a.test:BOB@a.test",
+          da },
+        { MG_ROUTING_INCOMING, "<nobody@a.test>", "nobody", da },
+        { MG_ROUTING_INCOMING, "<x@remote.test>", "denied", NULL },
+        { MG_ROUTING_INCOMING, "<postmaster>", "nobody", NULL },
+        { MG_ROUTING_INCOMING, "<postmaster@a.test>",
+          "lmtp:postmaster@a.test:postmaster@a.test", da },
+        /* everything that wants it, and only the domain's own account */
+        { MG_ROUTING_INCOMING, "<hook@a.test>",
+          "http:h.test:80:http://h.test/in", da },
+        { MG_ROUTING_INCOMING, "<both@a.test>", "lmtp:both@a.test:both@a.test"
+          " http:h.test:80:http://h.test/in smtp:remote.test:r@remote.test",
+          da },
+        { MG_ROUTING_INCOMING, "<hook@b.test>", "nobody", db },
+        { MG_ROUTING_INCOMING, "<x@far.test>", "lmtp:x@far.test:x@far.test",
+          dl },
+        /* a customer of ours sends */
+        { MG_ROUTING_OUTGOING, "<x@Remote.test>",
+          "smtp:remote.test:x@remote.test", NULL },
+        { MG_ROUTING_OUTGOING, "<bob@a.test>", "lmtp:bob@a.test:bob@a.test",
+          NULL },
+        { MG_ROUTING_OUTGOING, "<hook@a.test>",
+          "http:h.test:80:http://h.test/in", NULL },
+        { MG_ROUTING_OUTGOING, "<nobody@a.test>", "smtp:a.test:nobody@a.test",
+          NULL },
+        /* local no: always by its MX */
+        { MG_ROUTING_OUTGOING, "<x@far.test>", "smtp:far.test:x@far.test",
+          NULL },
+        { MG_ROUTING_OUTGOING, "<postmaster>", "nobody", NULL },
+    };
+    size_t i;
+
+    unit_store_ok(s->db, mg_mailbox_add(&box, s->db, a, da->id, "bob@a.test",
+                                        "h", s->p));
+    unit_store_ok(s->db, mg_mailbox_add(&box, s->db, a, da->id, "both@a.test",
+                                        "h", s->p));
+    unit_store_ok(s->db, mg_mailbox_add(&box, s->db, a, dl->id, "x@far.test",
+                                        "h", s->p));
+    unit_store_ok(s->db, mg_domain_set(s->db, dl->id, "local", "no", &error,
+                                       s->p));
+    add_route(s, a, 0, "match_recipient('(hook|both)@')",
+              "forward('http://h.test/in')");
+    add_route(s, a, 1, "match_recipient('both@')",
+              "forward('r@remote.test')");
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        got = route_to(s, routing, cases[i].way, cases[i].recipient, &domain);
+        if (strcmp(got, cases[i].want))
+            fail_msg("%s: %s", cases[i].recipient, got);
+        assert_int_equal(domain ? domain->id : 0,
+                         cases[i].domain ? cases[i].domain->id : 0);
+    }
+
+    /* bounces to envelope senders of ours */
+    verp = mg_verp_make(verp_key, 4711, "x@remote.test", "a.test", s->p);
+    got = route_to(s, routing, MG_ROUTING_INCOMING,
+                   apr_pstrcat(s->p, "<", verp, ">", NULL), &domain);
+    assert_string_equal(got, "lmtp:postmaster@a.test:postmaster@a.test");
+    forged = apr_pstrdup(s->p, verp);
+    forged[8] = forged[8] == 'a' ? 'b' : 'a';
+    got = route_to(s, routing, MG_ROUTING_INCOMING,
+                   apr_pstrcat(s->p, "<", forged, ">", NULL), &domain);
+    assert_string_equal(got, "nobody");
+
+    /* a domain that is switched off takes nothing */
+    unit_store_ok(s->db, mg_db_exec(s->db, NULL, "UPDATE domain"
+                                    " SET state = 'disabled', revision = 99"
+                                    " WHERE id = $1", "i", da->id));
+    got = route_to(s, routing_of(s, NULL), MG_ROUTING_INCOMING,
+                   "<bob@a.test>", &domain);
+    assert_string_equal(got, "nobody");
+}
+
+static void sees_changes(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t a = unit_account(s, "a");
+    mg_shared_t *shared = mg_shared_attach(s->dir, s->p);
+    mg_routing_t *routing = routing_of(s, shared);
+    const mg_domain_t *domain;
+    apr_array_header_t *list;
+
+    unit_domain(s, a, "a.test");
+    assert_string_equal(route_to(s, routing, MG_ROUTING_INCOMING, "<x@a.test>",
+                                 &domain), "nobody");
+    add_route(s, a, 0, "catch_all()", "forward('http://h.test/')");
+    mg_shared_bump(shared);
+    assert_string_equal(route_to(s, routing, MG_ROUTING_INCOMING, "<x@a.test>",
+                                 &domain), "http:h.test:80:http://h.test/");
+    unit_store_ok(s->db, mg_route_list(&list, s->db, a, s->p));
+    unit_store_ok(s->db, mg_route_remove(
+                             s->db, a, APR_ARRAY_IDX(list, 0, mg_route_t *)
+                                           ->public_id));
+    /* nobody rings: seen after a second */
+    apr_sleep(apr_time_from_msec(1100));
+    assert_string_equal(route_to(s, routing, MG_ROUTING_INCOMING, "<x@a.test>",
+                                 &domain), "nobody");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_ON_BOTH(table),
+        UNIT_ON_BOTH(sees_changes),
+    };
+    return unit_store_run("routing", tests);
+}
