@@ -107,6 +107,16 @@ CREATE TABLE quota_reservation (
 CREATE INDEX quota_reservation_mailbox ON quota_reservation(mailbox_id);
 CREATE INDEX quota_reservation_domain ON quota_reservation(domain_id);
 
+-- LMTP deliveries a mailbox took, or began to take (mg_saved_delivery.h).
+CREATE TABLE saved_delivery (
+    delivery_id BIGINT NOT NULL,
+    mailbox_id BIGINT NOT NULL,
+    state BIGINT NOT NULL,                    -- 1 saved, 2 begun
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (delivery_id, mailbox_id)
+) @WITHOUT_ROWID@;
+CREATE INDEX saved_delivery_created ON saved_delivery(created_at);
+
 CREATE TABLE route (
     id @ID@,
     public_id @TEXT@ NOT NULL UNIQUE,         -- 24 hex
