@@ -57,6 +57,16 @@ static void on_tidy(loop_t *loop, void *baton)
     }
 }
 
+static apr_status_t cleanup_hosts(void *baton)
+{
+    notifier_t *n = baton;
+    apr_hash_index_t *hi;
+
+    for (hi = apr_hash_first(NULL, n->hosts); hi; hi = apr_hash_next(hi))
+        free(apr_hash_this_val(hi));
+    return APR_SUCCESS;
+}
+
 /* --- posts held --- */
 
 static notifier_post_t *hold(notifier_t *n, const mg_delivery_t *row,
@@ -413,6 +423,8 @@ apr_status_t notifier_start(worker_t *worker)
     n->hosts = apr_hash_make(n->pool);
     APR_RING_INIT(&n->running, notifier_post_t, link);
     APR_RING_INIT(&n->results, notifier_post_t, link);
+    apr_pool_cleanup_register(n->pool, n, cleanup_hosts,
+                              apr_pool_cleanup_null);
     rv = notifier_curl_init(n);
     if (rv != APR_SUCCESS)
         return rv;

@@ -491,7 +491,7 @@ void notifier_post_finished(notifier_post_t *post, CURLcode rc)
         give_up(post, 0, post->refused, MG_LOG_WARN);
         return;
     }
-    if (rc == CURLE_URL_MALFORMAT || rc == CURLE_UNSUPPORTED_PROTOCOL) {
+    if (rc == CURLE_URL_MALFORMAT) {
         give_up(post, 0, why, MG_LOG_WARN);
         return;
     }

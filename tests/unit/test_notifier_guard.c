@@ -106,7 +106,7 @@ static void test_addresses(void **state)
         notifier_guard_t *guard = guard_of(cases[i].allow);
         struct sockaddr_in6 in6 = { .sin6_family = AF_INET6 };
         struct sockaddr_in in = { .sin_family = AF_INET };
-        const char *what;
+        const char *what = NULL;
 
         if (inet_pton(AF_INET, cases[i].address, &in.sin_addr) == 1)
             what = notifier_guard_refuses(guard, (struct sockaddr *)&in);
