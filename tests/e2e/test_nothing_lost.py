@@ -12,6 +12,7 @@ import random
 import re
 import signal
 import smtplib
+import sqlite3
 import ssl
 import threading
 import time
@@ -136,11 +137,14 @@ def arrived(env, accepted):
 def killed_after_250(env, kills, message_id):
     """Was a process that had logged this message's 250 killed?"""
     dead = {pid for _, _, pid in kills}
+    with sqlite3.connect("file:%s/store/mailgun.db?mode=ro" % env.dir,
+                         uri=True) as db:
+        ids = [str(row[0]) for row in db.execute(
+            "SELECT id FROM message WHERE message_id = ?", (message_id,))]
     for line in env.log_text("smtpd").splitlines():
-        if message_id in line and "sent: " in line:
-            m = re.search(r"\[(\d+)\]", line)
-            if m and int(m.group(1)) in dead:
-                return True
+        m = re.search(r"sender\[(\d+)\]: info: sent: message (\d+) ", line)
+        if m and m.group(2) in ids and int(m.group(1)) in dead:
+            return True
     return False
 
 
