@@ -23,6 +23,7 @@ import requests
 from tests.stack.process import children, title
 
 COUNT = int(os.environ.get("MG_NOTHING_LOST", "2000"))
+PACE = 0.08  # seconds between two messages of one client: time to be killed in
 ROLES = ("receiver", "sender", "notifier")
 
 
@@ -50,7 +51,7 @@ class Killer(threading.Thread):
 
     def run(self):
         turn = 0
-        while not self.done.wait(0.4 + self.random.random() * 0.4):
+        while not self.done.wait(0.2 + self.random.random() * 0.3):
             by_role = collections.defaultdict(list)
             for what, pid in victims(self.env):
                 by_role[what].append(pid)
@@ -71,6 +72,7 @@ def send_api(env, numbers, accepted):
     http = requests.Session()
     http.trust_env = False
     for n in numbers:
+        time.sleep(PACE)
         to = "n%d@out.test" % n if n % 4 else env.mailbox
         for _ in range(100):
             try:
@@ -90,6 +92,7 @@ def send_api(env, numbers, accepted):
 
 def send_smtp(env, numbers, accepted):
     for n in numbers:
+        time.sleep(PACE)
         to = "n%d@out.test" % n if n % 4 else env.mailbox
         for _ in range(100):
             try:

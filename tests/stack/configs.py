@@ -45,6 +45,7 @@ LoadModule mime_module {modules}/mod_mime.so
 LoadModule status_module {modules}/mod_status.so
 LoadModule mailgun_module {dir}/bin/mod_mailgun.so
 TypesConfig /etc/mime.types
+SSLSessionCache shmcb:{run}/ssl_cache(512000)
 StartServers 2
 ThreadsPerChild 32
 MaxRequestWorkers 128

@@ -95,7 +95,8 @@ class Stack:
             "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes",
             "-keyout", self.dir + "/etc/key.pem", "-out",
             self.dir + "/etc/cert.pem", "-days", "30", "-subj",
-            "/CN=localhost", "-addext",
+            "/CN=localhost", "-addext", "basicConstraints=critical,CA:FALSE",
+            "-addext",
             "subjectAltName=DNS:localhost,DNS:mail.mailgun.test,"
             "IP:127.0.0.1"], check=True, stderr=subprocess.DEVNULL)
         os.chmod(self.dir + "/etc/key.pem", 0o600)
