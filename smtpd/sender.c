@@ -10,6 +10,7 @@
  * worker's poll would take is waited for by a timer.
  */
 #include <apr_strings.h>
+#include <stdlib.h>
 
 #include "mg_log.h"
 #include "mg_message.h"
@@ -80,6 +81,18 @@ static void look_ahead(sender_t *s)
         claim_in(s, due > now ? due - now + 500 : APR_USEC_PER_SEC / 50);
 }
 
+/* Oldest message first, whatever order the store returned them in, and the
+ * recipients of one message together. */
+static int by_message(const void *va, const void *vb)
+{
+    const mg_delivery_t *a = *(mg_delivery_t *const *)va;
+    const mg_delivery_t *b = *(mg_delivery_t *const *)vb;
+
+    if (a->message_id != b->message_id)
+        return a->message_id < b->message_id ? -1 : 1;
+    return a->id < b->id ? -1 : a->id > b->id;
+}
+
 static void claim(sender_t *s, int limit)
 {
     apr_time_t lease_until = mg_ticks() + s->config->lease;
@@ -96,6 +109,8 @@ static void claim(sender_t *s, int limit)
         apr_pool_destroy(ptemp);
         return;
     }
+    qsort(claimed->elts, (size_t)claimed->nelts, sizeof(mg_delivery_t *),
+          by_message);
     for (i = 0; i < claimed->nelts; i++)
         take(s, APR_ARRAY_IDX(claimed, i, mg_delivery_t *), lease_until);
     if (claimed->nelts >= limit)

@@ -1,0 +1,752 @@
+/* test_sender.c - the sender role on a real store, against a small MX in the
+ * same process: claim, send, settle; and what must not get lost. */
+#include "unit_store.h"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <apr_strings.h>
+
+#include "conn.h"
+#include "mg_account.h"
+#include "mg_event.h"
+#include "mg_id.h"
+#include "mg_log.h"
+#include "mg_mailbox.h"
+#include "mg_status.h"
+#include "mg_time.h"
+#include "mg_verp.h"
+#include "sender.h"
+
+/* --- the MX: "ok", "defer", "bounce", "spam" are local parts --- */
+
+typedef struct mx_t mx_t;
+typedef struct {
+    mx_t *mx;
+    conn_t *conn;
+    apr_pool_t *p;
+    int in_data, rcpts;
+    char envelope[4000];
+    char *content;
+    apr_size_t len;
+} session_t;
+
+struct mx_t {
+    apr_pool_t *p;
+    loop_t *loop;
+    conn_listener_t *listener;
+    int fd, port;
+    int is_lmtp, hang_up_after_message, busy, hold_the_answer;
+    int sessions, messages;
+    session_t *held;           /* waits for its answer */
+    char seen[60][4000];       /* envelopes */
+    char *contents[60];
+    apr_size_t lens[60];
+};
+
+static void put(session_t *s, const char *line)
+{
+    apr_snprintf(s->envelope + strlen(s->envelope),
+                 sizeof(s->envelope) - strlen(s->envelope), "%s|", line);
+}
+
+static void message_done(session_t *s)
+{
+    mx_t *mx = s->mx;
+    int i;
+
+    if (mx->messages < 60) {
+        apr_cpystrn(mx->seen[mx->messages], s->envelope, 4000);
+        mx->contents[mx->messages] = apr_pstrmemdup(mx->p, s->content,
+                                                    s->len);
+        mx->lens[mx->messages] = s->len;
+    }
+    mx->messages++;
+    s->in_data = 0;
+    if (mx->hold_the_answer) {
+        mx->held = s;
+        return;
+    }
+    for (i = 0; i < (mx->is_lmtp ? s->rcpts : 1); i++)
+        conn_printf(s->conn, strstr(s->envelope, "<spam@")
+                                 ? "550 5.7.1 spam\r\n"
+                                 : "250 2.0.0 queued as 1\r\n");
+    if (mx->hang_up_after_message)
+        conn_finish(s->conn);
+}
+
+static void data_line(session_t *s, const char *line, apr_size_t len)
+{
+    if (strcmp(line, ".") == 0) {
+        message_done(s);
+        return;
+    }
+    if (line[0] == '.') {
+        line++;
+        len--;
+    }
+    s->content = realloc(s->content, s->len + len + 2);
+    memcpy(s->content + s->len, line, len);
+    memcpy(s->content + s->len + len, "\r\n", 2);
+    s->len += len + 2;
+}
+
+static void command(session_t *s, const char *line)
+{
+    if (strncmp(line, "EHLO", 4) == 0 || strncmp(line, "LHLO", 4) == 0)
+        conn_printf(s->conn, "250-mx\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
+    else if (strncmp(line, "MAIL", 4) == 0) {
+        s->envelope[0] = '\0';
+        s->rcpts = 0;
+        s->len = 0;
+        put(s, line);
+        conn_printf(s->conn, "250 ok\r\n");
+    }
+    else if (strncmp(line, "RCPT TO:<defer", 14) == 0)
+        conn_printf(s->conn, "451 4.7.1 later\r\n");
+    else if (strncmp(line, "RCPT TO:<bounce", 15) == 0)
+        conn_printf(s->conn, "550 5.1.1 no such user\r\n");
+    else if (strncmp(line, "RCPT", 4) == 0) {
+        s->rcpts++;
+        put(s, line);
+        conn_printf(s->conn, "250 ok\r\n");
+    }
+    else if (strcmp(line, "DATA") == 0 && s->rcpts == 0)
+        conn_printf(s->conn, "554 no recipients\r\n");
+    else if (strcmp(line, "DATA") == 0) {
+        s->in_data = 1;
+        conn_printf(s->conn, "354 go\r\n");
+    }
+    else if (strcmp(line, "QUIT") == 0) {
+        conn_printf(s->conn, "221 bye\r\n");
+        conn_finish(s->conn);
+    }
+    else
+        conn_printf(s->conn, "250 ok\r\n");
+}
+
+static void mx_input(conn_t *conn, void *baton)
+{
+    session_t *s = baton;
+    const char *line;
+    apr_size_t len;
+
+    while (conn_line(conn, &line, &len, 4000) == APR_SUCCESS) {
+        if (s->in_data)
+            data_line(s, line, len);
+        else
+            command(s, line);
+    }
+}
+
+static void mx_close(conn_t *conn, apr_status_t rv, void *baton)
+{
+    (void)conn;
+    (void)rv;
+    (void)baton;
+}
+
+static const conn_events_t mx_events = { mx_input, NULL, NULL, mx_close };
+
+static void mx_accept(int fd, const struct sockaddr *peer, socklen_t len,
+                      void *baton)
+{
+    mx_t *mx = baton;
+    session_t *s = apr_pcalloc(mx->p, sizeof(*s));
+
+    (void)peer;
+    (void)len;
+    s->mx = mx;
+    mx->sessions++;
+    s->conn = conn_create(mx->loop, fd, &mx_events, s, mx->p);
+    conn_printf(s->conn, mx->busy ? "421 busy\r\n" : "220 mx\r\n");
+    if (mx->busy)
+        conn_finish(s->conn);
+}
+
+static mx_t *mx_start(loop_t *loop, apr_pool_t *p)
+{
+    mx_t *mx = apr_pcalloc(p, sizeof(*mx));
+    struct sockaddr_in in;
+    socklen_t len = sizeof(in);
+
+    memset(&in, 0, sizeof(in));
+    in.sin_family = AF_INET;
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    mx->p = p;
+    mx->loop = loop;
+    mx->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+    assert_int_equal(bind(mx->fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    assert_int_equal(listen(mx->fd, 100), 0);
+    getsockname(mx->fd, (struct sockaddr *)&in, &len);
+    mx->port = ntohs(in.sin_port);
+    assert_int_equal(conn_listen_accept(&mx->listener, loop, mx->fd,
+                                        mx_accept, mx), APR_SUCCESS);
+    return mx;
+}
+
+/* --- the bench --- */
+
+typedef struct {
+    unit_store_t *store;
+    mg_db_t *look;             /* a second connection */
+    worker_t worker;
+    mg_config_t config;
+    mx_t *mx, *lmtp;
+    apr_int64_t account_id, domain_id, mailbox_id;
+    sender_t *s;
+} bench_t;
+
+static void add_transport(bench_t *b, const char *domain, int port)
+{
+    mg_transport_t *t = apr_array_push(b->config.transports);
+
+    t->domain = domain;
+    t->host = "127.0.0.1";
+    t->port = port;
+}
+
+static void make_config(bench_t *b, apr_pool_t *p)
+{
+    mg_config_t *c = &b->config;
+
+    c->store = b->store->url;
+    c->run_dir = b->store->dir;
+    c->hostname = "us.test";
+    c->transports = apr_array_make(p, 2, sizeof(mg_transport_t));
+    add_transport(b, "*", b->mx->port);
+    add_transport(b, "down.test", 1); /* nobody listens there */
+    c->lmtp = apr_psprintf(p, "127.0.0.1:%d", b->lmtp->port);
+    c->retry = apr_array_make(p, 1, sizeof(apr_interval_time_t));
+    APR_ARRAY_PUSH(c->retry, apr_interval_time_t) = apr_time_from_msec(300);
+    c->retry_limit = apr_time_from_sec(1000);
+    c->smtp_port = 25;
+    c->claims = 100;
+    c->destination_connections = 4;
+    c->lease = apr_time_from_sec(30);
+}
+
+static void make_records(bench_t *b, mg_secret_t *secret, apr_pool_t *p)
+{
+    mg_account_t *account;
+    mg_domain_t *domain;
+    mg_mailbox_t *mailbox;
+    mg_dkim_t *dkim;
+    mg_db_t *db = b->store->db;
+
+    unit_store_ok(db, mg_dkim_make(&dkim, p));
+    unit_store_ok(db, mg_account_add(&account, db, "one", p));
+    unit_store_ok(db, mg_domain_add(&domain, db, secret, account->id,
+                                    "a.test", "$2y$none", dkim, p));
+    unit_store_ok(db, mg_mailbox_add(&mailbox, db, account->id, domain->id,
+                                     "Bob@a.test", "$2y$none", p));
+    b->account_id = account->id;
+    b->domain_id = domain->id;
+    b->mailbox_id = mailbox->id;
+}
+
+static void begin_sender(bench_t *b)
+{
+    worker_t *w = &b->worker;
+
+    w->db = b->store->db;
+    w->stopping = 0;
+    unit_store_ok(w->db, mg_worker_register(&w->worker_id, w->db, "sender"));
+    assert_int_equal(sender_start(w), APR_SUCCESS);
+    b->s = w->role_data;
+}
+
+static bench_t *bench(void **state)
+{
+    unit_store_t *store = *state;
+    apr_pool_t *p = store->p;
+    bench_t *b = apr_pcalloc(p, sizeof(*b));
+    const char *path = apr_pstrcat(p, store->dir, "/secret", NULL);
+    worker_t *w = &b->worker;
+    mg_secret_t *secret;
+
+    b->store = store;
+    assert_int_equal(loop_create(&w->loop, p), APR_SUCCESS);
+    b->mx = mx_start(w->loop, p);
+    b->lmtp = mx_start(w->loop, p);
+    b->lmtp->is_lmtp = 1;
+    make_config(b, p);
+    assert_int_equal(mg_secret_create(path, p), APR_SUCCESS);
+    assert_int_equal(mg_secret_load(&secret, path, p), APR_SUCCESS);
+    make_records(b, secret, p);
+    b->look = unit_store_open(store, 0);
+    w->pool = p;
+    w->config = &b->config;
+    w->secret = secret;
+    w->shared = mg_shared_attach(store->dir, p);
+    w->role = MG_ROLE_SENDER;
+    w->domains = mg_domain_cache_create(w->shared, p);
+    w->own = apr_pcalloc(p, 4096); /* worker.c's: zero is "all is well" */
+    begin_sender(b);
+    return b;
+}
+
+/* recipients: "x@d,y@d"; a transport is taken from dest */
+static apr_int64_t accept_message(bench_t *b, const char *recipients,
+                                  const char *content, apr_size_t len)
+{
+    apr_pool_t *p = b->store->p;
+    mg_message_t *m = apr_pcalloc(p, sizeof(*m));
+    char *last = NULL, *one, *list = apr_pstrdup(p, recipients);
+    mg_db_t *db = b->look;
+
+    m->id = mg_id_next();
+    m->account_id = b->account_id;
+    m->domain_id = b->domain_id;
+    m->method = "http";
+    m->message_id = apr_psprintf(p, "%" APR_INT64_T_FMT "@a.test", m->id);
+    m->sender = "me@a.test";
+    m->from_header = "me@a.test";
+    m->subject = "hello";
+    m->size = (apr_int64_t)len;
+    m->created_at = mg_now();
+    m->bytes = content;
+    m->bytes_len = len;
+    m->envelopes = apr_array_make(p, 4, sizeof(mg_envelope_t));
+    for (one = apr_strtok(list, ",", &last); one;
+         one = apr_strtok(NULL, ",", &last)) {
+        mg_envelope_t *e = apr_array_push(m->envelopes);
+        const char *domain = strchr(one, '@') + 1;
+
+        memset(e, 0, sizeof(*e));
+        e->id = mg_id_next();
+        e->recipient = e->recipient_as_given = one;
+        e->transport = strcmp(domain, "a.test") == 0 ? MG_TRANSPORT_LMTP
+                                                     : MG_TRANSPORT_SMTP;
+        e->dest = e->transport == MG_TRANSPORT_LMTP
+                      ? apr_psprintf(p, "%" APR_INT64_T_FMT, b->mailbox_id)
+                      : domain;
+        if (e->transport == MG_TRANSPORT_LMTP)
+            m->direction = MG_INCOMING;
+        e->due_at = m->created_at;
+        e->expires_at = m->created_at + b->config.retry_limit;
+    }
+    unit_store_ok(db, mg_tx_begin(db, MG_TX_WRITE));
+    unit_store_ok(db, mg_message_accept(db, m, p));
+    unit_store_ok(db, mg_tx_commit(db));
+    b->worker.on_bell(&b->worker);
+    return m->id;
+}
+
+static apr_int64_t mail_to(bench_t *b, const char *recipients)
+{
+    static const char content[] = "Subject: hello\r\n\r\n.dot\r\n";
+
+    return accept_message(b, recipients, content, sizeof(content) - 1);
+}
+
+static apr_int64_t rows(bench_t *b, const char *where)
+{
+    return unit_store_int(b->look, apr_pstrcat(b->store->p, "SELECT count(*) "
+                                               "FROM ", where, NULL));
+}
+
+static void turn(bench_t *b, int ms)
+{
+    apr_time_t until = mg_ticks() + apr_time_from_msec(ms);
+
+    do
+        loop_turn(b->worker.loop, 1000);
+    while (mg_ticks() < until);
+}
+
+/* Turn until this many rows are there. */
+static void await(bench_t *b, const char *where, apr_int64_t n)
+{
+    int i;
+
+    for (i = 0; i < 400 && rows(b, where) != n; i++) {
+        turn(b, 10);
+        if (i % 20 == 0)
+            b->worker.on_bell(&b->worker); /* the worker's poll */
+    }
+    if (rows(b, where) != n)
+        fail_msg("%s: %d rows, wanted %d", where, (int)rows(b, where),
+                 (int)n);
+}
+
+static const char *text(bench_t *b, const char *sql)
+{
+    mg_stmt_t *stmt;
+    const char *found = "(none)";
+
+    unit_store_ok(b->look, mg_db_query(&stmt, b->look, sql, ""));
+    if (mg_stmt_next(stmt) == APR_SUCCESS)
+        found = mg_stmt_text(stmt, 0, b->store->p);
+    mg_stmt_done(stmt);
+    return found ? found : "(null)";
+}
+
+/* --- tests --- */
+
+static void test_delivered(void **state)
+{
+    bench_t *b = bench(state);
+    apr_int64_t id;
+    char address[200];
+    unsigned char key[32];
+    apr_int64_t verp = 0;
+
+    id = mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 1);
+    assert_int_equal(b->mx->messages, 1);
+    assert_non_null(strstr(b->mx->contents[0], "X-Mailgun-Sid: "));
+    assert_non_null(strstr(b->mx->contents[0],
+                           "Subject: hello\r\n\r\n.dot\r\n"));
+    assert_int_equal(sscanf(b->mx->seen[0], "MAIL FROM:<%199[^@]@a.test>",
+                            address), 1);
+    assert_int_equal(mg_secret_derive(key, b->worker.secret, "verp"),
+                     APR_SUCCESS);
+    assert_int_equal(mg_verp_read(&verp, key, address, "a.test"),
+                     APR_SUCCESS);
+    assert_true(verp > id);
+    assert_non_null(strstr(text(b, "SELECT detail FROM event WHERE kind = "
+                                "'delivered'"), "250 2.0.0 queued as 1"));
+    /* everything that was held is let go */
+    assert_int_equal(b->s->nheld, 0);
+    assert_int_equal(apr_hash_count(b->s->messages), 0);
+    assert_int_equal(b->s->content_bytes, 0);
+}
+
+static void test_connection_is_reused(void **state)
+{
+    bench_t *b = bench(state);
+    int i;
+
+    for (i = 0; i < 20; i++) {
+        mail_to(b, "ok@x.test");
+        await(b, "delivery", 0);
+    }
+    assert_int_equal(b->mx->messages, 20);
+    assert_int_equal(b->mx->sessions, 1);
+}
+
+static void test_many(void **state)
+{
+    bench_t *b = bench(state);
+    int i;
+
+    for (i = 0; i < 250; i++)
+        mail_to(b, apr_psprintf(b->store->p, "ok@%d.test", i % 7));
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 250);
+    assert_int_equal(b->mx->messages, 250);
+    assert_true(b->mx->sessions <= 4);
+}
+
+static void test_shared_transaction(void **state)
+{
+    bench_t *b = bench(state);
+
+    mail_to(b, "ok1@x.test,bounce@x.test,ok2@x.test,defer@x.test");
+    await(b, "delivery", 1);
+    assert_int_equal(b->mx->messages, 1);
+    assert_non_null(strstr(b->mx->seen[0],
+                           "RCPT TO:<ok1@x.test>|RCPT TO:<ok2@x.test>|"));
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 2);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed'"), 1);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 1);
+    assert_string_equal(text(b, "SELECT last_reply FROM delivery"),
+                        "451 4.7.1 later");
+    assert_int_equal(unit_store_int(b->look, "SELECT attempts FROM delivery"),
+                     1);
+    /* nobody learns of another */
+    assert_null(strstr(b->mx->seen[0], "ok1=x.test"));
+}
+
+static void test_deferred_comes_again(void **state)
+{
+    bench_t *b = bench(state);
+
+    mail_to(b, "defer@x.test");
+    await(b, "delivery WHERE attempts = 2", 1);
+    await(b, "delivery WHERE attempts = 3", 1);
+    assert_true(rows(b, "event WHERE kind = 'failed_temp'") >= 3);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed'"), 0);
+}
+
+static void test_content_refused(void **state)
+{
+    bench_t *b = bench(state);
+
+    mail_to(b, "spam@x.test");
+    await(b, "delivery", 0);
+    assert_non_null(strstr(text(b, "SELECT detail FROM event WHERE kind = "
+                                "'failed'"), "550 5.7.1 spam"));
+}
+
+static void test_host_down(void **state)
+{
+    bench_t *b = bench(state);
+
+    mail_to(b, "ok@down.test");
+    await(b, "delivery WHERE attempts = 1", 1);
+    assert_int_equal(strncmp(text(b, "SELECT last_reply FROM delivery"),
+                             "499 4.4.1 ", 10), 0);
+    /* while it is closed nothing is tried, and others go on */
+    mail_to(b, "late@down.test");
+    mail_to(b, "ok@x.test");
+    await(b, "event WHERE kind = 'delivered'", 1);
+    assert_int_equal(rows(b, "delivery WHERE recipient = 'late@down.test' AND"
+                          " claimed_by = 0 AND attempts = 0"), 1);
+    /* and the closed one is tried again in its time */
+    await(b, "delivery WHERE recipient = 'late@down.test' AND attempts = 1",
+          1);
+}
+
+static void test_busy_greeting(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->mx->busy = 1;
+    mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE attempts = 1", 1);
+    assert_string_equal(text(b, "SELECT last_reply FROM delivery"),
+                        "421 busy");
+    b->mx->busy = 0;
+    await(b, "delivery", 0);
+}
+
+static void test_expired(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->config.retry_limit = apr_time_from_msec(100);
+    mail_to(b, "defer@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed'"), 1);
+    assert_non_null(strstr(text(b, "SELECT detail FROM event WHERE kind = "
+                                "'failed'"), "451 4.7.1 later"));
+}
+
+static void test_closed_behind_our_back(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->mx->hang_up_after_message = 1;
+    mail_to(b, "ok@x.test");
+    mail_to(b, "ok@x.test");
+    mail_to(b, "ok@x.test");
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 4);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 0);
+    assert_int_equal(b->mx->messages, 4);
+}
+
+static void test_lmtp(void **state)
+{
+    bench_t *b = bench(state);
+
+    mail_to(b, "bob+x@a.test,bob@a.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->lmtp->messages, 2); /* one delivery each */
+    assert_string_equal(b->lmtp->seen[0],
+                        "MAIL FROM:<me@a.test>|RCPT TO:<Bob@a.test>|");
+    assert_int_equal(strncmp(b->lmtp->contents[0],
+                             "X-Mailgun-Delivery-Id: ", 23), 0);
+    assert_null(strstr(b->lmtp->contents[0], "X-Mailgun-Sid"));
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 2);
+
+    unit_store_ok(b->look, mg_mailbox_delete(b->look, b->mailbox_id));
+    mg_shared_bump(b->worker.shared);
+    mail_to(b, "bob@a.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->lmtp->messages, 2);
+    assert_non_null(strstr(text(b, "SELECT detail FROM event WHERE kind = "
+                                "'failed'"), "550 5.1.1"));
+}
+
+static void test_large(void **state)
+{
+    bench_t *b = bench(state);
+    apr_size_t len = 700 * 1024, i, top;
+    char *content = apr_palloc(b->store->p, len);
+
+    memset(content, 'x', len);
+    memcpy(content, "Subject: l\r\n\r\n", 14);
+    for (i = 100; i + 3 < len; i += 100)
+        memcpy(content + i, "\r\n.", 3);
+    memcpy(content + len - 2, "\r\n", 2);
+    accept_message(b, "ok@x.test", content, len);
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 1);
+    top = b->mx->lens[0] - len;
+    assert_memory_equal(b->mx->contents[0] + top, content, len);
+}
+
+/* The store fails when results are to be committed: they stay and are
+ * committed later, the remote is not asked again. */
+static void test_failed_commit(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->mx->hold_the_answer = 1;
+    mail_to(b, "ok@x.test");
+    while (!b->mx->held)
+        turn(b, 5);
+    unit_fault("store.commit.before", UNIT_EIO, 0, 3);
+    conn_printf(b->mx->held->conn, "250 2.0.0 at last\r\n");
+    turn(b, 50);
+    assert_int_equal(b->s->nresults, 1);
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 1);
+    assert_int_equal(b->mx->messages, 1);
+    assert_int_equal(b->s->store_down, 0);
+}
+
+/* The answer to COMMIT is lost: nothing is written twice. */
+static void test_lost_commit(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->mx->hold_the_answer = 1;
+    mail_to(b, "ok@x.test");
+    while (!b->mx->held)
+        turn(b, 5);
+    unit_fault("store.commit.after", UNIT_LOST, 0, 1);
+    conn_printf(b->mx->held->conn, "451 4.3.0 not so\r\n");
+    b->mx->hold_the_answer = 0;
+    await(b, "delivery WHERE attempts = 1 OR claimed_by = 0", 1);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 1);
+    assert_int_equal(unit_store_int(b->look, "SELECT attempts FROM delivery"),
+                     1);
+}
+
+/* Our lease went to another while the remote took its time: his result
+ * counts. */
+static void test_lost_lease(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->mx->hold_the_answer = 1;
+    mail_to(b, "ok@x.test");
+    while (!b->mx->held)
+        turn(b, 5);
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery SET "
+                                      "claim_no = claim_no + 1, claimed_by = "
+                                      "77", ""));
+    conn_printf(b->mx->held->conn, "250 2.0.0 at last\r\n");
+    turn(b, 100);
+    assert_int_equal(b->s->nheld, 0);
+    assert_int_equal(rows(b, "delivery WHERE claimed_by = 77"), 1);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 0);
+}
+
+/* A transaction that outlasts half of its lease is renewed. */
+static void test_renewed(void **state)
+{
+    bench_t *b = bench(state);
+    apr_int64_t first;
+
+    b->mx->hold_the_answer = 1;
+    mail_to(b, "ok@x.test");
+    while (!b->mx->held)
+        turn(b, 5);
+    first = unit_store_int(b->look, "SELECT due_at FROM delivery");
+    APR_RING_FIRST(&b->s->held)->lease_until = mg_ticks()
+                                               + apr_time_from_sec(10);
+    turn(b, 20);
+    unit_store_ok(b->look, sender_renew(b->s));
+    assert_true(unit_store_int(b->look, "SELECT due_at FROM delivery")
+                > first);
+    conn_printf(b->mx->held->conn, "250 ok\r\n");
+    await(b, "delivery", 0);
+}
+
+static void test_stop(void **state)
+{
+    bench_t *b = bench(state);
+    apr_int64_t claimed;
+    int i;
+
+    b->mx->hold_the_answer = 1;
+    b->config.destination_connections = 1;
+    for (i = 0; i < 5; i++)
+        mail_to(b, "ok@x.test");
+    while (!b->mx->held)
+        turn(b, 5);
+    await(b, "delivery WHERE claimed_by <> 0", 5);
+    b->worker.stopping = 1;
+    b->worker.on_stop(&b->worker);
+    turn(b, 60);
+    claimed = rows(b, "delivery WHERE claimed_by <> 0");
+    assert_int_equal(claimed, 1); /* what is under way; the rest is free */
+    conn_printf(b->mx->held->conn, "250 ok\r\n");
+    turn(b, 60);
+    assert_int_equal(rows(b, "delivery"), 4);
+    assert_int_equal(rows(b, "delivery WHERE claimed_by <> 0"), 0);
+    assert_int_equal(b->s->connections, 0);
+    assert_int_equal(b->s->nheld, 0);
+}
+
+static void test_stop_idle(void **state)
+{
+    bench_t *b = bench(state);
+
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    b->worker.stopping = 1;
+    b->worker.on_stop(&b->worker);
+    turn(b, 20);
+    assert_int_equal(b->s->connections, 0);
+}
+
+/* More is due than may be held, and one destination stands still. */
+static void test_memory_is_bounded(void **state)
+{
+    bench_t *b = bench(state);
+    int i;
+
+    for (i = 0; i < 300; i++)
+        mail_to(b, "ok@down.test");
+    for (i = 0; i < 50; i++)
+        mail_to(b, "ok@x.test");
+    for (i = 0; i < 300; i++) {
+        turn(b, 5);
+        assert_true(b->s->nheld <= b->config.claims);
+        if (b->mx->messages == 50)
+            break;
+    }
+    await(b, "event WHERE kind = 'delivered'", 50);
+    assert_int_equal(rows(b, "delivery"), 300);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_ON_BOTH(test_delivered),
+        UNIT_ON_BOTH(test_connection_is_reused),
+        UNIT_ON_BOTH(test_many),
+        UNIT_ON_BOTH(test_shared_transaction),
+        UNIT_ON_BOTH(test_deferred_comes_again),
+        UNIT_ON_BOTH(test_content_refused),
+        UNIT_ON_BOTH(test_host_down),
+        UNIT_ON_BOTH(test_busy_greeting),
+        UNIT_ON_BOTH(test_expired),
+        UNIT_ON_BOTH(test_closed_behind_our_back),
+        UNIT_ON_BOTH(test_lmtp),
+        UNIT_ON_BOTH(test_large),
+        UNIT_ON_BOTH(test_failed_commit),
+        UNIT_ON_BOTH(test_lost_commit),
+        UNIT_ON_BOTH(test_lost_lease),
+        UNIT_ON_BOTH(test_renewed),
+        UNIT_ON_BOTH(test_stop),
+        UNIT_ON_BOTH(test_stop_idle),
+        UNIT_ON_BOTH(test_memory_is_bounded),
+    };
+
+    mg_log_set_level(getenv("UNIT_LOG") ? MG_LOG_DEBUG : MG_LOG_ERR);
+    return unit_store_run("sender", tests);
+}
