@@ -812,7 +812,9 @@ const mg_db_driver_t mg_db_pgsql = {
     .text_type = "TEXT COLLATE \"C\"", /* compares bytewise, as SQLite does */
     .blob_type = "BYTEA",
     .without_rowid = "",
-    .has_table = "SELECT 1 WHERE to_regclass($1) IS NOT NULL",
+    /* not to_regclass(): within a transaction it may answer from a cache */
+    .has_table = "SELECT 1 FROM pg_catalog.pg_tables WHERE tablename = $1 "
+                 "AND schemaname = ANY (current_schemas(false))",
     .migration_lock = "SELECT pg_advisory_xact_lock(1835755883)",
     .open = pgsql_open,
     .close = pgsql_close,
