@@ -230,7 +230,10 @@ static void on_stop(worker_t *worker)
     int i;
 
     for (i = 0; i < worker->auth_fds->nelts; i++)
-        loop_unwatch(auth->watches[i]);
+        if (auth->watches[i])
+            loop_unwatch(auth->watches[i]);
+    memset(auth->watches, 0, sizeof(*auth->watches) *
+           (size_t)worker->auth_fds->nelts);
     check_stopped(auth);
 }
 

@@ -45,7 +45,7 @@ typedef struct {
     pid_t pid;                /* 0: this entry is free */
     mg_role_t role;           /* MG_ROLE_MASTER: a reaper */
     int index, slot, auth_pair;
-    int leaving;              /* was told to stop */
+    int leaving;              /* was told to stop, by this signal */
     apr_time_t started;
 } child_t;
 
@@ -341,14 +341,15 @@ static void reap(master_t *m)
         child_ended(m, pid, status);
 }
 
-static void tell_to_stop(master_t *m, pid_t pid)
+/* SIGTERM: stop; SIGUSR2: another has your place, take your time. */
+static void tell_to_stop(master_t *m, pid_t pid, int sig)
 {
     child_t *c = child_by_pid(m, pid);
 
-    if (!c || c->leaving)
+    if (!c || c->leaving == sig || c->leaving == SIGTERM)
         return;
-    c->leaving = 1;
-    kill(pid, SIGTERM);
+    c->leaving = sig;
+    kill(pid, sig);
 }
 
 /* One step of what seats need: empty ones filled, then one replaced. */
@@ -370,7 +371,7 @@ static void tend_seats(master_t *m)
         if (seat->old_pid) {
             c = child_by_pid(m, seat->pid);
             if (c && now - c->started >= SETTLE_TIME) {
-                tell_to_stop(m, seat->old_pid);
+                tell_to_stop(m, seat->old_pid, SIGUSR2);
                 seat->old_pid = 0;
             }
             return; /* one at a time */
@@ -448,9 +449,9 @@ static void make_seats(master_t *m, apr_array_header_t *before)
                 seat = seat_at(m, k);
         }
         if (old->old_pid)
-            tell_to_stop(m, old->old_pid);
+            tell_to_stop(m, old->old_pid, SIGUSR2);
         if (!seat) {
-            tell_to_stop(m, old->pid);
+            tell_to_stop(m, old->pid, SIGUSR2);
             continue;
         }
         seat->pid = old->pid;
@@ -530,7 +531,7 @@ static void signal_children(master_t *m, int sig, int also_last)
         if (!c->pid || c->role == MG_ROLE_MASTER || (last && !also_last))
             continue;
         if (sig == SIGTERM)
-            tell_to_stop(m, c->pid);
+            tell_to_stop(m, c->pid, SIGTERM);
         else
             kill(c->pid, sig);
     }
@@ -656,6 +657,7 @@ static void block_signals(sigset_t *set)
     sigaddset(set, SIGINT);
     sigaddset(set, SIGHUP);
     sigaddset(set, SIGUSR1);
+    sigaddset(set, SIGUSR2);
     sigaddset(set, SIGCHLD);
     sigprocmask(SIG_BLOCK, set, NULL);
     signal(SIGPIPE, SIG_IGN);

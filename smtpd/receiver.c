@@ -125,7 +125,8 @@ static void sweep(receiver_t *r)
     apr_interval_time_t timeout = server->worker->config->command_timeout;
     apr_time_t now = mg_ticks();
     smtp_session_t *s, *next;
-    int stopping = server->worker->stopping;
+    /* one that retires has time: its sessions end by themselves */
+    int stopping = server->worker->stopping && !server->worker->retiring;
 
     for (s = APR_RING_FIRST(&server->sessions);
          s != APR_RING_SENTINEL(&server->sessions, smtp_session_t, link);
@@ -161,11 +162,11 @@ static void on_sweep(loop_t *loop, void *baton)
 static void on_stop(worker_t *worker)
 {
     receiver_t *r = worker->role_data;
-    int i;
+    int i, again = r->stop_by != 0;
 
-    if (r->stop_by != 0)
-        return;
     r->stop_by = mg_ticks() + STOP_TIME;
+    if (again)
+        return;
     for (i = 0; i < r->n_ports; i++)
         conn_listen_stop(r->ports[i].listener);
     loop_timer_set(worker->loop, 0, on_sweep, r);

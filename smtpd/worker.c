@@ -142,12 +142,13 @@ static void try_to_start(worker_t *worker)
     mg_log(MG_LOG_DEBUG, APR_SUCCESS, "started");
 }
 
-static void begin_stop(worker_t *worker)
+static void begin_stop(worker_t *worker, int retiring)
 {
-    if (worker->stopping)
+    if (worker->stopping && !(worker->retiring && !retiring))
         return;
     worker->stopping = 1;
-    mg_log(MG_LOG_DEBUG, APR_SUCCESS, "stopping");
+    worker->retiring = retiring;
+    mg_log(MG_LOG_DEBUG, APR_SUCCESS, retiring ? "retiring" : "stopping");
     if (worker->own->started && worker->on_stop)
         worker->on_stop(worker);
     else
@@ -170,7 +171,9 @@ static void on_signal(loop_t *loop, int fd, int events, void *baton)
     (void)events;
     while (read(fd, &info, sizeof(info)) == (ssize_t)sizeof(info)) {
         if (info.ssi_signo == SIGTERM)
-            begin_stop(worker);
+            begin_stop(worker, 0);
+        else if (info.ssi_signo == SIGUSR2)
+            begin_stop(worker, 1);
         else if (info.ssi_signo == SIGUSR1)
             process_reopen_log();
     }
@@ -204,7 +207,7 @@ static void look_for_master(worker_t *worker)
     if (!own->orphan_until) {
         mg_log(MG_LOG_WARN, APR_SUCCESS, "the master is gone: stopping");
         own->orphan_until = mg_ticks() + ORPHAN_TIME;
-        begin_stop(worker);
+        begin_stop(worker, 0);
     }
     else if (mg_ticks() > own->orphan_until) {
         worker_done(worker);
@@ -241,11 +244,11 @@ static apr_status_t watch_signals(worker_t *worker)
      * the master who says stop */
     signal(SIGINT, SIG_IGN);
     signal(SIGHUP, SIG_IGN);
-    signal(SIGUSR2, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGUSR1);
+    sigaddset(&set, SIGUSR2); /* the master: another has your place */
     own->signal_fd = signalfd(-1, &set, SFD_NONBLOCK | SFD_CLOEXEC);
     if (own->signal_fd < 0)
         return errno;

@@ -42,6 +42,9 @@ struct worker_t {
     mg_db_t *db;                 /* perhaps not connected: MG_ELOST then */
     mg_domain_cache_t *domains;
     int stopping;                /* finish what is begun, take nothing new */
+    int retiring;                /* stopping because another has its place:
+                                    there is time, sessions end by themselves.
+                                    on_stop comes again if that changes */
     /* receiver: listening sockets; one end of the socketpair to auth */
     const apr_array_header_t *listeners;  /* of listener_t */
     SSL_CTX *tls;                /* receiver: of the master; NULL: none */
