@@ -5,7 +5,9 @@
  * mail after AUTH; submission requires AUTH; smtps is submission in TLS from
  * the first byte (RFC 8314).
  */
+#include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
@@ -43,13 +45,33 @@ typedef struct {
 /* Said without waiting: it fits into any socket buffer, or is lost. */
 static void turn_away(int fd, const struct sockaddr *peer, smtp_reply_t reply)
 {
-    char line[128];
+    const struct sockaddr_in *in = (const void *)peer;
+    const struct sockaddr_in6 *in6 = (const void *)peer;
+    char line[128], ip[INET6_ADDRSTRLEN] = "";
     int n = apr_snprintf(line, sizeof(line), "%s\r\n", smtp_reply_text(reply));
 
-    (void)peer;
     if (send(fd, line, (size_t)n, MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
         mg_log(MG_LOG_DEBUG, errno, "smtp: cannot say %s", line);
     close(fd);
+    if (peer->sa_family == AF_INET)
+        inet_ntop(AF_INET, &in->sin_addr, ip, sizeof(ip));
+    else if (peer->sa_family == AF_INET6)
+        inet_ntop(AF_INET6, &in6->sin6_addr, ip, sizeof(ip));
+    mg_log(MG_LOG_INFO, APR_SUCCESS, "smtp refused: %s client=[%s]",
+           smtp_reply_text(reply), ip);
+}
+
+/* Somebody should look, but not at a line for each of a flood. */
+static void warn_of_limit(smtp_server_t *server)
+{
+    apr_time_t now = mg_ticks();
+
+    if (server->limit_told != 0
+        && now - server->limit_told < apr_time_from_sec(60))
+        return;
+    server->limit_told = now;
+    mg_log(MG_LOG_WARN, APR_SUCCESS, "smtp: MailgunSessionLimit is reached: %d"
+           " sessions", server->n_sessions);
 }
 
 /* Who talks before our greeting is no mail server (and what it said is no
@@ -93,7 +115,7 @@ static void on_accept(int fd, const struct sockaddr *peer, socklen_t len,
 
     server->inputs++;
     if (server->n_sessions >= server->worker->config->session_limit) {
-        mg_log(MG_LOG_WARN, APR_SUCCESS, "smtp: MailgunSessionLimit reached");
+        warn_of_limit(server);
         turn_away(fd, peer, SAY_SESSIONS);
         return;
     }

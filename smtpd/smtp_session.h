@@ -95,6 +95,7 @@ struct smtp_server_t {
     const char *ehlo[4];         /* by STARTTLS (1) and AUTH (2) offered */
     struct smtp_session_ring_t sessions, closed;
     int n_sessions;
+    apr_time_t limit_told;       /* mg_ticks() of the last warning */
     smtp_client_t **clients;     /* by hash of the address */
     smtp_client_t *free_clients;
     smtp_spares_t spares;
