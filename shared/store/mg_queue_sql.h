@@ -1,7 +1,7 @@
 /* mg_queue_sql.h - the queue's statements where the two dialects differ; the
  * only place that asks which one it is (mg_queue.c).
  *
- * Both use the index delivery_due (transport, hold, domain_id, due_at, id).
+ * Both use the index delivery_due (transport, hold, domain_id, due_at).
  * SQLite: a statement per domain costs microseconds. PostgreSQL: each one is a
  * round trip, so all domains of a round go in one; rows another worker is
  * claiming right now are skipped, not waited for.
@@ -47,7 +47,7 @@
     "UPDATE delivery SET due_at = $1, claimed_by = $2,"                       \
     " claim_no = claim_no + 1 WHERE id IN (SELECT q.id FROM delivery q"       \
     "  WHERE q.transport = $3 AND q.hold = 0 AND q.domain_id = $4"            \
-    "  AND q.due_at <= $5 ORDER BY q.due_at, q.id LIMIT $6)"                  \
+    "  AND q.due_at <= $5 ORDER BY q.due_at LIMIT $6)"                        \
     " RETURNING " QUEUE_COLUMNS
 
 /* $1 lease ends, $2 worker, $3 array of domains '{1,2,3}', $4 transport,
@@ -58,7 +58,7 @@
     " SELECT c.id FROM unnest(CAST($3 AS bigint[])) AS d(id)"                 \
     " CROSS JOIN LATERAL (SELECT q.id FROM delivery q"                        \
     "  WHERE q.transport = $4 AND q.hold = 0 AND q.domain_id = d.id"          \
-    "  AND q.due_at <= $5 ORDER BY q.due_at, q.id LIMIT $6"                   \
+    "  AND q.due_at <= $5 ORDER BY q.due_at LIMIT $6"                         \
     "  FOR UPDATE SKIP LOCKED) c))"                                           \
     " RETURNING " QUEUE_COLUMNS
 

@@ -180,10 +180,9 @@ CREATE TABLE delivery (
     created_at BIGINT NOT NULL,
     expires_at BIGINT NOT NULL
 );
-CREATE INDEX delivery_due ON delivery(transport, hold, domain_id, due_at, id);
+CREATE INDEX delivery_due ON delivery(transport, hold, domain_id, due_at);
 CREATE INDEX delivery_claimed ON delivery(claimed_by) WHERE claimed_by <> 0;
 CREATE INDEX delivery_message ON delivery(message_id);
-CREATE INDEX delivery_dest ON delivery(dest, transport);
 
 CREATE TABLE destination (
     dest @TEXT@ NOT NULL,
