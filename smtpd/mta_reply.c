@@ -74,12 +74,13 @@ apr_status_t mta_reply_add(mta_reply_t *reply, const char *line,
     int code = code_of(line, len);
     const char *words = line + (len > 3 ? 4 : 3);
     apr_size_t words_len = len > 4 ? len - 4 : 0, n;
-    int last = len == 3 || line[3] == ' ';
+    int last;
 
     if (code == 0 || (reply->lines > 0 && code != reply->code))
         return MG_EBADINPUT;
     if (len > MTA_REPLY_LINE || reply->lines >= MTA_REPLY_LINES)
         return MG_ELIMIT;
+    last = len == 3 || line[3] == ' ';
     if (pwords)
         *pwords = words;
 

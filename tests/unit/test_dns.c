@@ -112,10 +112,10 @@ static size_t answer(unsigned char *msg, size_t len)
 
     (void)len;
     while (*at) {
-        strncat(name, (char *)at + 1, *at);
+        apr_snprintf(name + strlen(name), sizeof(name) - strlen(name),
+                     "%.*s%s", (int)*at, (char *)at + 1,
+                     at[1 + *at] ? "." : "");
         at += 1 + *at;
-        if (*at)
-            strncat(name, ".", 1);
     }
     type = at[1] << 8 | at[2];
     o = at + 5;

@@ -33,7 +33,7 @@ typedef struct {
     int in_data, rcpts;
     char envelope[4000];
     char *content;
-    apr_size_t len;
+    apr_size_t len, size;
 } session_t;
 
 struct mx_t {
@@ -90,7 +90,10 @@ static void data_line(session_t *s, const char *line, apr_size_t len)
         line++;
         len--;
     }
-    s->content = realloc(s->content, s->len + len + 2);
+    if (s->len + len + 2 > s->size) {
+        s->size = 2 * (s->len + len + 2);
+        s->content = memcpy(apr_palloc(s->p, s->size), s->content, s->len);
+    }
     memcpy(s->content + s->len, line, len);
     memcpy(s->content + s->len + len, "\r\n", 2);
     s->len += len + 2;
@@ -162,6 +165,8 @@ static void mx_accept(int fd, const struct sockaddr *peer, socklen_t len,
     (void)peer;
     (void)len;
     s->mx = mx;
+    s->p = mx->p;
+    s->content = "";
     mx->sessions++;
     s->conn = conn_create(mx->loop, fd, &mx_events, s, mx->p);
     conn_printf(s->conn, mx->busy ? "421 busy\r\n" : "220 mx\r\n");
