@@ -25,6 +25,16 @@ typedef struct {
     apr_time_t checked;      /* mg_ticks() */
 } compiled_t;
 
+/* Most recipients of outgoing mail are in domains that are not ours. That is
+ * remembered, in a table of fixed size, for one generation and FRESH_FOR. */
+#define FOREIGN_MAX 256
+#define FOREIGN_NAME 64
+typedef struct {
+    char name[FOREIGN_NAME];
+    apr_uint32_t generation;
+    apr_time_t asked;        /* mg_ticks(); 0: empty */
+} foreign_t;
+
 struct mg_routing_t {
     apr_pool_t *pool;
     mg_domain_cache_t *domains;
@@ -32,6 +42,7 @@ struct mg_routing_t {
     unsigned char verp_key[32];
     int has_verp_key;
     apr_hash_t *accounts;    /* of compiled_t, by account id */
+    foreign_t foreign[FOREIGN_MAX];
 };
 
 mg_routing_t *mg_routing_create(mg_domain_cache_t *domains,
@@ -235,6 +246,34 @@ static apr_status_t add_hosted(apr_array_header_t *envelopes,
     return envelopes->nelts > before ? APR_SUCCESS : APR_ENOENT;
 }
 
+/* Outgoing: the domain, or APR_ENOENT without asking the store again. */
+static apr_status_t find_or_foreign(const mg_domain_t **pdomain,
+                                    mg_routing_t *routing, mg_db_t *db,
+                                    const char *name)
+{
+    apr_ssize_t len = (apr_ssize_t)strlen(name);
+    apr_time_t now = mg_ticks();
+    apr_uint32_t generation;
+    foreign_t *f;
+    apr_status_t rv;
+
+    /* without a shared state nobody tells of new domains */
+    if (!routing->shared || len >= FOREIGN_NAME)
+        return mg_domain_cached_by_name(pdomain, routing->domains, db, name);
+    generation = mg_shared_generation(routing->shared);
+    f = &routing->foreign[apr_hashfunc_default(name, &len) % FOREIGN_MAX];
+    if (f->asked && f->generation == generation &&
+        now - f->asked <= FRESH_FOR && !strcmp(f->name, name))
+        return APR_ENOENT;
+    rv = mg_domain_cached_by_name(pdomain, routing->domains, db, name);
+    if (rv == APR_ENOENT) {
+        apr_cpystrn(f->name, name, sizeof(f->name));
+        f->generation = generation;
+        f->asked = now;
+    }
+    return rv;
+}
+
 apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                   const mg_domain_t **pdomain,
                                   mg_routing_t *routing, mg_db_t *db,
@@ -247,8 +286,11 @@ apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
     /* "postmaster" without a domain: which of the domains? none of them */
     if (!recipient->domain || !*recipient->domain)
         return APR_ENOENT;
-    rv = mg_domain_cached_by_name(&domain, routing->domains, db,
-                                  recipient->domain);
+    if (way == MG_ROUTING_OUTGOING)
+        rv = find_or_foreign(&domain, routing, db, recipient->domain);
+    else
+        rv = mg_domain_cached_by_name(&domain, routing->domains, db,
+                                      recipient->domain);
     if (rv != APR_SUCCESS && rv != APR_ENOENT)
         return rv;
     if (way == MG_ROUTING_INCOMING) {
