@@ -156,8 +156,7 @@ static void sweep(receiver_t *r)
         next = APR_RING_NEXT(s, link);
         if (stopping && (smtp_session_is_idle(s) || now > r->stop_by))
             hang_up(s, SAY_SHUTDOWN);
-        else if (!(s->state & (S_COMMIT | S_CHECK))
-                 && now - s->heard > timeout)
+        else if (s->state != S_COMMIT && now - s->heard > timeout)
             hang_up(s, SAY_TIMEOUT);
     }
 }

@@ -159,21 +159,21 @@ static smtp_reply_t route_verdict(smtp_tx_t *tx, apr_status_t rv)
 
 smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address)
 {
-    const smtp_session_t *s = tx->session;
+    smtp_session_t *s = tx->session;
     int bare = address->domain == NULL;
     const char *key;
     smtp_reply_t reply;
     apr_status_t rv;
 
-    if (tx->n_recipients >= s->server->worker->config->recipient_limit)
-        return SAY_TOO_MANY_RECIPIENTS;
     if (bare)
         address = postmaster_at(tx, postmaster_domain(s, 0));
     if (address->domain[0] == '[')
         return SAY_LITERAL; /* it could name our own inner hosts */
     key = recipient_key(tx, address->address);
-    if (is_repeated(tx, key))
+    if (is_repeated(tx, key)) {
+        s->idles++; /* for ever would fill the memory */
         return SAY_RECIPIENT_OK;
+    }
     rv = route(tx, address);
     if (bare && tx->incoming && (rv == MG_EDENIED || rv == APR_ENOENT)) {
         address = postmaster_at(tx, postmaster_domain(s, 1));

@@ -438,6 +438,12 @@ static void test_nuisance(void **state)
     expect(c, "RSET\r\n", "250 ");
     expect(c, "", "421 4.7.0");
     unit_client_close(c);
+    c = hello(MG_LISTEN_MX);
+    expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
+    for (i = 0; i < 101; i++)
+        expect(c, "RCPT TO:<bob@a.test>\r\n", "250 ");
+    expect(c, "", "421 4.7.0");
+    unit_client_close(c);
 }
 
 /* Octets of no meaning, to every state: no crash, and it ends. */
