@@ -9,13 +9,10 @@
 #include "array.h"
 #include "module-dir.h"
 #include "time-util.h"
-#include "ioloop.h"
+#include "master-service.h"
 #include "mail-storage-hooks.h"
 #include "quota-private.h"
 #include "plugin-mailgun.h"
-
-#include <signal.h>
-#include <unistd.h>
 
 #define USAGE_MSECS 200
 
@@ -94,8 +91,9 @@ static void mailgun_user_gone(void *context)
 
 	i_info("mailgun: mailbox %s was deleted or has a new password, "
 	       "the session ends", user->username);
-	/* as doveadm kick does: the client gets its protocol's good-bye */
-	(void)kill(getpid(), SIGTERM);
+	/* as at a shutdown: the client gets its protocol's good-bye. (doveadm
+	   kick sends SIGTERM, which is logged as a warning.) */
+	master_service_stop(master_service);
 }
 
 static void mailgun_user_deinit(struct mail_user *user)

@@ -61,7 +61,8 @@ class Box:
         total = 0
         for line in c.list()[1]:
             name = line.decode().rsplit(" ", 1)[1]
-            c.select(name, readonly=True)
+            if c.select(name, readonly=True)[1] == [b"0"]:
+                continue
             data = c.fetch("1:*", "(RFC822.SIZE)")[1]
             total += sum(int(d.decode().split("RFC822.SIZE ")[1].rstrip(")"))
                          for d in data if d)
