@@ -17,6 +17,7 @@
 #include "mg_time.h"
 
 #define OPEN_MAX 256           /* questions without an answer */
+#define SAY_EVERY apr_time_from_sec(10)
 
 typedef struct ask_t ask_t;
 struct ask_t {
@@ -38,6 +39,7 @@ struct auth_client_t {
     ask_t *free_asks;
     loop_job_t job;            /* answers that are known at once */
     loop_timer_t *timer;
+    apr_time_t said_at;        /* that auth does not listen */
 };
 
 static ask_t *ask_new(auth_client_t *client)
@@ -189,8 +191,10 @@ static int send_question(auth_client_t *client, const ask_t *ask,
     apr_cpystrn(q.password, password, sizeof(q.password));
     apr_cpystrn(q.ip, remote_ip, sizeof(q.ip));
     n = send(client->fd, &q, sizeof(q), MSG_DONTWAIT | MSG_NOSIGNAL);
-    if (n < 0)
+    if (n < 0 && q.asked_at - client->said_at > SAY_EVERY) {
         mg_log(MG_LOG_WARN, errno, "cannot ask auth");
+        client->said_at = q.asked_at;
+    }
     OPENSSL_cleanse(&q, sizeof(q));
     return n != (ssize_t)sizeof(q);
 }

@@ -6,8 +6,10 @@
 
 #include "mailboxd.h"
 #include "mg_fault.h"
+#include "mg_id.h"
 #include "mg_saved_delivery.h"
 #include "mg_status.h"
+#include "mg_time.h"
 
 /* changes */
 
@@ -108,15 +110,19 @@ static apr_status_t is_there(mg_db_t *db, void *baton)
 {
     mailboxd_job_t *job = baton;
     const mailboxd_request_t *r = &job->request;
-    apr_int64_t marked;
-    apr_status_t rv;
 
     if (r->verb == MAILBOXD_RESERVE && job->reservation)
         return reservation_exists(db, job->reservation);
     if (r->verb != MAILBOXD_SETTLE || r->reservation)
         return APR_ENOENT;
-    rv = mg_quota_reserve(&marked, db, r->mailbox_id, 0, 0, 0, "");
-    return rv == MG_EQUOTA || APR_STATUS_IS_ENOENT(rv) ? APR_SUCCESS : rv;
+    return mg_db_exec(db, NULL,
+                      "INSERT INTO quota_reservation (id, mailbox_id,"
+                      " domain_id, bytes, messages, owner, created_at)"
+                      " SELECT $1, b.id, b.domain_id, 0, 0, '', $2"
+                      " FROM mailbox b WHERE b.id = $3"
+                      " AND b.deleted_at IS NULL",
+                      "iii", mg_id_next(), (apr_int64_t)mg_now(),
+                      r->mailbox_id);
 }
 
 void mailboxd_store_prepare(mailboxd_job_t *job)
