@@ -51,8 +51,8 @@ char *mg_mailbox_home(const char *mail_dir, apr_int64_t id, apr_pool_t *p);
 /* --- quota, mailboxd's --- */
 
 /** One atomic statement: reserve if used + reserved + n fits into the
- * mailbox's limit and its domain's. @return MG_EQUOTA, or APR_ENOENT if the
- * mailbox is gone */
+ * mailbox's limit and its domain's; 0 bytes always fit. @return MG_EQUOTA, or
+ * APR_ENOENT if the mailbox is gone */
 apr_status_t mg_quota_reserve(apr_int64_t *preservation, mg_db_t *db,
                               apr_int64_t mailbox_id, apr_int64_t bytes,
                               apr_int64_t messages, apr_int64_t default_quota,

@@ -68,9 +68,9 @@ static apr_status_t reserve(apr_int64_t id, mg_db_t *db,
         " messages, owner, created_at)"
         " SELECT $1, b.id, b.domain_id, $2, $3, $4, $5 FROM mailbox b"
         " WHERE b.id = $6 AND b.deleted_at IS NULL"
-        " AND (COALESCE(b.quota_bytes, $7) = 0 OR " MAILBOX_USED
+        " AND ($2 = 0 OR COALESCE(b.quota_bytes, $7) = 0 OR " MAILBOX_USED
         " + " MAILBOX_RESERVED " + $2 <= COALESCE(b.quota_bytes, $7))"
-        " AND (" DOMAIN_LIMIT " = 0 OR " DOMAIN_USED " + " DOMAIN_RESERVED
+        " AND ($2 = 0 OR " DOMAIN_LIMIT " = 0 OR " DOMAIN_USED " + " DOMAIN_RESERVED
         " + $2 <= " DOMAIN_LIMIT ")",
         "iiitiii", id, bytes, messages, owner, (apr_int64_t)mg_now(),
         mailbox_id, default_quota);

@@ -137,54 +137,100 @@ apr_status_t mg_stat_total(apr_int64_t *ptotal, mg_db_t *db,
                          "i", domain_id);
 }
 
-apr_status_t mg_stat_fold(int *pfolded, mg_db_t *db, int limit,
-                          apr_pool_t *ptemp)
-{
-    struct { apr_int64_t domain_id, day, slot, n; char *kind, *tag; } *rows;
-    apr_status_t rv;
-    mg_stmt_t *stmt;
-    apr_int64_t gone;
-    int i, n = 0, own;
+/* --- folding --- */
 
-    *pfolded = 0;
-    rows = apr_palloc(ptemp, sizeof(*rows) * (apr_size_t)limit);
+/* A row of either table; account_usage has no tag. */
+typedef struct {
+    apr_int64_t id, day, slot, n;
+    const char *kind, *tag;
+} slot_row_t;
+
+static const struct {
+    const char *find, *remove, *add;
+} fold_sql[2] = {
+    { "SELECT domain_id, day, slot, n, kind, tag FROM stat"
+      " WHERE day < $1 AND slot <> 0 LIMIT $2",
+      "DELETE FROM stat WHERE domain_id = $1 AND day = $2 AND slot = $3"
+      " AND n = $4 AND kind = $5 AND tag = $6",
+      "INSERT INTO stat (domain_id, day, slot, n, kind, tag)"
+      " VALUES ($1, $2, $3, $4, $5, $6)"
+      " ON CONFLICT (domain_id, day, kind, tag, slot)"
+      " DO UPDATE SET n = stat.n + excluded.n" },
+    { "SELECT account_id, day, slot, n, kind, '' FROM account_usage"
+      " WHERE day < $1 AND slot <> 0 LIMIT $2",
+      "DELETE FROM account_usage WHERE account_id = $1 AND day = $2"
+      " AND slot = $3 AND n = $4 AND kind = $5 AND $6 = ''",
+      "INSERT INTO account_usage (account_id, day, slot, n, kind)"
+      " SELECT $1, $2, $3, $4, $5 WHERE $6 = ''"
+      " ON CONFLICT (account_id, day, kind, slot)"
+      " DO UPDATE SET n = account_usage.n + excluded.n" },
+};
+
+static apr_status_t fold_find(apr_array_header_t *rows, mg_db_t *db,
+                              int scope, int limit, apr_pool_t *p)
+{
+    mg_stmt_t *stmt;
+    slot_row_t *row;
+    apr_status_t rv;
+
+    rv = mg_db_query(&stmt, db, fold_sql[scope].find, "ii",
+                     mg_time_day(mg_now()), (apr_int64_t)limit);
+    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
+        row = apr_array_push(rows);
+        row->id = mg_stmt_int(stmt, 0);
+        row->day = mg_stmt_int(stmt, 1);
+        row->slot = mg_stmt_int(stmt, 2);
+        row->n = mg_stmt_int(stmt, 3);
+        row->kind = mg_stmt_text(stmt, 4, p);
+        row->tag = mg_stmt_text(stmt, 5, p);
+    }
+    return rv == APR_EOF ? APR_SUCCESS : rv;
+}
+
+/* A late writer of a past day makes a new row or adds to this one: then n
+ * differs, and it is left for the next round. */
+static apr_status_t fold_row(int *pfolded, mg_db_t *db, int scope,
+                             const slot_row_t *row)
+{
+    apr_int64_t gone = 0;
+    apr_status_t rv;
+
+    rv = mg_db_exec(db, &gone, fold_sql[scope].remove, "iiiitt", row->id,
+                    row->day, row->slot, row->n, row->kind, row->tag);
+    if (rv != APR_SUCCESS || gone == 0)
+        return rv;
+    *pfolded += 1;
+    return mg_db_exec(db, NULL, fold_sql[scope].add, "iiiitt", row->id,
+                      row->day, (apr_int64_t)0, row->n, row->kind, row->tag);
+}
+
+static apr_status_t fold_table(int *pfolded, mg_db_t *db, int scope, int limit,
+                               apr_pool_t *p)
+{
+    apr_array_header_t *rows = apr_array_make(p, 16, sizeof(slot_row_t));
+    apr_status_t rv;
+    int i, own;
+
+    /* mostly there is nothing: no need to stand in line for that */
+    rv = fold_find(rows, db, scope, limit, p);
+    if (rv != APR_SUCCESS || rows->nelts == 0)
+        return rv;
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = mg_db_query(&stmt, db,
-                     "SELECT domain_id, day, kind, tag, slot, n FROM stat"
-                     " WHERE day < $1 AND slot <> 0 LIMIT $2",
-                     "ii", mg_time_day(mg_now()), (apr_int64_t)limit);
-    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS &&
-           n < limit) {
-        rows[n].domain_id = mg_stmt_int(stmt, 0);
-        rows[n].day = mg_stmt_int(stmt, 1);
-        rows[n].kind = mg_stmt_text(stmt, 2, ptemp);
-        rows[n].tag = mg_stmt_text(stmt, 3, ptemp);
-        rows[n].slot = mg_stmt_int(stmt, 4);
-        rows[n].n = mg_stmt_int(stmt, 5);
-        n++;
-    }
-    if (rv == APR_EOF)
-        rv = APR_SUCCESS;
-    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
-        /* a late writer of a past day only makes a new row, or adds to this
-         * one: then n differs and it is left for the next round */
-        rv = mg_db_exec(db, &gone,
-                        "DELETE FROM stat WHERE domain_id = $1 AND day = $2"
-                        " AND kind = $3 AND tag = $4 AND slot = $5 AND n = $6",
-                        "iittii", rows[i].domain_id, rows[i].day,
-                        rows[i].kind, rows[i].tag, rows[i].slot, rows[i].n);
-        if (rv != APR_SUCCESS || gone == 0)
-            continue;
-        rv = mg_db_exec(db, NULL,
-                        "INSERT INTO stat (domain_id, day, kind, tag, slot, n)"
-                        " VALUES ($1, $2, $3, $4, 0, $5)"
-                        " ON CONFLICT (domain_id, day, kind, tag, slot)"
-                        " DO UPDATE SET n = stat.n + excluded.n",
-                        "iitti", rows[i].domain_id, rows[i].day, rows[i].kind,
-                        rows[i].tag, rows[i].n);
-        *pfolded += 1;
-    }
+    for (i = 0; rv == APR_SUCCESS && i < rows->nelts; i++)
+        rv = fold_row(pfolded, db, scope, &APR_ARRAY_IDX(rows, i, slot_row_t));
     return mg_tx_leave(db, own, rv);
+}
+
+apr_status_t mg_stat_fold(int *pfolded, mg_db_t *db, int limit,
+                          apr_pool_t *ptemp)
+{
+    apr_status_t rv;
+
+    *pfolded = 0;
+    rv = fold_table(pfolded, db, 0, limit, ptemp);
+    if (rv == APR_SUCCESS)
+        rv = fold_table(pfolded, db, 1, limit, ptemp);
+    return rv;
 }

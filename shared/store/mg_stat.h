@@ -20,8 +20,8 @@ apr_status_t mg_stat_write(mg_batch_t *batch);
 /** All that was ever counted for a domain: kinds of the log, tag ''. */
 apr_status_t mg_stat_total(apr_int64_t *ptotal, mg_db_t *db,
                            apr_int64_t domain_id);
-/** Fold the slots of past days into slot 0, at most limit rows. The
- * keeper's. */
+/** Fold the slots of past days into slot 0, at most limit rows of
+ * either table. The keeper's. */
 apr_status_t mg_stat_fold(int *pfolded, mg_db_t *db, int limit,
                           apr_pool_t *ptemp);
 #endif

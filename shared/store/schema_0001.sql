@@ -230,6 +230,7 @@ CREATE TABLE stat (
     n BIGINT NOT NULL,
     PRIMARY KEY (domain_id, day, kind, tag, slot)
 ) @WITHOUT_ROWID@;
+CREATE INDEX stat_slots ON stat(day) WHERE slot <> 0; -- to be folded
 
 CREATE TABLE account_usage (
     account_id BIGINT NOT NULL,
@@ -239,6 +240,7 @@ CREATE TABLE account_usage (
     n BIGINT NOT NULL,
     PRIMARY KEY (account_id, day, kind, slot)
 ) @WITHOUT_ROWID@;
+CREATE INDEX account_usage_slots ON account_usage(day) WHERE slot <> 0;
 
 -- Reserved; a later issue fills them.
 CREATE TABLE idempotency (

@@ -4,6 +4,7 @@
 
 #include "mg_id.h"
 #include "mg_json.h"
+#include "mg_stat.h"
 #include "mg_status.h"
 #include "mg_time.h"
 #include "unit_records.h"
@@ -172,6 +173,38 @@ static void counts_per_batch(void **state)
     assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM stat"), 2);
 }
 
+static void folds(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_domain_cache_t *cache = mg_domain_cache_create(NULL, s->p);
+    mg_event_t e = event_of_domain(d);
+    int slot, day, folded;
+
+    for (day = 0; day < 3; day++) {
+        for (slot = 0; slot < 5; slot++) {
+            mg_event_context(s->db, cache, slot);
+            unit_store_ok(s->db, append(s->db, &e, s->p));
+        }
+        if (day < 2) /* those were two days ago */
+            unit_store_ok(s->db, mg_db_script(
+                                     s->db, "UPDATE stat SET day = day - 1;"
+                                     "UPDATE account_usage"
+                                     " SET day = day - 1;"));
+    }
+    unit_store_ok(s->db, mg_stat_fold(&folded, s->db, 3, s->p));
+    assert_int_equal(folded, 6);
+    while (folded > 0)
+        unit_store_ok(s->db, mg_stat_fold(&folded, s->db, 100, s->p));
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM stat"), 7);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*)"
+                                    " FROM account_usage"), 7);
+    assert_int_equal(unit_store_int(s->db, "SELECT CAST(SUM(n) AS BIGINT)"
+                                    " FROM stat"), 15);
+    assert_int_equal(unit_store_int(s->db, "SELECT CAST(SUM(n) AS BIGINT)"
+                                    " FROM account_usage"), 15);
+}
+
 static void webhook(void **state)
 {
     unit_store_t *s = *state;
@@ -234,6 +267,7 @@ int main(void)
         UNIT_ON_BOTH(log_lines),
         UNIT_ON_BOTH(hostile_detail),
         UNIT_ON_BOTH(counts_per_batch),
+        UNIT_ON_BOTH(folds),
         UNIT_ON_BOTH(webhook),
     };
     return unit_store_run("event", tests);

@@ -50,9 +50,10 @@ static void limits(void **state)
         { 500, 0, 300, 100, -1, 1000, 1000, 100, APR_SUCCESS },
         { 500, 0, 300, 100, -1, 1000, 1000, 101, MG_EQUOTA },
         { 500, 0, 300, 100, 0, 0, 1000, 101, MG_EQUOTA },
-        /* nothing more: always fits up to the limit itself */
-        { 1000, 0, 0, 0, -1, 1000, 0, 0, APR_SUCCESS },
-        { 1001, 0, 0, 0, -1, 1000, 0, 0, MG_EQUOTA },
+        /* nothing more always fits; one byte over a lowered limit does not */
+        { 1001, 0, 0, 0, -1, 1000, 0, 0, APR_SUCCESS },
+        { 1001, 0, 0, 0, -1, 0, 1000, 0, APR_SUCCESS },
+        { 1001, 0, 0, 0, -1, 1000, 0, 1, MG_EQUOTA },
     };
     const char *error;
     apr_int64_t r;
