@@ -104,14 +104,20 @@ static mg_address_t *from_gmime(const char *text, apr_pool_t *p)
     InternetAddress *ia;
     mg_address_t *a = NULL;
 
-    list = internet_address_list_parse(mime_options(), text);
+    list = internet_address_list_parse(mime_options(),
+                                       mime_merge_words(text, p));
     if (list == NULL)
         return NULL;
     if (internet_address_list_length(list) == 1) {
         ia = internet_address_list_get_address(list, 0);
         if (INTERNET_ADDRESS_IS_MAILBOX(ia)) {
-            const char *spec = internet_address_mailbox_get_addr(
-                INTERNET_ADDRESS_MAILBOX(ia));
+            InternetAddressMailbox *mailbox = INTERNET_ADDRESS_MAILBOX(ia);
+            const char *spec;
+
+            /* GMime turns A-labels into U-labels: they stay as given */
+            spec = strcasestr(text, "xn--")
+                       ? internet_address_mailbox_get_idn_addr(mailbox)
+                       : internet_address_mailbox_get_addr(mailbox);
             if (spec)
                 a = address_from_spec(spec, p);
             if (a)
@@ -144,7 +150,7 @@ static mg_address_t *from_innermost(const char *text, apr_pool_t *p)
 }
 
 static apr_status_t parse_one(mg_address_t **paddress, const char *start,
-                              const char *end, apr_pool_t *p)
+                              const char *end, int open, apr_pool_t *p)
 {
     const char *text = trim(start, end, p);
     mg_address_t *a;
@@ -154,7 +160,8 @@ static apr_status_t parse_one(mg_address_t **paddress, const char *start,
         return APR_SUCCESS; /* "a@b,,c@d" and the end of a group */
     if (strlen(text) > ADDRESS_TEXT_MAX)
         return MG_EADDRESS;
-    a = from_gmime(text, p);
+    /* GMime leaks memory over a comment that is never closed */
+    a = open ? NULL : from_gmime(text, p);
     if (a == NULL)
         a = from_innermost(text, p);
     if (a == NULL)
@@ -165,8 +172,9 @@ static apr_status_t parse_one(mg_address_t **paddress, const char *start,
 }
 
 /* The end of one address: the next comma or semicolon that stands outside of
- * quotes, comments and brackets. A group's name before ':' is stepped over. */
-static const char *address_end(const char **pstart, const char *s)
+ * quotes, comments and brackets. A group's name before ':' is stepped over.
+ * *popen: a quote or comment has no end. */
+static const char *address_end(const char **pstart, const char *s, int *popen)
 {
     int quoted = 0, comment = 0, angle = 0, literal = 0;
 
@@ -194,12 +202,15 @@ static const char *address_end(const char **pstart, const char *s)
                 break;
             case ',':
             case ';':
-                if (!angle)
+                if (!angle) {
+                    *popen = 0;
                     return s;
+                }
                 break;
             }
         }
     }
+    *popen = quoted || comment;
     return s;
 }
 
@@ -214,9 +225,11 @@ apr_status_t mg_address_parse_list(apr_array_header_t **plist,
     if (text == NULL || mg_text_breaks_header(text, strlen(text)))
         return MG_EADDRESS;
     for (;;) {
-        const char *start = text, *end = address_end(&start, text);
+        const char *start = text, *end;
+        int open;
 
-        rv = parse_one(&a, start, end, p);
+        end = address_end(&start, text, &open);
+        rv = parse_one(&a, start, end, open, p);
         if (rv != APR_SUCCESS)
             return rv;
         if (a)

@@ -1,7 +1,7 @@
 /* mg_mime_headers.c - the header block: read, decoded, shown, mended.
  *
  * RFC 5322 2.2, read as it comes in the wild: folded anywhere, CRLF or LF,
- * raw 8-bit, encoded words of wrong charsets. GMime decodes what is not plain.
+ * raw 8-bit, encoded words of wrong charsets.
  */
 #include <apr_strings.h>
 #include <string.h>
@@ -84,15 +84,14 @@ static char *unfold(const char *s, const char *end, int *pplain,
 
 static const char *decode(const char *raw, apr_pool_t *p)
 {
-    char *text = NULL, *clean, *c;
+    const char *text;
+    char *clean, *c;
 
-    if (strlen(raw) <= DECODE_MAX)
-        text = g_mime_utils_header_decode_text(mime_options(), raw);
-    if (text == NULL)
+    if (strlen(raw) > DECODE_MAX)
         return mg_text_clean(raw, strlen(raw), p);
-    clean = apr_pstrdup(p, mg_text_clean(text, strlen(text), p));
-    g_free(text);
-    for (c = clean; *c; c++) {
+    text = mime_decode_words(raw, p);
+    c = clean = apr_pstrdup(p, mg_text_clean(text, strlen(text), p));
+    for (; *c; c++) {
         if ((unsigned char)*c < 0x20 && *c != '\t')
             *c = ' ';
     }

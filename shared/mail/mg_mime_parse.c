@@ -33,8 +33,9 @@ static void parse_entity(parse_t *ps, const char *bytes, apr_size_t len,
 /* GMime walks its list of parameters for each that it adds. */
 static const char *bounded(const char *field, apr_pool_t *p)
 {
-    return strlen(field) > FIELD_MAX ? apr_pstrmemdup(p, field, FIELD_MAX)
-                                     : field;
+    if (strlen(field) > FIELD_MAX)
+        field = apr_pstrmemdup(p, field, FIELD_MAX);
+    return mime_merge_words(field, p);
 }
 
 void mime_entity_read(mime_entity_t *e, const char *bytes, apr_size_t len,

@@ -101,6 +101,10 @@ const char *mime_find_boundary(const char *s, const char *end,
 /** Valid UTF-8 without NUL, whatever it was. */
 const char *mime_to_utf8(const char *charset, const char *bytes,
                          apr_size_t len, apr_pool_t *p);
+/** A field's text with its encoded words read; raw 8-bit text is guessed. */
+const char *mime_decode_words(const char *raw, apr_pool_t *p);
+/** Words that stand next to each other become one: for GMime. */
+const char *mime_merge_words(const char *raw, apr_pool_t *p);
 char *mime_html_to_text(const char *html, apr_pool_t *p);
 
 #endif

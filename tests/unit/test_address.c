@@ -31,6 +31,9 @@ static const struct {
     { "\xe6\x97\xa5\xe6\x9c\xac <a@\xe6\x97\xa5.jp>",
       "\xe6\x97\xa5\xe6\x9c\xac|a@\xe6\x97\xa5.jp|"
       "\xe6\x97\xa5\xe6\x9c\xac <a@\xe6\x97\xa5.jp>" },
+    { "=?utf-8?b?YQ==?= =?utf-8?b?Yg==?= <j@x.de>",
+      "ab|j@x.de|=?utf-8?b?YQ==?= =?utf-8?b?Yg==?= <j@x.de>" },
+    { "a@xn--wgv71a.jp", "|a@xn--wgv71a.jp|a@xn--wgv71a.jp" },
     { "\"a b\"@x.com", "|\"a b\"@x.com|\"a b\"@x.com" },
     { "\"bob\"@x.com", "|bob@x.com|\"bob\"@x.com" },
     { "a@[192.0.2.1]", "|a@[192.0.2.1]|a@[192.0.2.1]" },

@@ -33,6 +33,19 @@ static const struct {
     { "Subject: J\xc3\xbcrgen\r\n\r\n", "Subject=J\xc3\xbcrgen", 0 },
     { "Subject: =?iso-2022-jp?b?GyRCRnxLXBsoQg==?=\r\n\r\n",
       "Subject=\xe6\x97\xa5\xe6\x9c\xac", 0 },
+    /* neighbours: padded, cut inside of a character, of two charsets */
+    { "Subject: =?utf-8?b?YQ==?= =?utf-8?b?Yg==?= c\r\n\r\n", "Subject=ab c",
+      0 },
+    { "Subject: =?utf-8?q?=C3?= =?UTF-8?Q?=BCx?=\r\n\r\n",
+      "Subject=\xc3\xbcx", 0 },
+    { "Subject: =?utf-8?q?a?= =?iso-8859-1?q?=FC?=\r\n =?utf-8*de?b?YQ?=\r\n"
+      "\r\n", "Subject=a\xc3\xbc" "a", 0 },
+    { "Subject: a=?utf-8?q?b_c?=d\r\n\r\n", "Subject=ab cd", 0 },
+    { "Subject: =?utf-8?q?two words?= =?x?y\r\n\r\n",
+      "Subject=two words =?x?y", 0 },
+    { "Subject: =?utf-8?x?a?= =? =?utf-8?q? \r\n\r\n",
+      "Subject==?utf-8?x?a?= =? =?utf-8?q?", 0 },
+    { "Subject: =?no-such?q?gr=C3=BC?=\r\n\r\n", "Subject=gr\xc3\xbc", 0 },
     { "Subject: =?utf-8?q?a=0D=0ABcc:_x?=\r\n\r\n", "Subject=a  Bcc: x", 0 },
 };
 
