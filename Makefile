@@ -27,4 +27,5 @@ B := $(BUILD)/$(VARIANT)
 
 include mk/build.mk
 include mk/test.mk
+include mk/fuzz.mk
 include mk/install.mk
