@@ -3,10 +3,11 @@
  * All sessions that reached their end of data are committed together at the
  * end of a turn. A commit blocks the loop for as long as the disk takes, so it
  * pays to fill the batch first: while other sessions are in the middle of
- * their dialogue and have something to say, the loop turns on without waiting;
- * when none has, or 2 ms have passed, or nobody is talking, the batch goes.
- * Where a commit is slow (over 1 ms of late), the batch waits a little even
- * when nothing is readable right now: a client needs time to answer.
+ * their dialogue and have something to say, the loop turns on without waiting.
+ * That is work to be done anyway, so it costs those who wait little: at most
+ * 2 ms and twice what a commit took of late, never over 20 ms. Where a commit
+ * is slow (over 1 ms), the batch waits a little even when nothing is readable
+ * right now: a client needs time to answer. When nobody is talking it goes.
  *
  * Content over MG_CONTENT_INLINE goes ahead in stretches, one per commit, of
  * one session after the other, so that the batch stays short.
@@ -15,8 +16,10 @@
 #include "mg_time.h"
 #include "smtp_session.h"
 
-#define WAIT_MAX 2000        /* us from the first that is ready */
+#define WAIT_LEAST 2000      /* us from the first that is ready */
+#define WAIT_MOST 20000
 #define SLOW_COMMIT 1000     /* us */
+#define SILENCE_MAX 2000     /* us without a word from anybody */
 #define BATCH_MAX 256
 
 static int in_batch(const smtp_session_t *s)
@@ -85,21 +88,32 @@ static void turn_again(loop_t *loop, void *baton)
     server->again = NULL;
 }
 
+static apr_interval_time_t longest_wait(const smtp_server_t *server)
+{
+    apr_interval_time_t t = WAIT_LEAST + 2 * server->commit_cost;
+
+    return t < WAIT_MOST ? t : WAIT_MOST;
+}
+
 static int shall_wait(smtp_server_t *server)
 {
-    apr_interval_time_t waited = mg_ticks() - server->ready_since;
+    apr_interval_time_t silence = server->commit_cost / 2;
+    apr_time_t now = mg_ticks();
     int heard = server->inputs != server->inputs_seen;
 
     server->inputs_seen = server->inputs;
-    if (server->lively == 0 || waited >= WAIT_MAX
-        || server->n_ready >= BATCH_MAX
-        || !APR_RING_EMPTY(&server->storing, smtp_tx_t, link))
+    if (heard)
+        server->heard = now;
+    if (server->lively == 0 || server->n_ready >= BATCH_MAX
+        || now - server->ready_since >= longest_wait(server))
         return 0;
     if (heard) {
         loop_again(server->worker->loop);
         return 1;
     }
-    if (server->commit_cost < SLOW_COMMIT)
+    if (silence > SILENCE_MAX)
+        silence = SILENCE_MAX;
+    if (server->commit_cost < SLOW_COMMIT || now - server->heard >= silence)
         return 0;
     if (server->again == NULL)
         server->again = loop_timer_set(server->worker->loop, 1000, turn_again,

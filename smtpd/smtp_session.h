@@ -105,7 +105,7 @@ struct smtp_server_t {
     apr_uint32_t epoch;          /* one more with each commit */
     int lively;                  /* sessions heard in this epoch, not ready */
     int inputs, inputs_seen;
-    apr_time_t ready_since;
+    apr_time_t ready_since, heard;
     apr_interval_time_t commit_cost;
     loop_timer_t *again;
     /* receiver_clients.c */
