@@ -46,8 +46,10 @@ LoadModule status_module {modules}/mod_status.so
 LoadModule mailgun_module {dir}/bin/mod_mailgun.so
 TypesConfig /etc/mime.types
 SSLSessionCache shmcb:{run}/ssl_cache(512000)
-StartServers 2
-ThreadsPerChild 32
+StartServers 1
+ThreadsPerChild 64
+MinSpareThreads 16
+MaxSpareThreads 128
 MaxRequestWorkers 128
 MaxKeepAliveRequests 0
 KeepAliveTimeout 15
