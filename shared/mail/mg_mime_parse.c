@@ -186,6 +186,8 @@ static void add_leaf(parse_t *ps, const mime_entity_t *e)
         return;
     }
     text = mime_to_utf8(e->charset, bytes, len, ps->p);
+    if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
+        text += 3; /* a byte order mark is no text */
     if (strcmp(e->subtype, "plain") == 0)
         APR_ARRAY_PUSH(ps->plain, const char *) = text;
     else if (strcmp(e->subtype, "html") == 0)

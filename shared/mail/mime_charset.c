@@ -109,8 +109,6 @@ const char *mime_to_utf8(const char *charset, const char *bytes,
                    ? "" : "WINDOWS-1252";
     if (*name)
         text = convert(name, bytes, len, &len, p);
-    else if (len >= 3 && memcmp(bytes, "\xef\xbb\xbf", 3) == 0)
-        return mg_text_clean(bytes + 3, len - 3, p); /* a byte order mark */
     if (text == NULL && *name && !mg_text_is_utf8(bytes, len))
         text = convert("WINDOWS-1252", bytes, len, &len, p);
     return mg_text_clean(text ? text : bytes, len, p);
