@@ -28,4 +28,5 @@ B := $(BUILD)/$(VARIANT)
 include mk/build.mk
 include mk/test.mk
 include mk/fuzz.mk
+include mk/bench-store.mk
 include mk/install.mk
