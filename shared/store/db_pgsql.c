@@ -816,6 +816,8 @@ const mg_db_driver_t mg_db_pgsql = {
     .has_table = "SELECT 1 FROM pg_catalog.pg_tables WHERE tablename = $1 "
                  "AND schemaname = ANY (current_schemas(false))",
     .migration_lock = "SELECT pg_advisory_xact_lock(1835755883)",
+    .one_row_begin = "WITH changed AS (",
+    .one_row_end = " RETURNING 1) SELECT 1 / count(*) FROM changed",
     .open = pgsql_open,
     .close = pgsql_close,
     .abandon = pgsql_abandon,

@@ -198,23 +198,50 @@ static apr_status_t stmt_ready(mg_stmt_t **pstmt, mg_param_t *params, int *pn,
 
 /* --- statements: use --- */
 
-apr_status_t mg_db_exec(mg_db_t *db, apr_int64_t *paffected, const char *sql,
-                        const char *fmt, ...)
+static apr_status_t exec_v(mg_db_t *db, apr_int64_t *paffected,
+                           const char *sql, const char *fmt, va_list ap)
 {
     mg_param_t params[MG_PARAM_MAX];
     mg_stmt_t *stmt;
-    va_list ap;
     apr_status_t rv;
     int n;
 
     if (paffected)
         *paffected = 0;
-    va_start(ap, fmt);
     rv = stmt_ready(&stmt, params, &n, db, sql, fmt, ap);
-    va_end(ap);
     if (rv != APR_SUCCESS)
         return rv;
     return note(db, db->driver->exec(stmt, params, n, paffected));
+}
+
+apr_status_t mg_db_exec(mg_db_t *db, apr_int64_t *paffected, const char *sql,
+                        const char *fmt, ...)
+{
+    va_list ap;
+    apr_status_t rv;
+
+    va_start(ap, fmt);
+    rv = exec_v(db, paffected, sql, fmt, ap);
+    va_end(ap);
+    return rv;
+}
+
+apr_status_t mg_db_exec_one(mg_db_t *db, apr_status_t otherwise,
+                            const char *sql, const char *fmt, ...)
+{
+    int server_checks = db->tx_open && db->tx_will_replay
+                        && db->driver->one_row_begin;
+    apr_int64_t affected = 1;
+    va_list ap;
+    apr_status_t rv;
+
+    if (server_checks)
+        sql = apr_pstrcat(db->tx_pool, db->driver->one_row_begin, sql,
+                          db->driver->one_row_end, NULL);
+    va_start(ap, fmt);
+    rv = exec_v(db, server_checks ? NULL : &affected, sql, fmt, ap);
+    va_end(ap);
+    return rv == APR_SUCCESS && affected != 1 ? otherwise : rv;
 }
 
 static apr_status_t query_v(mg_stmt_t **pstmt, mg_db_t *db, const char *sql,
@@ -343,6 +370,7 @@ static void tx_end(mg_db_t *db)
     db->tx_pool = NULL;
     db->hooks = NULL;
     db->tx_open = 0;
+    db->tx_will_replay = 0;
     db->tx_error = APR_SUCCESS;
 }
 
@@ -458,6 +486,11 @@ void mg_tx_rollback(mg_db_t *db)
 int mg_tx_is_open(const mg_db_t *db)
 {
     return db->tx_open;
+}
+
+void mg_tx_will_replay(mg_db_t *db)
+{
+    db->tx_will_replay = db->tx_open;
 }
 
 apr_status_t mg_tx_error(const mg_db_t *db)

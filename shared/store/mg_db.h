@@ -70,6 +70,10 @@ int mg_tx_is_open(const mg_db_t *db);
 /** The error that dooms this transaction; APR_SUCCESS if none is known. */
 apr_status_t mg_tx_error(const mg_db_t *db);
 
+/** Whoever began this transaction runs its parts again one by one should it
+ * fail, wherever the failure shows (mg_group.c). */
+void mg_tx_will_replay(mg_db_t *db);
+
 /** before: runs inside the transaction just ahead of COMMIT (counters that
  * were added up are written now); after: once COMMIT succeeded (doorbells).
  * Either may be NULL. Called once per registration; a (fn, baton) pair that is
@@ -98,6 +102,12 @@ apr_pool_t *mg_tx_pool(mg_db_t *db);
  */
 apr_status_t mg_db_exec(mg_db_t *db, apr_int64_t *paffected, const char *sql,
                         const char *fmt, ...);
+/** A statement that must change exactly one row: a fenced UPDATE or DELETE.
+ * In a batch that is replayed (mg_tx_will_replay) PostgreSQL checks by itself,
+ * without a round trip, and the failure shows later, as MG_ESQL.
+ * @return otherwise, if it changed none; the transaction goes on */
+apr_status_t mg_db_exec_one(mg_db_t *db, apr_status_t otherwise,
+                            const char *sql, const char *fmt, ...);
 /** A statement with rows. Use up or mg_stmt_done() before the next use of the
  * same text. Outside a transaction a read of its own; keep it short. */
 apr_status_t mg_db_query(mg_stmt_t **pstmt, mg_db_t *db, const char *sql,

@@ -33,6 +33,10 @@ typedef struct {
     /* run first in a migration's transaction; NULL if it needs none */
     const char *migration_lock;
 
+    /* around a statement that must change one row, so that it fails of itself
+     * if it does not; NULL: asking costs nothing */
+    const char *one_row_begin, *one_row_end;
+
     /** Connect; db->conn. Called again by mg_db_reconnect(). */
     apr_status_t (*open)(mg_db_t *db);
     /** Close; every statement was finalized. db->conn may be NULL. */
@@ -91,6 +95,7 @@ struct mg_db_t {
 
     int tx_open;
     mg_tx_mode_t tx_mode;
+    int tx_will_replay;
     apr_status_t tx_error;  /* the first one; then only rollback */
     apr_pool_t *tx_pool;
     apr_array_header_t *hooks; /* of mg_hook_entry_t, in tx_pool */

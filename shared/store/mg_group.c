@@ -80,6 +80,8 @@ static apr_status_t attempt(group_t *g, member_t **pculprit)
             g->down = rv;
         return rv;
     }
+    if (count(g, WAITS) > 1)
+        mg_tx_will_replay(g->db);
     for (i = 0; i < g->n; i++) {
         if (g->members[i].state != WAITS)
             continue;

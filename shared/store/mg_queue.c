@@ -302,55 +302,34 @@ apr_status_t mg_queue_next_due(apr_time_t *pdue, mg_db_t *db,
 
 /* --- results --- */
 
-/* One row must have changed: else the claim was lost to another. */
-static apr_status_t fenced(apr_status_t rv, apr_int64_t changed)
-{
-    if (rv != APR_SUCCESS)
-        return rv;
-    return changed == 1 ? APR_SUCCESS : MG_ELEASE;
-}
+/* One row must change: else the claim was lost to another. */
 
 apr_status_t mg_queue_settle(mg_db_t *db, const mg_delivery_t *delivery)
 {
-    apr_int64_t changed = 0;
-    apr_status_t rv = mg_db_exec(
-        db, &changed, "DELETE FROM delivery WHERE id = $1 AND claim_no = $2",
+    return mg_db_exec_one(
+        db, MG_ELEASE, "DELETE FROM delivery WHERE id = $1 AND claim_no = $2",
         "ii", delivery->id, delivery->claim_no);
-
-    return fenced(rv, changed);
 }
 
 apr_status_t mg_queue_defer(mg_db_t *db, const mg_delivery_t *delivery,
                             const char *reply, apr_time_t due_at)
 {
-    apr_int64_t changed = 0;
-    apr_pool_t *p;
-    apr_status_t rv;
-
-    apr_pool_create(&p, NULL);
-    rv = mg_db_exec(
-        db, &changed,
+    return mg_db_exec_one(
+        db, MG_ELEASE,
         "UPDATE delivery SET due_at = $1, claimed_by = 0,"
         " attempts = attempts + 1, last_reply = $2"
         " WHERE id = $3 AND claim_no = $4",
-        "itii", (apr_int64_t)due_at,
-        reply ? mg_text_clean(reply, strlen(reply), p) : NULL, delivery->id,
-        delivery->claim_no);
-    apr_pool_destroy(p);
-    return fenced(rv, changed);
+        "itii", (apr_int64_t)due_at, reply, delivery->id, delivery->claim_no);
 }
 
 apr_status_t mg_queue_release(mg_db_t *db, const mg_delivery_t *delivery,
                               apr_time_t due_at)
 {
-    apr_int64_t changed = 0;
-    apr_status_t rv = mg_db_exec(
-        db, &changed,
+    return mg_db_exec_one(
+        db, MG_ELEASE,
         "UPDATE delivery SET due_at = $1, claimed_by = 0"
         " WHERE id = $2 AND claim_no = $3",
         "iii", (apr_int64_t)due_at, delivery->id, delivery->claim_no);
-
-    return fenced(rv, changed);
 }
 
 apr_status_t mg_queue_bury(mg_db_t *db, const mg_delivery_t *delivery,
