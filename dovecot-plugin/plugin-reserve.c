@@ -251,6 +251,9 @@ static int drop_repeat(struct mailbox_transaction_context *t,
 	i_info("mailgun: %s: a delivery that was saved before is not saved "
 	       "again", t->box->list->ns->user->username);
 	mbox->module_ctx.super.transaction_rollback(t);
+	/* the storage's own commit makes the pool, the caller frees it */
+	changes_r->pool = pool_alloconly_create(
+		MEMPOOL_GROWING"mailgun repeat", 256);
 	p_array_init(&changes_r->saved_uids, changes_r->pool, 1);
 	return 0;
 }
