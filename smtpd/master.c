@@ -37,7 +37,7 @@
 #define STOP_TIME apr_time_from_sec(30)
 #define REAP_TIME apr_time_from_sec(5)
 #define SETTLE_TIME apr_time_from_msec(200) /* lived so long: it is well */
-#define GOOD_LIFE apr_time_from_sec(10)     /* forgives earlier deaths */
+#define GOOD_LIFE apr_time_from_sec(2)      /* not what it died of: no pause */
 #define FIRST_PAUSE apr_time_from_msec(200)
 #define LONGEST_PAUSE apr_time_from_sec(10)
 
