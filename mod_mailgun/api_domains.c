@@ -358,6 +358,35 @@ int api_domains_update(api_t *q)
 
 /* DELETE */
 
+/* What is queued goes first, a few hundred rows to a unit: others commit in
+ * between. What is accepted meanwhile goes with the domain. */
+enum { DROP_UNITS_MAX = 20000 };
+
+typedef struct {
+    api_t *q;
+    int more;
+} drop_t;
+
+static apr_status_t run_drop(mg_db_t *db, void *baton, apr_pool_t *ptemp)
+{
+    drop_t *drop = baton;
+
+    api_child_context(drop->q->child, db);
+    return mg_domain_drop_queued(&drop->more, db, drop->q->domain.id, ptemp);
+}
+
+static apr_status_t drop_queued(api_t *q)
+{
+    drop_t drop = { q, 0 };
+    apr_status_t rv;
+    int i = 0;
+
+    do {
+        rv = api_unit(q, run_drop, NULL, &drop);
+    } while (rv == APR_SUCCESS && drop.more && ++i < DROP_UNITS_MAX);
+    return rv;
+}
+
 static apr_status_t run_delete(mg_db_t *db, void *baton, apr_pool_t *ptemp)
 {
     const api_t *q = baton;
@@ -373,7 +402,9 @@ int api_domains_delete(api_t *q)
 
     if (load_domain(q, &domain))
         return API_REPLIED;
-    rv = api_unit(q, run_delete, NULL, q);
+    rv = drop_queued(q);
+    if (rv == APR_SUCCESS)
+        rv = api_unit(q, run_delete, NULL, q);
     if (rv == APR_ENOENT)
         return api_reply_message(q, HTTP_NOT_FOUND, "Domain not found");
     if (rv != APR_SUCCESS)

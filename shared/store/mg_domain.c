@@ -235,8 +235,8 @@ static apr_status_t queued_of(apr_array_header_t **plist, mg_db_t *db,
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 
-static apr_status_t drop_step(int *pmore, mg_db_t *db, apr_int64_t domain_id,
-                              apr_pool_t *p)
+apr_status_t mg_domain_drop_queued(int *pmore, mg_db_t *db,
+                                   apr_int64_t domain_id, apr_pool_t *p)
 {
     apr_array_header_t *list;
     apr_status_t rv;
@@ -269,7 +269,7 @@ static apr_status_t drop_queued(mg_db_t *db, apr_int64_t domain_id,
     apr_pool_create(&step, p);
     do {
         apr_pool_clear(step);
-        rv = drop_step(&more, db, domain_id, step);
+        rv = mg_domain_drop_queued(&more, db, domain_id, step);
     } while (rv == APR_SUCCESS && more);
     apr_pool_destroy(step);
     return rv;

@@ -58,6 +58,11 @@ apr_status_t mg_domain_list(apr_array_header_t **plist, apr_int64_t *ptotal,
  * event; messages and events stay until they expire. */
 apr_status_t mg_domain_remove(mg_db_t *db, apr_int64_t domain_id,
                               apr_pool_t *p);
+/** Some of what is queued for it (500 rows) is dropped, with events; *pmore: call
+ * again. Before mg_domain_remove() inside of a unit, so that no transaction is
+ * long; without one open, mg_domain_remove() does so by itself. */
+apr_status_t mg_domain_drop_queued(int *pmore, mg_db_t *db,
+                                   apr_int64_t domain_id, apr_pool_t *p);
 /** @param perror  in words, e.g. "spam_action: 'x' is none of disabled, tag,
  *                 block" @return MG_EBADINPUT with it */
 apr_status_t mg_domain_set(mg_db_t *db, apr_int64_t domain_id,
