@@ -15,9 +15,9 @@ SHELL := /bin/bash
 PYTHON := /usr/bin/python3
 CC := gcc
 
-ifdef SANITIZER
+ifneq ($(SANITIZER),)
 VARIANT := asan
-else ifdef TEST
+else ifneq ($(TEST),)
 VARIANT := test
 else
 VARIANT := release

@@ -25,6 +25,12 @@ else
 unit: $(UNIT_BIN)
 check: all unit
 	@$(PYTHON) tests/run_unit.py $(B)/unit tests/checks
+ifeq ($(VARIANT),asan)
+e2e: dovecot-for-asan
+dovecot-for-asan:
+	@$(MAKE) --no-print-directory -s SANITIZER= TEST=1 dovecot-plugin
+.PHONY: dovecot-for-asan
+endif
 e2e: all
 	@MG_VARIANT=$(VARIANT) $(PYTHON) -m pytest -q -p no:cacheprovider \
 	    tests/e2e $(PYTEST_ARGS)

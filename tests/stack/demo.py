@@ -36,16 +36,27 @@ def title(text):
     print("\n%s== %s ==%s" % (BOLD, text, PLAIN))
 
 
+def as_typed(argv):
+    """A command over several lines, options with their arguments."""
+    words = []
+    for word in argv:
+        quoted = shlex.quote(word)
+        if words and words[-1].startswith("-") and " " not in words[-1] and \
+                words[-1] not in ("-s", "-k", "-G"):
+            words[-1] += " " + quoted
+        else:
+            words.append(quoted)
+    lines = [words[0]]
+    for word in words[1:]:
+        if len(lines[-1]) + len(word) > 70:
+            lines.append("   ")
+        lines[-1] += " " + word
+    return " \\\n".join(lines)
+
+
 def show(argv, stdin=None):
     """Print a command as one would type it, run it, print its reply."""
-    line, width = "$", 0
-    for word in argv:
-        word = shlex.quote(word)
-        if width + len(word) > 76 and width:
-            line += " \\\n   "
-            width = 3
-        line += " " + word
-        width += len(word) + 1
+    line = "$ " + as_typed(argv)
     print("\n" + BOLD + line + PLAIN, flush=True)
     done = subprocess.run(argv, input=stdin, text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
