@@ -135,6 +135,8 @@ mailgun_lookup(struct auth_request *request, userdb_callback_t *callback)
 	auth_request_set_userdb_field(request, "user", login.address);
 	auth_request_set_userdb_field(request, "mailgun_mailbox_id",
 				      dec2str(login.mailbox_id));
+	auth_request_set_userdb_field(request, "mailgun_revision",
+				      dec2str(login.revision));
 	auth_request_set_userdb_field(request, "mailgun_socket", login.socket);
 	callback(USERDB_RESULT_OK, request);
 }

@@ -98,6 +98,7 @@ static apr_status_t find(const char *address, struct authdb_login *login_r,
     if (disabled)
         return APR_ENOENT;
     login_r->mailbox_id = mailbox->id;
+    login_r->revision = mailbox->revision;
     apr_cpystrn(login_r->address, mailbox->address, sizeof(login_r->address));
     apr_cpystrn(login_r->password_hash, mailbox->password_hash,
                 sizeof(login_r->password_hash));

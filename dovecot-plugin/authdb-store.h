@@ -9,6 +9,7 @@
 
 struct authdb_login {
 	int64_t mailbox_id;
+	int64_t revision;         /* another one after a password change */
 	char address[330];        /* as it was created, RFC 5321 4.5.3.1 */
 	char password_hash[128];  /* bcrypt, $2y$ */
 	char home[1024];          /* from the id, never from the address */

@@ -3,7 +3,8 @@
  *
  * The store says which limits a mailbox has; mailboxd speaks for the store.
  * plugin-quota.c is Dovecot's quota backend on it, plugin-reserve.c makes it
- * strict, plugin-watch.c ends sessions of mailboxes that are gone.
+ * strict, plugin-deliver.c drops repeats of LMTP deliveries, plugin-watch.c ends
+ * sessions of mailboxes that are gone.
  */
 #include "lib.h"
 #include "array.h"
@@ -59,7 +60,7 @@ int mailgun_user_usage(struct mailgun_user *muser,
 	if (muser->usage_time.tv_sec != 0 &&
 	    timeval_diff_msecs(&now, &muser->usage_time) < USAGE_MSECS)
 		return 0;
-	ret = mailboxd_call(muser->client,
+	ret = mailboxd_call(muser->socket_path,
 			    t_strconcat("LIMITS\t", muser->mailbox_id, NULL),
 			    &fields, error_r);
 	if (ret < 0)
@@ -104,13 +105,13 @@ static void mailgun_user_deinit(struct mail_user *user)
 	if (muser->watch != NULL)
 		mailboxd_watch_deinit(&muser->watch);
 	muser->module_ctx.super.deinit(user);
-	mailboxd_client_deinit(&muser->client);
 }
 
 static void mailgun_mail_user_created(struct mail_user *user)
 {
-	const char *id = mail_user_plugin_getenv(user, "mailgun_mailbox_id");
-	const char *path = mail_user_plugin_getenv(user, "mailgun_socket");
+	const char *id = mailgun_userdb_field(user, "mailgun_mailbox_id");
+	const char *path = mailgun_userdb_field(user, "mailgun_socket");
+	const char *revision = mailgun_userdb_field(user, "mailgun_revision");
 	struct mail_user_vfuncs *v = user->vlast;
 	struct mailgun_user *muser;
 
@@ -123,11 +124,14 @@ static void mailgun_mail_user_created(struct mail_user *user)
 	MODULE_CONTEXT_SET(user, mailgun_user_module, muser);
 
 	muser->mailbox_id = p_strdup(user->pool, id);
-	muser->client = mailboxd_client_init(path);
+	muser->socket_path = p_strdup(user->pool, path);
 	if (strcmp(user->service, "imap") == 0 ||
 	    strcmp(user->service, "pop3") == 0)
-		muser->watch = mailboxd_watch_init(path, id, mailgun_user_gone,
-						   user);
+		muser->watch = mailboxd_watch_init(path, id, revision == NULL ?
+						   "0" : revision,
+						   mailgun_user_gone, user);
+	else if (strcmp(user->service, "lmtp") == 0)
+		mailgun_deliver_init();
 }
 
 /* --- module --- */
@@ -148,7 +152,9 @@ void mailgun_plugin_init(struct module *module)
 
 void mailgun_plugin_deinit(void)
 {
+	mailgun_deliver_deinit();
 	quota_backend_unregister(&mailgun_quota_backend);
 	mail_storage_hooks_remove(&mailgun_reserve_hooks);
 	mail_storage_hooks_remove(&mailgun_user_hooks);
+	mailboxd_deinit();
 }

@@ -4,6 +4,7 @@
 #include "mail-user.h"
 #include "mail-storage-private.h"
 #include "plugin-client.h"
+#include "dovecot-compat.h"
 
 #define MAILGUN_USER_CONTEXT(obj) \
 	MODULE_CONTEXT(obj, mailgun_user_module)
@@ -28,20 +29,26 @@ struct mailgun_user {
 	union mail_user_module_context module_ctx;
 
 	const char *mailbox_id;
-	struct mailboxd_client *client;
+	const char *socket_path;
 	struct mailboxd_watch *watch;
 
 	struct mailgun_usage usage;
 	struct timeval usage_time;
+
+	/* LMTP: what is being delivered (X-Mailgun-Delivery-Id), or NULL */
+	const char *delivery_id;
+	bool save_ends_delivery;   /* no Sieve that may do more than one save */
 };
 
 struct mailgun_mailbox {
 	union mailbox_module_context module_ctx;
 
-	/* of the commit that is under way, for mailgun_quota_update() */
+	/* of the save that is being committed: booked by
+	   mailgun_quota_update() right after */
 	uint64_t reservation;
-	const char *delivery_id;
-	bool repeat;     /* nothing was saved: it was here already */
+	/* of expunges: booked by the sync that follows their commit */
+	uint64_t guard;
+	bool guard_synced;
 };
 
 extern const struct mail_storage_hooks mailgun_reserve_hooks;
@@ -52,5 +59,26 @@ int mailgun_user_usage(struct mailgun_user *muser,
 		       const struct mailgun_usage **usage_r,
 		       const char **error_r);
 void mailgun_user_usage_changed(struct mailgun_user *muser);
+
+/* plugin-reserve.c */
+enum mailgun_reserve_result {
+	MAILGUN_RESERVED,
+	MAILGUN_RESERVE_NO_QUOTA,
+	MAILGUN_RESERVE_UNKNOWN,     /* the mailbox was deleted */
+	MAILGUN_RESERVE_FAILED       /* error_r says why: try later */
+};
+/* A reservation of nothing always fits; it shows that something was under way
+   if this process dies. */
+enum mailgun_reserve_result
+mailgun_reserve(struct mailgun_user *muser, uint64_t bytes,
+		unsigned int messages, uint64_t *reservation_r,
+		const char **error_r);
+void mailgun_release(struct mailgun_user *muser, uint64_t *reservation);
+/* Have it counted by the next one who looks. */
+void mailgun_mark_dirty(struct mailgun_user *muser);
+
+/* plugin-deliver.c */
+void mailgun_deliver_init(void);
+void mailgun_deliver_deinit(void);
 
 #endif

@@ -10,6 +10,11 @@
 #include "quota-private.h"
 #include "plugin-mailgun.h"
 
+#include <unistd.h>
+
+#define RECOUNT_TRIES 6
+#define RECOUNT_PAUSE_USECS 10000
+
 struct mailgun_quota_root {
 	struct quota_root root;
 	bool domain;
@@ -82,8 +87,9 @@ mailgun_quota_get_resources(struct quota_root *root ATTR_UNUSED)
 	return resources;
 }
 
-/* Count the mailbox and make that the truth. */
-static int recount(struct quota_root *root, const char **error_r)
+/* Count the mailbox once and make that the truth: 1 done, 0 somebody saves at
+   this moment, or quota_count() calls us, -1 error */
+static int recount_once(struct quota_root *root, const char **error_r)
 {
 	struct mailgun_user *muser = quota_root_user(root);
 	const struct mailgun_usage *usage;
@@ -96,21 +102,39 @@ static int recount(struct quota_root *root, const char **error_r)
 	if (mailgun_user_usage(muser, &usage, error_r) < 0)
 		return -1;
 	/* read before the count: what is reserved meanwhile stays */
-	newest = t_strdup_printf("%"PRIu64, usage->newest_reservation);
+	newest = dec2str(usage->newest_reservation);
 	ret = quota_count(root, &bytes, &count, &result, error_r);
 	if (ret <= 0)
 		return ret;
-	ret = mailboxd_call(muser->client,
+	ret = mailboxd_call(muser->socket_path,
 		t_strdup_printf("RECOUNT\t%s\t%"PRIu64"\t%"PRIu64"\t%s",
 				muser->mailbox_id, bytes, count, newest),
 		&fields, error_r);
 	mailgun_user_usage_changed(muser);
-	/* BUSY: somebody saved meanwhile; it stays dirty, the next one counts */
-	if (ret == 0 && fields[0] != NULL && strcmp(fields[0], "BUSY") == 0)
+	if (ret != 0)
+		return ret;
+	if (strcmp(fields[0], "BUSY") == 0)
 		return 0;
-	if (ret == 0)
-		*error_r = "mailboxd refused RECOUNT";
-	return ret > 0 ? 1 : -1;
+	*error_r = t_strconcat("mailboxd answered to RECOUNT: ",
+			       t_strarray_join(fields, " "), NULL);
+	return -1;
+}
+
+static int recount(struct quota_root *root, unsigned int tries,
+		   const char **error_r)
+{
+	unsigned int i;
+	int ret;
+
+	for (i = 0; i < tries; i++) {
+		if (i > 0)
+			usleep(RECOUNT_PAUSE_USECS << i);
+		ret = recount_once(root, error_r);
+		if (ret != 0)
+			return ret;
+	}
+	*error_r = "mailbox is being changed, it cannot be counted now";
+	return 0;
 }
 
 static enum quota_get_result
@@ -127,7 +151,8 @@ mailgun_quota_get_resource(struct quota_root *_root, const char *name,
 	if (mailgun_user_usage(muser, &usage, error_r) < 0)
 		return QUOTA_GET_RESULT_INTERNAL_ERROR;
 	if (usage->dirty && !root->domain && !_root->recounting) {
-		if (recount(_root, error_r) < 0 ||
+		/* if it is busy it stays dirty: the next one counts */
+		if (recount(_root, 2, error_r) < 0 ||
 		    mailgun_user_usage(muser, &usage, error_r) < 0)
 			return QUOTA_GET_RESULT_INTERNAL_ERROR;
 	}
@@ -142,31 +167,60 @@ mailgun_quota_get_resource(struct quota_root *_root, const char *name,
 	return QUOTA_GET_RESULT_LIMITED;
 }
 
-static int settle(struct mailgun_user *muser, struct mailgun_mailbox *mbox,
-		  struct quota_transaction_context *ctx, const char **error_r)
+/* The process that syncs books expunges, even another session's: then there is
+   no guard. A booking without any reservation cannot be repeated. */
+static uint64_t take_reservation(struct mailgun_user *muser,
+				 struct mailgun_mailbox *mbox)
 {
-	const char *request;
-	const char *const *fields;
+	uint64_t *taken, reservation = 0;
+	const char *error;
+
+	if (mbox != NULL && (mbox->reservation != 0 || mbox->guard != 0)) {
+		taken = mbox->reservation != 0 ? &mbox->reservation :
+			&mbox->guard;
+		reservation = *taken;
+		*taken = 0;
+		return reservation;
+	}
+	(void)mailgun_reserve(muser, 0, 0, &reservation, &error);
+	return reservation;
+}
+
+static void settle(struct mailgun_user *muser, struct mailgun_mailbox *mbox,
+		   struct quota_transaction_context *ctx)
+{
+	uint64_t reservation = take_reservation(muser, mbox);
+	const char *delivery = "";
+
+	if (muser->delivery_id != NULL && muser->save_ends_delivery &&
+	    ctx->count_used > 0)
+		delivery = t_strconcat("\t", muser->delivery_id, NULL);
+	mailgun_user_usage_changed(muser);
+	mailboxd_tell(muser->socket_path,
+		t_strdup_printf("SETTLE\t%"PRIu64"\t%s\t%"PRId64"\t%"PRId64"%s",
+				reservation, muser->mailbox_id,
+				ctx->bytes_used, ctx->count_used, delivery));
+}
+
+/* doveadm quota recalc, or an expunged message whose size nobody knows */
+static int recalculate(struct quota_root *root, struct mailgun_user *muser,
+		       struct mailgun_mailbox *mbox,
+		       struct quota_transaction_context *ctx,
+		       const char **error_r)
+{
 	int ret;
 
-	request = t_strdup_printf("SETTLE\t%"PRIu64"\t%s\t%"PRId64"\t%"PRId64
-				  "%s%s",
-				  mbox == NULL ? 0 : mbox->reservation,
-				  muser->mailbox_id, ctx->bytes_used,
-				  ctx->count_used,
-				  mbox == NULL || mbox->delivery_id == NULL ?
-				  "" : "\t",
-				  mbox == NULL || mbox->delivery_id == NULL ?
-				  "" : mbox->delivery_id);
 	if (mbox != NULL) {
-		mbox->reservation = 0;
-		mbox->delivery_id = NULL;
+		mailgun_release(muser, &mbox->reservation);
+		mailgun_release(muser, &mbox->guard);
 	}
-	mailgun_user_usage_changed(muser);
-	ret = mailboxd_call(muser->client, request, &fields, error_r);
-	if (ret == 0)
-		*error_r = t_strdup_printf("mailboxd refused %s", request);
-	return ret > 0 ? 0 : -1;
+	ret = recount(root, RECOUNT_TRIES, error_r);
+	if (ret > 0)
+		return 0;
+	if (ctx->recalculate == QUOTA_RECALCULATE_FORCED)
+		return -1;
+	mailgun_mark_dirty(muser);
+	return ret;
 }
 
 static int mailgun_quota_update(struct quota_root *_root,
@@ -179,15 +233,12 @@ static int mailgun_quota_update(struct quota_root *_root,
 
 	if (root->domain || muser == NULL)
 		return 0;
-	if (ctx->recalculate != QUOTA_RECALCULATE_DONT)
-		return recount(_root, error_r) < 0 ? -1 : 0;
 	if (ctx->box != NULL)
 		mbox = MAILGUN_CONTEXT(ctx->box);
-	if (mbox != NULL && mbox->repeat) {
-		mbox->repeat = FALSE;
-		return 0;
-	}
-	return settle(muser, mbox, ctx, error_r);
+	if (ctx->recalculate != QUOTA_RECALCULATE_DONT)
+		return recalculate(_root, muser, mbox, ctx, error_r);
+	settle(muser, mbox, ctx);
+	return 0;
 }
 
 const struct quota_backend mailgun_quota_backend = {

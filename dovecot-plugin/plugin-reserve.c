@@ -5,27 +5,26 @@
  * no space, no commit. The reservation ends when usage is booked
  * (plugin-quota.c); one that outlives its process marks the mailbox dirty.
  *
- * An LMTP delivery carries its id in X-Mailgun-Delivery-Id. A repeat after a
- * kill is known by it and saved once.
+ * Moves and expunges need no space, but their booking may be cut off by a crash
+ * just so: they reserve nothing, which leaves the same mark.
  */
 #include "lib.h"
 #include "array.h"
-#include "istream.h"
-#include "mail-search-build.h"
 #include "mail-namespace.h"
 #include "mailbox-list-private.h"
+#include "mail-index-transaction-private.h"
 #include "plugin-mailgun.h"
 #include "mg_fault.h"
-#include "../smtpd/mailboxd_protocol.h"
 
-#define DELIVERY_HEADER "X-Mailgun-Delivery-Id"
+/* no process has this pid: a reservation of a dead owner */
+#define NOBODY "2147483647:1"
 
 struct mailgun_transaction {
 	union mailbox_transaction_module_context module_ctx;
 
 	uint64_t bytes;
 	unsigned int messages;
-	char *delivery_id;
+	bool changes;
 	bool failed;
 };
 
@@ -34,35 +33,88 @@ static struct mailgun_user *box_user(struct mailbox *box)
 	return MAILGUN_USER_CONTEXT(box->list->ns->user);
 }
 
-/* --- what a transaction will need --- */
+/* --- reservations --- */
 
-static const char *delivery_id(struct mail *mail)
+static enum mailgun_reserve_result
+reserve_as(struct mailgun_user *muser, const char *owner, uint64_t bytes,
+	   unsigned int messages, uint64_t *reservation_r,
+	   const char **error_r)
 {
-	const char *value;
-	uint64_t id;
+	const char *const *fields, *id = muser->delivery_id;
+	int ret;
 
-	if (mail_get_first_header(mail, DELIVERY_HEADER, &value) <= 0 ||
-	    str_to_uint64(value, &id) < 0)
-		return NULL;
-	return value;
+	if (messages == 0)
+		id = NULL;
+	ret = mailboxd_call(muser->socket_path,
+		t_strdup_printf("RESERVE\t%s\t%"PRIu64"\t%u\t%s%s%s",
+				muser->mailbox_id, bytes, messages, owner,
+				id == NULL ? "" : "\t", id == NULL ? "" : id),
+		&fields, error_r);
+	if (ret < 0)
+		return MAILGUN_RESERVE_FAILED;
+	if (ret == 0 && strcmp(fields[0], "QUOTA") == 0)
+		return MAILGUN_RESERVE_NO_QUOTA;
+	if (ret == 0 && strcmp(fields[0], "UNKNOWN") == 0) {
+		*error_r = "the mailbox was deleted";
+		return MAILGUN_RESERVE_UNKNOWN;
+	}
+	if (ret == 0 || str_to_uint64(fields[0], reservation_r) < 0) {
+		*error_r = t_strconcat("mailboxd answered to RESERVE: ",
+				       t_strarray_join(fields, " "), NULL);
+		return MAILGUN_RESERVE_FAILED;
+	}
+	return MAILGUN_RESERVED;
 }
+
+enum mailgun_reserve_result
+mailgun_reserve(struct mailgun_user *muser, uint64_t bytes,
+		unsigned int messages, uint64_t *reservation_r,
+		const char **error_r)
+{
+	return reserve_as(muser, mailboxd_owner(), bytes, messages,
+			  reservation_r, error_r);
+}
+
+void mailgun_release(struct mailgun_user *muser, uint64_t *reservation)
+{
+	if (*reservation == 0)
+		return;
+	mailboxd_tell(muser->socket_path,
+		      t_strdup_printf("RELEASE\t%"PRIu64, *reservation));
+	*reservation = 0;
+}
+
+void mailgun_mark_dirty(struct mailgun_user *muser)
+{
+	const char *error;
+	uint64_t reservation;
+
+	if (reserve_as(muser, NOBODY, 0, 0, &reservation, &error) ==
+	    MAILGUN_RESERVE_FAILED)
+		i_error("mailgun: cannot have mailbox %s counted: %s",
+			muser->mailbox_id, error);
+	/* mailboxd holds what a connection reserved as long as that lives */
+	mailboxd_disconnect();
+}
+
+/* --- what a transaction will need --- */
 
 static int add_mail(struct mail_save_context *ctx)
 {
-	struct mailbox *box = ctx->transaction->box;
 	struct mailgun_transaction *mt =
 		MAILGUN_CONTEXT_REQUIRE(ctx->transaction);
 	uoff_t size;
 
+	mt->changes = TRUE;
+	/* what is moved needs no more space than it had */
+	if (ctx->moving)
+		return 0;
 	if (mail_get_virtual_size(ctx->dest_mail, &size) < 0) {
 		mt->failed = TRUE;
 		return -1;
 	}
 	mt->bytes += size;
 	mt->messages++;
-	if (strcmp(box->storage->user->service, "lmtp") == 0 &&
-	    mt->delivery_id == NULL)
-		mt->delivery_id = i_strdup(delivery_id(ctx->dest_mail));
 	return 0;
 }
 
@@ -73,7 +125,7 @@ static int mailgun_save_finish(struct mail_save_context *ctx)
 
 	if (mbox->module_ctx.super.save_finish(ctx) < 0)
 		return -1;
-	return ctx->moving ? 0 : add_mail(ctx);
+	return add_mail(ctx);
 }
 
 static int mailgun_copy(struct mail_save_context *ctx, struct mail *mail)
@@ -84,9 +136,7 @@ static int mailgun_copy(struct mail_save_context *ctx, struct mail *mail)
 	if (mbox->module_ctx.super.copy(ctx, mail) < 0)
 		return -1;
 	/* save_finish() was called then */
-	if (ctx->moving || ctx->copying_via_save)
-		return 0;
-	return add_mail(ctx);
+	return ctx->copying_via_save ? 0 : add_mail(ctx);
 }
 
 static struct mailbox_transaction_context *
@@ -103,55 +153,13 @@ mailgun_transaction_begin(struct mailbox *box,
 	return t;
 }
 
-static void transaction_free(struct mailgun_transaction *mt)
+static bool has_expunges(struct mailbox_transaction_context *t)
 {
-	i_free(mt->delivery_id);
-	i_free(mt);
-}
-
-/* --- was this delivery saved before? --- */
-
-/* -1 error, 0 no, 1 yes. Asked only after a process died in the middle. */
-static int find_delivery(struct mailbox *box, const char *id)
-{
-	struct mail_search_context *search;
-	struct mailbox_transaction_context *t;
-	struct mail_search_args *args;
-	struct mail_search_arg *arg;
-	struct mailbox *other;
-	struct mail *mail;
-	int ret = 0;
-
-	/* a view of its own: the transaction's own mail is not committed */
-	other = mailbox_alloc(box->list, box->vname, MAILBOX_FLAG_READONLY);
-	if (mailbox_open(other) < 0 || mailbox_sync(other, 0) < 0) {
-		mailbox_free(&other);
-		return -1;
-	}
-	args = mail_search_build_init();
-	arg = mail_search_build_add(args, SEARCH_HEADER);
-	arg->hdr_field_name = p_strdup(args->pool, DELIVERY_HEADER);
-	arg->value.str = p_strdup(args->pool, id);
-	t = mailbox_transaction_begin(other, 0, __func__);
-	search = mailbox_search_init(t, args, NULL, 0, NULL);
-	mail_search_args_unref(&args);
-	if (mailbox_search_next(search, &mail))
-		ret = 1;
-	if (mailbox_search_deinit(&search) < 0)
-		ret = -1;
-	(void)mailbox_transaction_commit(&t);
-	mailbox_free(&other);
-	return ret;
+	return t->itrans != NULL && array_is_created(&t->itrans->expunges) &&
+		array_count(&t->itrans->expunges) > 0;
 }
 
 /* --- commit --- */
-
-static int fail_commit(struct mailbox *box, enum mail_error error,
-		       const char *text)
-{
-	mail_storage_set_error(box->storage, error, text);
-	return -1;
-}
 
 static int fail_temporarily(struct mailbox *box, const char *why)
 {
@@ -160,129 +168,49 @@ static int fail_temporarily(struct mailbox *box, const char *why)
 	return -1;
 }
 
-static void release(struct mailgun_user *muser, uint64_t reservation)
+/* The last commit's bytes came to nothing, or another session did its
+   expunges: so nobody booked them. */
+static void release_leftovers(struct mailbox *box)
 {
-	const char *const *fields, *error;
-
-	if (reservation == 0)
-		return;
-	/* without an answer it is found by the death of this process */
-	if (mailboxd_call(muser->client,
-			  t_strdup_printf("RELEASE\t%"PRIu64, reservation),
-			  &fields, &error) < 0)
-		i_warning("mailgun: RELEASE: %s", error);
-}
-
-static int refused(struct mailbox *box, const char *what,
-		   const char *const *fields)
-{
-	return fail_temporarily(box, t_strdup_printf(
-		"mailboxd refused %s: %s", what,
-		fields[0] == NULL ? "NO" : t_strarray_join(fields, " ")));
-}
-
-static int reserve(struct mailbox *box, struct mailgun_transaction *mt,
-		   uint64_t *reservation_r)
-{
-	struct mailgun_user *muser = box_user(box);
-	const char *const *fields, *error;
-	int ret;
-
-	ret = mailboxd_call(muser->client,
-		t_strdup_printf("RESERVE\t%s\t%"PRIu64"\t%u\t%s%s%s",
-				muser->mailbox_id, mt->bytes, mt->messages,
-				mailboxd_owner(),
-				mt->delivery_id == NULL ? "" : "\t",
-				mt->delivery_id == NULL ? "" :
-				mt->delivery_id),
-		&fields, &error);
-	if (ret < 0)
-		return fail_temporarily(box, error);
-	if (ret == 0 && fields[0] != NULL && strcmp(fields[0], "QUOTA") == 0)
-		return fail_commit(box, MAIL_ERROR_NOQUOTA,
-			"Quota exceeded (mailbox for user is full)");
-	if (ret == 0)
-		return refused(box, "RESERVE", fields);
-	if (fields[0] == NULL || str_to_uint64(fields[0], reservation_r) < 0)
-		return fail_temporarily(box, "answer to RESERVE is damaged");
-	return 0;
-}
-
-/* -1 error, 0 it is new, 1 the mailbox has it. */
-static int delivery_was_saved(struct mailbox *box, const char *id)
-{
-	struct mailgun_user *muser = box_user(box);
-	const char *arguments = t_strconcat(muser->mailbox_id, "\t", id, NULL);
-	const char *const *fields, *error;
-	unsigned int seen;
-	int ret;
-
-	ret = mailboxd_call(muser->client,
-			    t_strconcat("SEEN\t", arguments, NULL),
-			    &fields, &error);
-	if (ret < 0)
-		return fail_temporarily(box, error);
-	if (ret == 0)
-		return refused(box, "SEEN", fields);
-	if (fields[0] == NULL || str_to_uint(fields[0], &seen) < 0)
-		return fail_temporarily(box, "answer to SEEN is damaged");
-	if (seen != MAILBOXD_BEGUN)
-		return seen == MAILBOXD_SAVED ? 1 : 0;
-
-	ret = find_delivery(box, id);
-	if (ret < 0)
-		return fail_temporarily(box, "cannot search for a delivery");
-	/* its bytes are booked by the recount that the dead process's
-	   reservation calls for */
-	if (ret > 0 && mailboxd_call(muser->client,
-				     t_strconcat("SAVED\t", arguments, NULL),
-				     &fields, &error) < 0)
-		return fail_temporarily(box, error);
-	return ret;
-}
-
-/* The message is in the mailbox already: undo the save, say that it worked. */
-static int drop_repeat(struct mailbox_transaction_context *t,
-		       struct mail_transaction_commit_changes *changes_r)
-{
-	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(t->box);
-
-	mbox->repeat = TRUE;
-	i_info("mailgun: %s: a delivery that was saved before is not saved "
-	       "again", t->box->list->ns->user->username);
-	mbox->module_ctx.super.transaction_rollback(t);
-	/* the storage's own commit makes the pool, the caller frees it */
-	changes_r->pool = pool_alloconly_create(
-		MEMPOOL_GROWING"mailgun repeat", 256);
-	p_array_init(&changes_r->saved_uids, changes_r->pool, 1);
-	return 0;
-}
-
-static int commit_saves(struct mailbox_transaction_context *t,
-			struct mailgun_transaction *mt,
-			struct mail_transaction_commit_changes *changes_r)
-{
-	struct mailbox *box = t->box;
 	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
-	uint64_t reservation = 0;
-	int saved = 0;
 
-	if (mt->delivery_id != NULL)
-		saved = delivery_was_saved(box, mt->delivery_id);
-	if (saved > 0)
-		return drop_repeat(t, changes_r);
-	if (saved < 0 || reserve(box, mt, &reservation) < 0) {
-		mbox->module_ctx.super.transaction_rollback(t);
+	mailgun_release(box_user(box), &mbox->reservation);
+	if (mbox->guard_synced)
+		mailgun_release(box_user(box), &mbox->guard);
+}
+
+static int reserve(struct mailbox *box, struct mailgun_transaction *mt)
+{
+	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
+	const char *error = NULL;
+
+	switch (mailgun_reserve(box_user(box), mt->bytes, mt->messages,
+				&mbox->reservation, &error)) {
+	case MAILGUN_RESERVED:
+		return 0;
+	case MAILGUN_RESERVE_NO_QUOTA:
+		mail_storage_set_error(box->storage, MAIL_ERROR_NOQUOTA,
+			"Quota exceeded (mailbox for user is full)");
 		return -1;
+	case MAILGUN_RESERVE_UNKNOWN:
+	case MAILGUN_RESERVE_FAILED:
+		break;
 	}
-	if (mbox->module_ctx.super.transaction_commit(t, changes_r) < 0) {
-		release(box_user(box), reservation);
-		return -1;
-	}
-	(void)MG_FAULT("plugin.save.committed");
-	mbox->reservation = reservation;
-	mbox->delivery_id = p_strdup(box->pool, mt->delivery_id);
-	return 0;
+	return fail_temporarily(box, error);
+}
+
+static int guard_expunges(struct mailbox *box)
+{
+	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
+	const char *error = NULL;
+
+	mbox->guard_synced = FALSE;
+	/* a mailbox that was deleted counts no more */
+	if (mbox->guard != 0 ||
+	    mailgun_reserve(box_user(box), 0, 0, &mbox->guard, &error) !=
+	    MAILGUN_RESERVE_FAILED)
+		return 0;
+	return fail_temporarily(box, error);
 }
 
 static int
@@ -292,24 +220,25 @@ mailgun_transaction_commit(struct mailbox_transaction_context *t,
 	struct mailbox *box = t->box;
 	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
 	struct mailgun_transaction *mt = MAILGUN_CONTEXT_REQUIRE(t);
+	bool changes = mt->changes;
 	int ret;
 
-	/* the last commit's bytes came to nothing, so nobody booked them */
-	release(box_user(box), mbox->reservation);
-	mbox->reservation = 0;
-	mbox->delivery_id = NULL;
-	mbox->repeat = FALSE;
-
-	if (mt->failed) {
+	release_leftovers(box);
+	if (mt->failed || (changes && reserve(box, mt) < 0) ||
+	    (has_expunges(t) && guard_expunges(box) < 0)) {
 		mbox->module_ctx.super.transaction_rollback(t);
 		ret = -1;
-	} else if (mt->messages == 0) {
-		ret = mbox->module_ctx.super.transaction_commit(t, changes_r);
 	} else {
-		ret = commit_saves(t, mt, changes_r);
+		ret = mbox->module_ctx.super.transaction_commit(t, changes_r);
 	}
-	transaction_free(mt);
-	return ret;
+	i_free(mt);
+	if (ret < 0) {
+		mailgun_release(box_user(box), &mbox->reservation);
+		return -1;
+	}
+	if (changes)
+		(void)MG_FAULT("plugin.save.committed");
+	return 0;
 }
 
 static void mailgun_transaction_rollback(struct mailbox_transaction_context *t)
@@ -318,15 +247,37 @@ static void mailgun_transaction_rollback(struct mailbox_transaction_context *t)
 	struct mailgun_transaction *mt = MAILGUN_CONTEXT_REQUIRE(t);
 
 	mbox->module_ctx.super.transaction_rollback(t);
-	transaction_free(mt);
+	i_free(mt);
+}
+
+/* --- mailboxes --- */
+
+static struct mailbox_sync_context *
+mailgun_sync_init(struct mailbox *box, enum mailbox_sync_flags flags)
+{
+	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
+
+	release_leftovers(box);
+	return mbox->module_ctx.super.sync_init(box, flags);
+}
+
+static int mailgun_sync_deinit(struct mailbox_sync_context *ctx,
+			       struct mailbox_sync_status *status_r)
+{
+	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(ctx->box);
+
+	if (mbox->guard != 0)
+		(void)MG_FAULT("plugin.expunge.synced");
+	mbox->guard_synced = TRUE;
+	return mbox->module_ctx.super.sync_deinit(ctx, status_r);
 }
 
 static void mailgun_mailbox_free(struct mailbox *box)
 {
 	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
 
-	release(box_user(box), mbox->reservation);
-	mbox->reservation = 0;
+	mailgun_release(box_user(box), &mbox->reservation);
+	mailgun_release(box_user(box), &mbox->guard);
 	mbox->module_ctx.super.free(box);
 }
 
@@ -345,6 +296,8 @@ static void mailgun_mailbox_allocated(struct mailbox *box)
 	v->transaction_rollback = mailgun_transaction_rollback;
 	v->save_finish = mailgun_save_finish;
 	v->copy = mailgun_copy;
+	v->sync_init = mailgun_sync_init;
+	v->sync_deinit = mailgun_sync_deinit;
 	v->free = mailgun_mailbox_free;
 	MODULE_CONTEXT_SET(box, mailgun_storage_module, mbox);
 }

@@ -14,7 +14,7 @@
 #define RECONNECT_MSECS 2000
 
 struct mailboxd_watch {
-	char *socket_path, *mailbox_id;
+	char *socket_path, *mailbox_id, *revision;
 	void (*gone)(void *context);
 	void *context;
 	int fd;
@@ -46,11 +46,14 @@ static void watch_input(struct mailboxd_watch *watch)
 	ssize_t ret = i_stream_read(watch->input);
 
 	while ((line = i_stream_next_line(watch->input)) != NULL) {
-		/* "* GONE id", or "w NO UNKNOWN": it went unwatched */
-		if (str_begins(line, "* GONE\t") || str_begins(line, "*\tGONE") ||
-		    str_begins(line, "w\tNO\tUNKNOWN")) {
+		if (str_begins(line, "*\tGONE\t")) {
 			watch_disconnect(watch);
 			watch->gone(watch->context);
+			return;
+		}
+		if (str_begins(line, "w\tNO\t")) {
+			/* the store does not answer now */
+			watch_connect_later(watch);
 			return;
 		}
 	}
@@ -68,7 +71,8 @@ static void watch_connect(struct mailboxd_watch *watch)
 		watch_connect_later(watch);
 		return;
 	}
-	line = t_strdup_printf("w\tWATCH\t%s\n", watch->mailbox_id);
+	line = t_strdup_printf("w\tWATCH\t%s\t%s\n", watch->mailbox_id,
+			       watch->revision);
 	if (write_full(watch->fd, line, strlen(line)) < 0) {
 		watch_connect_later(watch);
 		return;
@@ -79,12 +83,14 @@ static void watch_connect(struct mailboxd_watch *watch)
 
 struct mailboxd_watch *
 mailboxd_watch_init(const char *socket_path, const char *mailbox_id,
-		    void (*gone)(void *context), void *context)
+		    const char *revision, void (*gone)(void *context),
+		    void *context)
 {
 	struct mailboxd_watch *watch = i_new(struct mailboxd_watch, 1);
 
 	watch->socket_path = i_strdup(socket_path);
 	watch->mailbox_id = i_strdup(mailbox_id);
+	watch->revision = i_strdup(revision);
 	watch->gone = gone;
 	watch->context = context;
 	watch->fd = -1;
@@ -100,5 +106,6 @@ void mailboxd_watch_deinit(struct mailboxd_watch **_watch)
 	watch_disconnect(watch);
 	i_free(watch->socket_path);
 	i_free(watch->mailbox_id);
+	i_free(watch->revision);
 	i_free(watch);
 }

@@ -48,7 +48,8 @@ static const struct {
         { A_ID_OR_0, AT(newest), 0 } } },
     { "SEEN", MAILBOXD_SEEN, 0, { MAILBOX, DELIVERY } },
     { "SAVED", MAILBOXD_SAVE, 1, { MAILBOX, DELIVERY } },
-    { "WATCH", MAILBOXD_WATCH, 0, { MAILBOX } },
+    { "WATCH", MAILBOXD_WATCH, 0,
+      { MAILBOX, { A_ID_OR_0, AT(revision), 1 } } },
     { "UNWATCH", MAILBOXD_UNWATCH, 0, { MAILBOX } },
     { "PING", MAILBOXD_PING, 0, { { A_NONE, 0, 0 } } },
 };

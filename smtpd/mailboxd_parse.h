@@ -20,6 +20,7 @@ typedef struct {
     int is_change;                   /* it writes */
     apr_int64_t mailbox_id, reservation, bytes, messages, newest;
     apr_int64_t delivery_id;         /* 0: none */
+    apr_int64_t revision;            /* as the login found it; 0: any */
     char owner[MAILBOXD_OWNER_MAX + 1];
 } mailboxd_request_t;
 

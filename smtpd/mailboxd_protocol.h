@@ -62,11 +62,12 @@
  *   TAG SAVED <mailbox> <delivery>       TAG OK
  *     Note it as saved, outside of SETTLE.
  *
- *   TAG WATCH <mailbox>
+ *   TAG WATCH <mailbox> [<revision>]
  *     TAG OK
  *     From now on, on this connection, unasked:  * GONE <mailbox>
  *     once, when the mailbox was deleted or its password changed: end the
- *     session. If it is gone already, GONE follows at once. At most
+ *     session. If it is gone already, or is another revision than the one named
+ *     (that the login found; 0: none), GONE follows at once. At most
  *     MAILBOXD_WATCH_MAX a connection.
  *   TAG UNWATCH <mailbox>                TAG OK
  *   TAG PING                             TAG OK

@@ -224,6 +224,8 @@ static apr_status_t ask_watch(mailboxd_job_t *job)
     rv = mg_mailbox_by_id(&mailbox, job->d->worker->db, id, job->d->ptemp);
     if (rv != APR_SUCCESS)
         return rv;
+    if (job->request.revision && job->request.revision != mailbox->revision)
+        return APR_ENOENT;
     interest = mailboxd_interest_get(job->session, id, 1);
     if (!interest)
         return MG_ELIMIT;
