@@ -1,4 +1,4 @@
-/* conn_private.h - the inside of a connection: conn.c and conn_tls.c only. */
+/* conn_private.h - the inside of a connection: for conn*.c only. */
 #ifndef CONN_PRIVATE_H
 #define CONN_PRIVATE_H
 
@@ -49,6 +49,17 @@ struct conn_t {
 };
 
 /* conn.c */
+void *conn_need(void *memory);
+/** Who closes it: this pool's end; NULL: nobody. */
+void conn_own_by(conn_t *conn, apr_pool_t *p);
+/** Closed by itself; the one place that says on_close. */
+void conn_end(conn_t *conn, apr_status_t rv);
+void conn_free(conn_t *conn);
+
+/* conn_io.c */
+void conn_on_io(loop_t *loop, int fd, int events, void *baton);
+void conn_on_late(loop_t *loop, void *baton);
+void conn_on_soon(loop_t *loop, void *baton);
 void conn_made_room(conn_t *conn);
 void conn_want_write(conn_t *conn, int want);
 void conn_fail(conn_t *conn, apr_status_t rv);
