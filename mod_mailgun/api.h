@@ -212,6 +212,10 @@ api_handler_fn api_mailboxes_list, api_mailboxes_create, api_mailboxes_update,
 /** 5 to 32 characters, or 400. */
 int api_check_password(api_t *q, const char *password);
 
+/** Is this the mailbox that was made with that hash? For is_there(). */
+apr_status_t api_mailbox_has_hash(api_t *q, mg_db_t *db, const char *address,
+                                  const char *password_hash);
+
 /* api_graceful.c */
 int api_pre_close(conn_rec *c);
 /** This connection is the API's; this answer its last if the child stops. */

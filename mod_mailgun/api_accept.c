@@ -20,6 +20,7 @@
 
 #define TRIES 3                        /* ids that are taken */
 #define ADDRESSES_MAX (1024 * 1024)    /* bytes of one field */
+#define VARIABLES_MAX (4 * 1024 * 1024)
 
 /* first steps */
 
@@ -63,6 +64,9 @@ static int read_variables(api_t *q, api_outgoing_t *out)
 
     if (!f || !f->size)
         return API_GO_ON;
+    if (f->size > VARIABLES_MAX)
+        return bad_request(
+            q, "'recipient-variables' parameter is larger than 4 MB");
     rv = mg_form_bytes(&bytes, &len, f, q->p);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot read a spooled field");

@@ -238,6 +238,17 @@ static apr_status_t run_create(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     return write_settings(db, domain->id, create->settings, ptemp);
 }
 
+/* After a COMMIT whose answer was lost: bcrypt's salt makes the hash ours. */
+static apr_status_t is_created(mg_db_t *db, void *baton)
+{
+    const create_t *create = baton;
+
+    return api_mailbox_has_hash(create->q, db,
+                                apr_pstrcat(create->q->p, "postmaster@",
+                                            create->name, NULL),
+                                create->password_hash);
+}
+
 static int check_create(api_t *q, const char *name, const char *password,
                         const apr_array_header_t *settings)
 {
@@ -302,7 +313,7 @@ int api_domains_create(api_t *q)
     rv = mg_dkim_make(&dkim, q->p);
     create.dkim = dkim;
     if (rv == APR_SUCCESS)
-        rv = api_unit(q, run_create, NULL, &create);
+        rv = api_unit(q, run_create, is_created, &create);
     if (rv == APR_EEXIST || rv == MG_ECONFLICT)
         return taken(q);
     if (rv == MG_EBADINPUT || rv == MG_EADDRESS)
@@ -395,6 +406,17 @@ static apr_status_t run_delete(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     return mg_domain_remove(db, q->domain.id, ptemp);
 }
 
+static apr_status_t is_deleted(mg_db_t *db, void *baton)
+{
+    const api_t *q = baton;
+    mg_domain_t *domain;
+    apr_status_t rv = mg_domain_by_id(&domain, db, q->domain.id, q->p);
+
+    if (rv == APR_ENOENT)
+        return APR_SUCCESS;
+    return rv == APR_SUCCESS ? APR_ENOENT : rv;
+}
+
 int api_domains_delete(api_t *q)
 {
     mg_domain_t *domain;
@@ -404,7 +426,7 @@ int api_domains_delete(api_t *q)
         return API_REPLIED;
     rv = drop_queued(q);
     if (rv == APR_SUCCESS)
-        rv = api_unit(q, run_delete, NULL, q);
+        rv = api_unit(q, run_delete, is_deleted, q);
     if (rv == APR_ENOENT)
         return api_reply_message(q, HTTP_NOT_FOUND, "Domain not found");
     if (rv != APR_SUCCESS)

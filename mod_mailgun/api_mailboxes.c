@@ -21,6 +21,18 @@ int api_check_password(api_t *q, const char *password)
                              "characters.", len < 5 ? "short" : "long");
 }
 
+apr_status_t api_mailbox_has_hash(api_t *q, mg_db_t *db, const char *address,
+                                  const char *password_hash)
+{
+    mg_mailbox_t *mailbox;
+    apr_status_t rv = mg_mailbox_by_address(&mailbox, db, address, q->p);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    return strcmp(mailbox->password_hash, password_hash) == 0 ? APR_SUCCESS
+                                                              : APR_ENOENT;
+}
+
 static int missing(api_t *q, const char *name)
 {
     return api_reply_message(q, HTTP_BAD_REQUEST, "Parameter '%s' is missing",
@@ -101,6 +113,15 @@ static apr_status_t run_create(mg_db_t *db, void *baton, apr_pool_t *ptemp)
                           change->password_hash, ptemp);
 }
 
+/* After a COMMIT whose answer was lost: bcrypt's salt makes the hash ours. */
+static apr_status_t is_created(mg_db_t *db, void *baton)
+{
+    const change_t *change = baton;
+
+    return api_mailbox_has_hash(change->q, db, change->address,
+                                change->password_hash);
+}
+
 static int bad_address(api_t *q)
 {
     return api_reply_message(q, HTTP_BAD_REQUEST,
@@ -125,7 +146,7 @@ int api_mailboxes_create(api_t *q)
     if (!change.address)
         return bad_address(q);
     change.password_hash = mg_password_hash(password, q->p);
-    rv = api_unit(q, run_create, NULL, &change);
+    rv = api_unit(q, run_create, is_created, &change);
     if (rv == APR_EEXIST || rv == MG_ECONFLICT)
         return api_reply_message(q, HTTP_BAD_REQUEST,
                                  "Address already exists '%s'",
@@ -202,6 +223,17 @@ static apr_status_t run_delete(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     return mg_mailbox_delete(db, change->id);
 }
 
+static apr_status_t is_deleted(mg_db_t *db, void *baton)
+{
+    const change_t *change = baton;
+    mg_mailbox_t *mailbox;
+    apr_status_t rv = mg_mailbox_by_id(&mailbox, db, change->id, change->q->p);
+
+    if (rv == APR_ENOENT)
+        return APR_SUCCESS;
+    return rv == APR_SUCCESS ? APR_ENOENT : rv;
+}
+
 int api_mailboxes_delete(api_t *q)
 {
     change_t change;
@@ -214,7 +246,7 @@ int api_mailboxes_delete(api_t *q)
         return api_reply_message(q, HTTP_BAD_REQUEST,
                                  "Cannot delete system mailbox: "
                                  "postmaster@%s", q->domain.name);
-    rv = api_unit(q, run_delete, NULL, &change);
+    rv = api_unit(q, run_delete, is_deleted, &change);
     if (rv == APR_ENOENT)
         return not_found(q);
     if (rv != APR_SUCCESS)

@@ -131,13 +131,22 @@ static const char *given_message_id(const mg_options_t *options, apr_pool_t *p)
     return len && len < 900 ? apr_pstrmemdup(p, value, len) : NULL;
 }
 
+/* Beyond what the form keeps in memory it is no subject. */
+static int read_subject(api_t *q, api_outgoing_t *out)
+{
+    out->subject = api_param(q, "subject");
+    if (!out->subject && mg_form_find(q->form, "subject", NULL))
+        return api_reply_message(q, HTTP_BAD_REQUEST,
+                                 "'subject' parameter is too long");
+    return API_GO_ON;
+}
+
 static void set_headers(api_t *q, api_outgoing_t *out, mg_compose_t *c)
 {
     const char *id = given_message_id(out->options, q->p);
 
     apr_table_unset(out->options->headers, "Message-Id");
     out->message_id = id ? id : mg_id_message(q->domain.name, q->p);
-    out->subject = api_param(q, "subject");
     c->message_id = out->message_id;
     c->subject = out->subject;
     c->headers = out->options->headers;
@@ -173,7 +182,8 @@ int api_messages_send(api_t *q)
     mg_compose_t c = { 0 };
 
     if (api_outgoing_begin(q, &out) || read_from(q, &out, &c) ||
-        read_recipients(q, &out, &c) || read_texts(q, &c))
+        read_recipients(q, &out, &c) || read_subject(q, &out) ||
+        read_texts(q, &c))
         return API_REPLIED;
     api_reader_done(q); /* composing 25 MB takes a while */
     c.parts = read_parts(q);

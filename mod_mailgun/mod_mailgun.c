@@ -26,7 +26,8 @@ static int on_translate_name(request_rec *r)
 
 static int is_api(const request_rec *r)
 {
-    return r->handler && strcmp(r->handler, HANDLER) == 0;
+    return r->handler && strcmp(r->handler, HANDLER) == 0 &&
+           api_dir(r)->enabled == 1;
 }
 
 static int on_map_to_storage(request_rec *r)
@@ -36,7 +37,7 @@ static int on_map_to_storage(request_rec *r)
 
 static int on_type_checker(request_rec *r)
 {
-    return is_api(r) && api_dir(r)->enabled == 1 ? OK : DECLINED;
+    return is_api(r) ? OK : DECLINED;
 }
 
 static int on_request(request_rec *r)

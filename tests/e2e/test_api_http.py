@@ -98,6 +98,20 @@ def test_one_account_sees_nothing_of_another(env):
     assert env.api("GET", "/domains/" + d).status_code == 200
 
 
+def test_revoked_key_and_disabled_account(env):
+    account, key = env.new_account()
+    second = env.ctl("key", "add", account).split()[-1]
+    for k in (key, second):
+        assert env.api("GET", "/domains", key=k).status_code == 200
+    env.ctl("key", "revoke", account, key)
+    assert env.api("GET", "/domains", key=key).status_code == 401
+    assert env.api("GET", "/domains", key=second).status_code == 200
+    env.ctl("account", "set", account, "state=disabled")
+    assert env.api("GET", "/domains", key=second).status_code == 401
+    env.ctl("account", "set", account, "state=active")
+    assert env.api("GET", "/domains", key=second).status_code == 200
+
+
 # --- what is where ---
 
 def test_unknown_paths(env):

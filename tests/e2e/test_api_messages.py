@@ -340,6 +340,9 @@ def errors(domain):
          "'recipient-variables' parameter is not a valid JSON"),
         ({"recipient-variables": "[1]"},
          "'recipient-variables' parameter is not a valid JSON"),
+        ({"recipient-variables": '{"a":"%s"}' % ("x" * (4 << 20))},
+         "'recipient-variables' parameter is larger than 4 MB"),
+        ({"subject": "s" * 200000}, "'subject' parameter is too long"),
         ({"h:X-ż": "1"}, "Header name must be pure ASCII: X-ż"),
         ({"v:x": "y" * 17000},
          "Send options (parameters starting with o:, h:, or v:) are limited "
