@@ -27,7 +27,7 @@ enum {
 
 typedef enum {
     S_CONNECT, S_GREETING, S_HELLO, S_HELO, S_STARTTLS, S_TLS, S_READY,
-    S_MAIL, S_RCPT, S_DATA, S_BODY, S_DOT, S_RSET, S_END, S_MAX
+    S_MAIL, S_RCPT, S_DATA, S_BODY, S_DOT, S_RSET, S_QUIT, S_END, S_MAX
 } state_t;
 
 struct mta_client_t {
@@ -57,6 +57,7 @@ struct mta_client_t {
 };
 
 mta_timeouts_t mta_timeouts = MTA_TIMEOUTS_RFC;
+static int quit_timeout = 2;
 
 static void enter(mta_client_t *c, state_t next);
 static void say_body(mta_client_t *c);
@@ -130,7 +131,7 @@ static void end_in_job(mta_client_t *c, const mta_reply_t *reply)
 static const char *const doing[S_MAX] = {
     "connecting", "waiting for the greeting", "EHLO", "HELO", "STARTTLS",
     "the TLS handshake", "idle", "MAIL FROM", "RCPT TO", "DATA",
-    "sending the content", "waiting for the reply to the content", "RSET", ""
+    "sending the content", "waiting for the reply to the content", "RSET", "QUIT", ""
 };
 
 /* Lost, timed out, or nonsense received: what that means depends on where. */
@@ -157,6 +158,7 @@ static void fail(mta_client_t *c, const char *enhanced, const char *what)
         return;
     case S_READY:
     case S_RSET:
+    case S_QUIT:
         end(c, MTA_END_IDLE, &reply);
         return;
     case S_MAIL:
@@ -209,6 +211,11 @@ static void on_rset_reply(mta_client_t *c)
         ready(c);
     else
         end(c, MTA_END_IDLE, &c->reply);
+}
+
+static void say_quit(mta_client_t *c)
+{
+    conn_write(c->conn, "QUIT\r\n", 6);
 }
 
 /* In idle time a server only speaks to say that it goes. */
@@ -592,6 +599,7 @@ static const struct {
     { "body",     begin_body,   on_body_reply,     &mta_timeouts.block },
     { "dot",      begin_dot,    on_dot_reply,      &mta_timeouts.end },
     { "rset",     say_rset,     on_rset_reply,     &mta_timeouts.mail },
+    { "quit",     say_quit,     on_ready_reply,    &quit_timeout },
     { "end",      NULL,         NULL,              NULL }
 };
 
@@ -811,12 +819,17 @@ void mta_client_send(mta_client_t *client, mta_job_t *job)
 
 void mta_client_quit(mta_client_t *client)
 {
+    if (client->state != S_END)
+        enter(client, S_QUIT);
+}
+
+void mta_client_finish(mta_client_t *client)
+{
     if (client->state == S_END)
         return;
+    if (client->state != S_QUIT)
+        say_quit(client);
     client->state = S_END;
-    if (!client->conn)
-        return;
-    conn_write(client->conn, "QUIT\r\n", 6);
     conn_finish(client->conn);
     client->conn = NULL;
 }

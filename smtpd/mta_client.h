@@ -9,7 +9,7 @@
  * before and dies before the server answered MAIL hands the job back
  * unharmed (MTA_END_STALE).
  *
- * on_end() comes once, last, unless the owner called mta_client_quit() or
+ * on_end() comes once, last, unless the owner called mta_client_finish() or
  * mta_client_close() first. The pool may go when the loop's turn is over, not
  * inside of one of these callbacks.
  */
@@ -89,8 +89,11 @@ mta_client_t *mta_client_adopt(loop_t *loop, int fd, const mta_peer_t *peer,
                                apr_pool_t *p);
 /** Only in or after on_ready(). job and all in it live until on_done(). */
 void mta_client_send(mta_client_t *client, mta_job_t *job);
-/** Say QUIT and go; no callback any more. Not with a job under way. */
+/** Say QUIT; on_end() comes with the answer to it, or after two seconds. Not
+ * with a job under way. */
 void mta_client_quit(mta_client_t *client);
+/** Say QUIT and go; no callback any more. */
+void mta_client_finish(mta_client_t *client);
 /** Go; no callback any more. A job is simply forgotten. */
 void mta_client_close(mta_client_t *client);
 /** End a job that takes too long: results 499, then on_end(). */

@@ -95,34 +95,49 @@ static void bury(loop_t *loop, void *baton)
     apr_pool_destroy(link->pool);
 }
 
-static void link_free(mta_link_t *link)
+/* It is no longer one of the site's. */
+static void leave_site(mta_link_t *link)
 {
     mta_site_t *site = link->site;
 
     if (link->timer)
         loop_timer_cancel(link->timer);
     link->timer = NULL;
+    if (!site)
+        return;
     if (link->state == LINK_CONNECTING)
         site->nconnecting--;
     else if (link->state == LINK_BUSY)
-        site->s->running--;
-    link->state = LINK_DEAD;
+        link->s->running--;
     APR_RING_REMOVE(link, link);
     site->nlinks--;
-    site->s->connections--;
+    link->site = NULL;
+}
+
+static void link_free(mta_link_t *link)
+{
+    leave_site(link);
+    link->state = LINK_DEAD;
+    link->s->connections--;
     /* the client may still be in one of its functions */
     link->bury.fn = bury;
     link->bury.baton = link;
-    loop_late(site->s->loop, &link->bury);
+    loop_late(link->s->loop, &link->bury);
 }
 
 void mta_link_quit(mta_link_t *link)
 {
-    if (link->state == LINK_CONNECTING)
-        mta_client_close(link->client);
-    else
-        mta_client_quit(link->client);
-    link_free(link);
+    if (link->state == LINK_CONNECTING || link->s->worker->stopping) {
+        if (link->state == LINK_CONNECTING)
+            mta_client_close(link->client);
+        else
+            mta_client_finish(link->client);
+        link_free(link);
+        return;
+    }
+    leave_site(link);
+    link->state = LINK_LEAVING;
+    mta_client_quit(link->client);
 }
 
 /* No host took us. Where other connections work, the remote means "not so
@@ -253,6 +268,10 @@ static void on_end(mta_client_t *client, mta_end_t why, mta_job_t *job,
 
     (void)client;
     (void)job;
+    if (!site) {
+        link_free(link);
+        return;
+    }
     if (why == MTA_END_STALE) {
         mta_site_put_back(site, link->group);
         link->group = NULL;
@@ -300,6 +319,7 @@ static int open_to(mta_site_t *site, int host, mta_attempt_t *attempt)
     apr_pool_create(&p, s->pool);
     link = apr_pcalloc(p, sizeof(*link));
     link->pool = p;
+    link->s = s;
     link->site = site;
     link->host = host;
     address_of(link->address, sizeof(link->address), site, &to);
@@ -384,6 +404,6 @@ static void on_idle_timer(loop_t *loop, void *baton)
 void mta_link_rest(mta_link_t *link)
 {
     if (!link->timer)
-        link->timer = loop_timer_set(link->site->s->loop, MTA_SITE_IDLE,
+        link->timer = loop_timer_set(link->s->loop, MTA_SITE_IDLE,
                                      on_idle_timer, link);
 }

@@ -16,10 +16,13 @@ typedef struct {
 /* One connection of a site. */
 struct mta_link_t {
     APR_RING_ENTRY(mta_link_t) link;
-    mta_site_t *site;
+    mta_site_t *site;          /* NULL while leaving: the site may go first */
+    sender_t *s;
     apr_pool_t *pool;
     mta_client_t *client;
-    enum { LINK_CONNECTING, LINK_READY, LINK_BUSY, LINK_DEAD } state;
+    /* leaving: said QUIT, is no longer the site's */
+    enum { LINK_CONNECTING, LINK_READY, LINK_BUSY, LINK_LEAVING,
+           LINK_DEAD } state;
     mta_attempt_t attempt;
     int host;                  /* index in the route */
     char address[64];          /* what is known of the host is under this */
