@@ -5,6 +5,7 @@
  *   @ID@             a table's own key, one 64-bit integer
  *   @TEXT@ @BLOB@    text that compares bytewise; bytes
  *   @WITHOUT_ROWID@  behind a table with a key of several narrow columns
+ *   --@PGSQL@        the rest of the line is PostgreSQL's alone
  */
 #include <string.h>
 #include <apr_strings.h>
@@ -40,6 +41,7 @@ static const char *word_of(const mg_db_driver_t *driver, const char *s,
         { "@TEXT@", driver->text_type },
         { "@BLOB@", driver->blob_type },
         { "@WITHOUT_ROWID@", driver->without_rowid },
+        { "@PGSQL@", driver->kind == MG_DB_PGSQL ? "\n" : "" },
     };
     apr_size_t i;
 

@@ -146,6 +146,16 @@ static void pgsql_text_is_bytewise(void **state)
         "FROM 'C'"), 0);
 }
 
+/* Lines of the schema that are PostgreSQL's alone. */
+static void pgsql_lines_apply(void **state)
+{
+    unit_store_t *store = *state;
+
+    assert_int_equal(unit_store_int(store->db,
+        "SELECT count(*) FROM pg_class WHERE relname IN ('content', "
+        "'delivery') AND reloptions IS NOT NULL"), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -154,6 +164,7 @@ int main(void)
         UNIT_EMPTY_ON_BOTH(two_at_once),
         UNIT_ON_SQLITE(sqlite_keys_cost_no_index),
         UNIT_ON_PGSQL(pgsql_text_is_bytewise),
+        UNIT_ON_PGSQL(pgsql_lines_apply),
     };
 
     return unit_store_run("migrate", tests);
