@@ -337,7 +337,10 @@ static int open_to(mta_site_t *site, int host, mta_attempt_t *attempt)
     peer.addr = (const struct sockaddr *)&to.addr;
     peer.addr_len = to.addr_len;
     peer.hello = s->config->hostname;
-    peer.tls = note && note->clear_until > mg_ticks() ? NULL : s->tls;
+    /* a Unix socket has nobody on the way */
+    if (to.addr.ss_family != AF_UNIX
+        && !(note && note->clear_until > mg_ticks()))
+        peer.tls = s->tls;
     rv = mta_client_open(&link->client, s->loop, &peer, &link_events, link,
                          p);
     if (rv != APR_SUCCESS) {
