@@ -21,6 +21,7 @@
 #include "mg_status.h"
 #include "mg_time.h"
 #include "mg_verp.h"
+#include "mta_site_private.h"
 #include "sender.h"
 
 /* --- the MX: "ok", "defer", "bounce", "spam" are local parts --- */
@@ -42,6 +43,7 @@ struct mx_t {
     conn_listener_t *listener;
     int fd, port;
     int is_lmtp, hang_up_after_message, busy, hold_the_answer;
+    int broken_tls, rcpt_limit;
     int sessions, messages;
     session_t *held;           /* waits for its answer */
     char seen[60][4000];       /* envelopes */
@@ -101,7 +103,11 @@ static void data_line(session_t *s, const char *line, apr_size_t len)
 
 static void command(session_t *s, const char *line)
 {
-    if (strncmp(line, "EHLO", 4) == 0 || strncmp(line, "LHLO", 4) == 0)
+    if (strncmp(line, "EHLO", 4) == 0 && s->mx->broken_tls)
+        conn_printf(s->conn, "250-mx\r\n250 STARTTLS\r\n");
+    else if (strcmp(line, "STARTTLS") == 0)
+        conn_printf(s->conn, "220 go\r\n");
+    else if (strncmp(line, "EHLO", 4) == 0 || strncmp(line, "LHLO", 4) == 0)
         conn_printf(s->conn, "250-mx\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
     else if (strncmp(line, "MAIL", 4) == 0) {
         s->envelope[0] = '\0';
@@ -114,6 +120,9 @@ static void command(session_t *s, const char *line)
         conn_printf(s->conn, "451 4.7.1 later\r\n");
     else if (strncmp(line, "RCPT TO:<bounce", 15) == 0)
         conn_printf(s->conn, "550 5.1.1 no such user\r\n");
+    else if (strncmp(line, "RCPT", 4) == 0 && s->mx->rcpt_limit
+             && s->rcpts == s->mx->rcpt_limit)
+        conn_printf(s->conn, "452 4.5.3 too many recipients\r\n");
     else if (strncmp(line, "RCPT", 4) == 0) {
         s->rcpts++;
         put(s, line);
@@ -139,6 +148,12 @@ static void mx_input(conn_t *conn, void *baton)
     const char *line;
     apr_size_t len;
 
+    line = conn_peek(conn, &len);
+    if (len > 0 && line[0] == 0x16) { /* a ClientHello */
+        conn_printf(conn, "500 what is that\r\n");
+        conn_finish(conn);
+        return;
+    }
     while (conn_line(conn, &line, &len, 4000) == APR_SUCCESS) {
         if (s->in_data)
             data_line(s, line, len);
@@ -728,6 +743,79 @@ static void test_memory_is_bounded(void **state)
     assert_int_equal(rows(b, "delivery"), 300);
 }
 
+/* The handshake fails: again in clear, at once, and from then on. */
+static void test_broken_tls(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->mx->broken_tls = 1;
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 1);
+    assert_int_equal(rows(b, "event"), 2);
+    assert_int_equal(b->mx->sessions, 2);
+    b->mx->hang_up_after_message = 1;
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 3);
+    assert_int_equal(b->mx->sessions, 3);
+}
+
+/* Nobody listens at the first address, the second one takes it; and where
+ * neither does, the site is closed. */
+static void test_next_host(void **state)
+{
+    static const unsigned int ips[] = { 0x7f000002, INADDR_LOOPBACK };
+    bench_t *b = bench(state);
+    mg_delivery_t d;
+    mta_site_t *site;
+    int i;
+
+    memset(&d, 0, sizeof(d));
+    d.transport = MG_TRANSPORT_SMTP;
+    d.dest = "x.test";
+    site = mta_site_for(b->s, &d);
+    site->hosts = apr_pcalloc(b->store->p, 2 * sizeof(dns_host_t));
+    site->nhosts = 2;
+    site->route_until = APR_INT64_MAX;
+    for (i = 0; i < 2; i++) {
+        struct sockaddr_in *in = (struct sockaddr_in *)&site->hosts[i].addr;
+
+        in->sin_family = AF_INET;
+        in->sin_addr.s_addr = htonl(ips[i]);
+        site->hosts[i].addr_len = (int)sizeof(*in);
+        site->hosts[i].name = "mx.x.test";
+    }
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 1);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 0);
+    /* the bad one comes last for a while: now it would be the second try */
+    b->mx->hang_up_after_message = 1;
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    b->mx->busy = 1;
+    mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE attempts = 1", 1);
+    assert_int_equal(strncmp(text(b, "SELECT last_reply FROM delivery"),
+                             "499 4.4.1 ", 10), 0);
+    assert_int_equal(site->failures, 1);
+}
+
+static void test_too_many_recipients(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->mx->rcpt_limit = 2;
+    mail_to(b, "a@x.test,b@x.test,c@x.test,d@x.test,e@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 3);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 5);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -750,6 +838,9 @@ int main(void)
         UNIT_ON_BOTH(test_stop),
         UNIT_ON_BOTH(test_stop_idle),
         UNIT_ON_BOTH(test_memory_is_bounded),
+        UNIT_ON_SQLITE(test_broken_tls),
+        UNIT_ON_SQLITE(test_next_host),
+        UNIT_ON_SQLITE(test_too_many_recipients),
     };
 
     mg_log_set_level(getenv("UNIT_LOG") ? MG_LOG_DEBUG : MG_LOG_ERR);
