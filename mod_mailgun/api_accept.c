@@ -374,6 +374,9 @@ int api_accept(api_t *q, api_outgoing_t *out)
     rv = commit(q, out, a);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot store a message");
+    mg_log(MG_LOG_DEBUG, APR_SUCCESS, "domain %s: message %s taken: %d "
+           "recipients, %" APR_INT64_T_FMT " bytes", q->domain.name,
+           out->message_id, out->recipients->nelts, out->size);
     return api_reply_json(
         q, HTTP_OK,
         json_pack("{s:s, s:s}", "message", "Queued. Thank you.", "id",

@@ -16,6 +16,8 @@ APLOG_USE_MODULE(mailgun);
 #define NAME_MAX_BYTES 1024
 #define AROUND (1024 * 1024)  /* names, headers, delimiters, small fields */
 #define READ_SIZE (64 * 1024)
+/* What a body is when nobody says. */
+#define URLENCODED "application/x-www-form-urlencoded"
 
 /* A message of the full size fits in: as raw parts of a multipart, or with
  * each byte as %XX in urlencoded text. */
@@ -120,6 +122,7 @@ int api_form_read(api_t *q)
                                 .spool_dir = q->config->spool_dir,
                                 .total = q->config->message_limit + AROUND };
     const char *length = apr_table_get(q->r->headers_in, "Content-Length");
+    const char *type;
     apr_status_t rv;
     int known;
 
@@ -132,11 +135,12 @@ int api_form_read(api_t *q)
         q->content_type = "";
     if (!ap_request_has_body(q->r))
         return API_GO_ON;
+    type = *q->content_type ? q->content_type : URLENCODED;
     q->is_multipart = strncasecmp(q->content_type, "multipart/form-data",
                                   19) == 0;
     if (length && apr_atoi64(length) > body_limit(q))
         return too_large(q);
-    rv = mg_form_begin(q->form, q->content_type, &known);
+    rv = mg_form_begin(q->form, type, &known);
     if (rv != APR_SUCCESS)
         return form_failed(q, rv);
     return read_body(q);

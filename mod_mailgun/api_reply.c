@@ -36,6 +36,12 @@ int api_reply(api_t *q, int status, const char *type, const char *body)
 
 int api_reply_json(api_t *q, int status, json_t *json)
 {
+    if (!json) { /* a text that is no UTF-8 */
+        mg_log(MG_LOG_ERR, APR_SUCCESS, "domain %s: %s: no reply could be made",
+               q->domain.name ? q->domain.name : "-", q->endpoint->pattern);
+        return api_reply(q, HTTP_INTERNAL_SERVER_ERROR, "application/json",
+                         "{\n  \"message\": \"Internal Server Error\"\n}");
+    }
     mg_json_bind(json, q->p);
     apr_table_setn(q->r->headers_out, "Content-Disposition", "inline");
     return api_reply(q, status, "application/json", mg_json_pretty(json, q->p));

@@ -91,6 +91,15 @@ def test_repeated_fields_of_all_clients(env, names):
     arrived(env, a), arrived(env, b)
 
 
+def test_body_without_a_type_is_urlencoded(env):
+    """PHP's setRawPostData."""
+    to = somebody()
+    body = "from=me@%s&to=%s&text=t&subject=raw&" % (env.domain, to)
+    queued(post(env, body.encode(), headers={"Content-Type": None}),
+           env.domain)
+    assert arrived(env, to)["Subject"] == "raw"
+
+
 @pytest.mark.parametrize("files", ["attachment", "attachment[%d]"])
 def test_text_html_and_files(env, files):
     data = fields(env, html="<html>HTML version of the body</html>",
