@@ -90,7 +90,7 @@ static int usage(FILE *out)
 int main(int argc, char **argv)
 {
     const char *path = "/etc/mailgun/mailgun.conf", *log = NULL, *error;
-    int foreground = 0, test = 0, c;
+    int foreground = 0, test = 0, c, code;
     apr_pool_t *pool;
     setup_t *setup;
 
@@ -117,6 +117,7 @@ int main(int argc, char **argv)
     }
     if (test) {
         printf("%s: fine\n", path);
+        apr_pool_destroy(pool);
         return 0;
     }
     if (!foreground)
@@ -125,5 +126,7 @@ int main(int argc, char **argv)
         mg_log(MG_LOG_ERR, APR_SUCCESS, "cannot write %s", log);
         return 1;
     }
-    return master_run(setup, path, roles, tell_ready, pool);
+    code = master_run(setup, path, roles, tell_ready, pool);
+    apr_pool_destroy(pool);
+    return code;
 }

@@ -122,6 +122,7 @@ static void keep_fds(const master_t *m, const child_t *c, worker_t *worker)
     process_close_others(keep, n);
 }
 
+/* Ends with _exit(): what the master would tidy up is not ours. */
 static void child_main(master_t *m, const child_t *c, pid_t dead)
 {
     const setup_t *setup = m->setup;
@@ -139,12 +140,12 @@ static void child_main(master_t *m, const child_t *c, pid_t dead)
     rv = process_drop(setup->config->user, setup->uid, setup->gid);
     if (rv != APR_SUCCESS) {
         mg_log(MG_LOG_ERR, rv, "cannot become %s", setup->config->user);
-        exit(1);
+        _exit(1);
     }
     if (c->role != MG_ROLE_MASTER)
-        exit(worker_run(&worker, m->pid));
+        _exit(worker_run(&worker, m->pid));
     child_signals();
-    exit(reaper_run(setup->config, m->node, dead));
+    _exit(reaper_run(setup->config, m->node, dead));
 }
 
 /* A new child; dead: whose claims a reaper gives back. */

@@ -86,9 +86,11 @@ void mg_bell_ring(const char *run_dir, mg_role_t role)
     for (n = 0; n < BELLS_MAX; n++) {
         if (!bell_address(&address, run_dir, role, n))
             return;
-        /* nobody there, or rung enough already: both are fine */
+        /* nobody there, or rung enough already: both are fine. Numbers have
+         * no gaps, and the bell of one that died stays: none, none behind */
         if (sendto(fd, "!", 1, MSG_DONTWAIT | MSG_NOSIGNAL,
-                   (struct sockaddr *)&address, sizeof(address)) < 0)
-            continue;
+                   (struct sockaddr *)&address, sizeof(address)) < 0
+            && errno == ENOENT)
+            return;
     }
 }

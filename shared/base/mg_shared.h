@@ -47,7 +47,7 @@ apr_int64_t mg_shared_sum(mg_shared_t *shared, mg_gauge_t g);
 /** Bind <run_dir>/bell.<role>.<n>; *pfd is non-blocking, closed with p. */
 apr_status_t mg_bell_open(int *pfd, const char *run_dir, mg_role_t role, int n,
                           apr_pool_t *p);
-/** Ring every bell of a role (n = 0 .. 15, the ones that exist). */
+/** Ring every bell of a role: n = 0 .. 15, until one that never was. */
 void mg_bell_ring(const char *run_dir, mg_role_t role);
 
 #endif

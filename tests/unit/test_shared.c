@@ -48,7 +48,7 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     static const char *const names[] = { "faults", "shared", "bell.sender.0",
-                                         "bell.sender.7" };
+                                         "bell.sender.1" };
     size_t i;
 
     (void)state;
@@ -188,21 +188,21 @@ static void test_boot(void **state)
 
 static void test_bell(void **state)
 {
-    int zero, seven, none, i;
+    int zero, one, none, i;
     char buf[8];
 
     (void)state;
     mg_bell_ring(dir, MG_ROLE_SENDER); /* nobody there */
     mg_bell_ring(NULL, MG_ROLE_SENDER);
     assert_int_equal(mg_bell_open(&zero, dir, MG_ROLE_SENDER, 0, pool), 0);
-    assert_int_equal(mg_bell_open(&seven, dir, MG_ROLE_SENDER, 7, pool), 0);
+    assert_int_equal(mg_bell_open(&one, dir, MG_ROLE_SENDER, 1, pool), 0);
     assert_int_equal(read(zero, buf, sizeof(buf)), -1);
     assert_int_equal(errno, EAGAIN);
     mg_bell_ring(dir, MG_ROLE_NOTIFIER);
     assert_int_equal(read(zero, buf, sizeof(buf)), -1);
     mg_bell_ring(dir, MG_ROLE_SENDER);
     assert_int_equal(read(zero, buf, sizeof(buf)), 1);
-    assert_int_equal(read(seven, buf, sizeof(buf)), 1);
+    assert_int_equal(read(one, buf, sizeof(buf)), 1);
     for (i = 0; i < 2000; i++)
         mg_bell_ring(dir, MG_ROLE_SENDER); /* never blocks */
     /* a new worker takes the place of a dead one */
