@@ -34,7 +34,7 @@ apr_time_t mg_fault_clock_offset(void);
  *   sender.reply.after      (remote said 250, nothing committed yet)
  *   receiver.reply.before   (committed, 250 not yet said)
  *   notifier.reply.after    lmtp.reply.after
- *   mailboxd.reserve.after  plugin.save.committed
+ *   mailboxd.reserve.after  plugin.save.committed   plugin.expunge.synced
  *   leader.commit.after     (committed, API answer not yet sent)
  */
 #endif

@@ -48,6 +48,25 @@ class Box:
                        "From: bob@example.net\r\nSubject: %s\r\n\r\n%s\r\n"
                        % (subject, body))
 
+    def pop3(self):
+        client = poplib.POP3_SSL("127.0.0.1", self.env.pop3s_port,
+                                 context=context())
+        client.user(self.address)
+        client.pass_(self.password)
+        return client
+
+    def lmtp(self, body="x", delivery=None):
+        """Straight to Dovecot, as the sender does it: the reply."""
+        text = "Subject: by lmtp\r\n\r\n%s\r\n" % body
+        if delivery:
+            text = "X-Mailgun-Delivery-Id: %d\r\n%s" % (delivery, text)
+        with smtplib.LMTP(self.env.run + "/dovecot/lmtp") as s:
+            s.ehlo_or_helo_if_needed()
+            s.mail("<bob@example.net>")
+            code, text_ = s.rcpt(self.address)
+            assert code == 250, text_
+            return s.data(text)
+
     def size(self):
         """As GET mailboxes shows it."""
         items = self.env.api(
@@ -131,9 +150,7 @@ def test_size_is_right_to_the_byte(env, box):
     c.delete("Other")
     c.logout()
     assert box.size() == box.real_size()
-    pop = poplib.POP3_SSL("127.0.0.1", env.pop3s_port, context=context())
-    pop.user(box.address)
-    pop.pass_(box.password)
+    pop = box.pop3()
     pop.dele(1)
     pop.quit()
     assert box.size() == box.real_size() == 0
@@ -186,15 +203,25 @@ def test_parallel_saves_do_not_overshoot(env):
     assert box.size() == box.real_size() == 99000
 
 
+def assert_ends(imap, pop3):
+    """Both sessions are ended by the server, with a good-bye."""
+    with pytest.raises(imaplib.IMAP4.abort) as bye:
+        for _ in range(40):
+            imap.noop()
+            time.sleep(0.25)
+    assert "Server shutting down" in str(bye.value)
+    with pytest.raises((poplib.error_proto, OSError)):
+        for _ in range(40):
+            pop3.noop()
+            time.sleep(0.25)
+
+
 def test_password_change_ends_sessions(env, box):
-    c = box.imap()
+    c, pop = box.imap(), box.pop3()
     reply = env.api("PUT", "/%s/mailboxes/%s" % (
         box.domain, box.address.split("@")[0]), data={"password": "newsecret"})
     assert reply.json()["message"] == "Password changed"
-    with pytest.raises(imaplib.IMAP4.abort):
-        for _ in range(40):
-            c.noop()
-            time.sleep(0.25)
+    assert_ends(c, pop)
     with pytest.raises(imaplib.IMAP4.error):
         box.imap()
     box.password = "newsecret"
@@ -209,15 +236,12 @@ def test_password_change_ends_sessions(env, box):
 def test_deleted_mailbox(env, box):
     box.deliver("secret of the first owner")
     env.wait("the delivery", lambda: box.count() == 1)
-    c = box.imap()
+    c, pop = box.imap(), box.pop3()
     local = box.address.split("@")[0]
     reply = env.api("DELETE", "/%s/mailboxes/%s" % (box.domain, local))
     assert reply.json() == {"message": "Mailbox has been deleted",
                             "spec": box.address}
-    with pytest.raises(imaplib.IMAP4.abort):
-        for _ in range(40):
-            c.noop()
-            time.sleep(0.25)
+    assert_ends(c, pop)
     with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
         s.ehlo("x.test")
         s.mail("bob@example.net")
@@ -291,11 +315,20 @@ def test_mailboxd_dead_means_not_saved(own_env):
     box = Box(env, domain=env.domain)
     assert box.append(1000)[0] == "OK"
     env.processes["smtpd"].stop()
-    c = box.imap()
+    c, pop = box.imap(), box.pop3()
     assert int(c.select("INBOX")[1][0]) == 1
-    kind, _ = box.append(1000, client=c)
-    assert kind == "NO"
-    c.logout()
+    assert box.append(1000, client=c)[0] == "NO"
+    c.store("1", "+FLAGS", "\\Deleted")
+    assert c.expunge()[0] == "NO"
+    c.store("1", "-FLAGS", "\\Deleted")
+    assert c.logout()[0] == "BYE"
+    assert pop.stat()[0] == 1
+    pop.dele(1)
+    with pytest.raises(poplib.error_proto):
+        pop.quit()
+    for delivery in (None, 7):
+        code, text = box.lmtp("later", delivery)
+        assert code == 451, text
     env.start_smtpd()
     env.wait("saving again", lambda: box.append(1000)[0] == "OK")
     assert box.size() == box.real_size() == 2000

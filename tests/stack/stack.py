@@ -33,11 +33,12 @@ PORTS = ("smtp smtps submission mx hook api api_tls site imap imaps pop3 "
 
 class Stack:
     def __init__(self, directory, variant="test", store="sqlite", extra="",
-                 httpd_extra="", log_level="info"):
+                 httpd_extra="", log_level="info", dovecot_extra=""):
         self.as_root = os.getuid() == 0
         self.wanted_dir = os.path.abspath(directory)
         self.variant, self.store = variant, store
         self.extra, self.httpd_extra = extra, httpd_extra
+        self.dovecot_extra = dovecot_extra
         self.log_level = log_level
         self.bin = os.path.join(ROOT, "build", variant)
         self.processes = {}
@@ -145,7 +146,9 @@ class Stack:
             chroot = "chroot ="
         self.write("dovecot.conf", configs.DOVECOT.format(
             sample=configs.dovecot_sample(ROOT + "/conf", v),
-            user_lines=users, chroot=chroot, **v))
+            user_lines=users, chroot=chroot, **v) +
+            self.dovecot_extra.replace("{dir}", self.dir).replace(
+                "{user}", self.user))
 
     # --- life ---
 
@@ -170,6 +173,17 @@ class Stack:
             raise AssertionError("mailgunctl %s: %s%s" % (
                 " ".join(args), done.stdout, done.stderr))
         return done.stdout if check else done
+
+    def doveadm(self, *args):
+        """doveadm at this stack's Dovecot; its output as text."""
+        done = subprocess.run(
+            ["doveadm", "-c", self.dir + "/etc/dovecot.conf"] + list(args),
+            env=self.environment(), text=True, stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE)
+        if done.returncode:
+            raise AssertionError("doveadm %s: %s%s" % (
+                " ".join(args), done.stdout, done.stderr))
+        return done.stdout
 
     def setup(self):
         """Directories, configuration, store, account, key, domain."""
