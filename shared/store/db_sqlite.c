@@ -58,6 +58,7 @@ typedef struct {
     const char *path;
     apr_pool_t *pool;
     turnstile_t *turnstile;  /* NULL: read-only */
+    int in_line;
 } sqlite_conn_t;
 
 typedef struct {
@@ -316,6 +317,7 @@ static apr_status_t enter_line(mg_db_t *db)
     if (rv != APR_SUCCESS)
         return mg_db_fail(db, MG_EIO, "turnstile: %s",
                           apr_strerror(rv, why, sizeof(why)));
+    conn->in_line = 1;
     return APR_SUCCESS;
 }
 
@@ -323,6 +325,7 @@ static void leave_line(mg_db_t *db)
 {
     sqlite_conn_t *conn = db->conn;
 
+    conn->in_line = 0;
     if (conn->turnstile)
         turnstile_leave(conn->turnstile);
 }
@@ -476,6 +479,7 @@ static apr_status_t stmt_begin(mg_stmt_t *stmt, const mg_param_t *params,
 {
     sqlite_stmt_t *s = stmt->handle;
     mg_db_t *db = stmt->db;
+    sqlite_conn_t *conn = db->conn;
     apr_status_t rv = bind_all(stmt, params, n, life);
 
     if (rv != APR_SUCCESS || s->readonly)
@@ -483,7 +487,8 @@ static apr_status_t stmt_begin(mg_stmt_t *stmt, const mg_param_t *params,
     if (db->tx_open && db->tx_mode == MG_TX_READ)
         return mg_db_fail(db, MG_ESQL, "a write in a read transaction: %s",
                           stmt->sql);
-    if (!db->tx_open) {
+    /* or another statement of this connection is in, its rows half read */
+    if (!db->tx_open && !conn->in_line) {
         rv = enter_line(db);
         s->in_line = rv == APR_SUCCESS;
     }
@@ -575,7 +580,9 @@ static const void *sqlite_get_blob(mg_stmt_t *stmt, int col, apr_size_t *plen)
 
 static apr_status_t sqlite_script(mg_db_t *db, const char *sql)
 {
-    int alone = !db->tx_open && !(db->flags & MG_DB_READONLY);
+    sqlite_conn_t *conn = db->conn;
+    int alone = !db->tx_open && !conn->in_line
+                && !(db->flags & MG_DB_READONLY);
     apr_status_t rv = APR_SUCCESS;
 
     if (alone)

@@ -175,6 +175,7 @@ static apr_status_t take_params(mg_db_t *db, mg_param_t *params, int *pn,
             return mg_db_fail(db, MG_ESQL, "parameter format '%s': no such "
                               "letter as '%c'", fmt, fmt[n]);
         }
+        db->tx_bytes += (apr_int64_t)param->len;
     }
     *pn = n;
     return APR_SUCCESS;
@@ -391,6 +392,7 @@ apr_status_t mg_tx_begin(mg_db_t *db, mg_tx_mode_t mode)
     db->tx_open = 1;
     db->tx_mode = mode;
     db->tx_error = APR_SUCCESS;
+    db->tx_bytes = 0;
     apr_pool_create(&db->tx_pool, db->pool);
     db->hooks = apr_array_make(db->tx_pool, 4, sizeof(mg_hook_entry_t));
     if (mode == MG_TX_WRITE) {
@@ -486,6 +488,11 @@ void mg_tx_rollback(mg_db_t *db)
 int mg_tx_is_open(const mg_db_t *db)
 {
     return db->tx_open;
+}
+
+apr_int64_t mg_tx_bytes(const mg_db_t *db)
+{
+    return db->tx_open ? db->tx_bytes : 0;
 }
 
 void mg_tx_will_replay(mg_db_t *db)

@@ -70,6 +70,8 @@ int mg_tx_is_open(const mg_db_t *db);
 /** The error that dooms this transaction; APR_SUCCESS if none is known. */
 apr_status_t mg_tx_error(const mg_db_t *db);
 
+/** Bytes of texts and blobs bound in it so far. */
+apr_int64_t mg_tx_bytes(const mg_db_t *db);
 /** Whoever began this transaction runs its parts again one by one should it
  * fail, wherever the failure shows (mg_group.c). */
 void mg_tx_will_replay(mg_db_t *db);

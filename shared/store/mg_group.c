@@ -4,16 +4,21 @@
  * and the others run again without it; the one set aside then runs alone, so
  * that its own error is its own. After a few such rounds, or where nobody can
  * say who failed (PostgreSQL's pipeline tells at COMMIT), each runs alone.
+ *
+ * Large units do not pile up in one transaction: above TX_BYTES it commits,
+ * the lock goes round, and the rest follows.
  */
 #include "mg_group.h"
 #include "mg_status.h"
 
 /* Rounds together before each goes alone. */
 #define ASIDE_MAX 3
+/* 25 MB in one transaction stops everyone for 0.2 s. */
+#define TX_BYTES (1024 * 1024)
 /* How often one attempt connects anew. */
 #define LOST_MAX 2
 
-typedef enum { WAITS, ASIDE, SETTLED } member_state_t;
+typedef enum { WAITS, RAN, ASIDE, SETTLED } member_state_t;
 
 typedef struct {
     mg_unit_t *unit;
@@ -35,13 +40,22 @@ static void settle(member_t *m, apr_status_t rv)
     m->state = SETTLED;
 }
 
-static void settle_all(group_t *g, apr_status_t rv)
+static void settle_all(group_t *g, member_state_t state, apr_status_t rv)
 {
     int i;
 
     for (i = 0; i < g->n; i++)
-        if (g->members[i].state == WAITS)
+        if (g->members[i].state == state)
             settle(&g->members[i], rv);
+}
+
+static void move_all(group_t *g, member_state_t from, member_state_t to)
+{
+    int i;
+
+    for (i = 0; i < g->n; i++)
+        if (g->members[i].state == from)
+            g->members[i].state = to;
 }
 
 static int count(const group_t *g, member_state_t state)
@@ -66,11 +80,31 @@ static apr_status_t run_one(group_t *g, member_t *m)
     return rv;
 }
 
-/* Everybody who waits, in one transaction. *pculprit: whose run() failed. */
-static apr_status_t attempt(group_t *g, member_t **pculprit)
+static apr_status_t run_waiting(group_t *g, member_t **pculprit)
 {
     apr_status_t rv;
     int i;
+
+    for (i = 0; i < g->n; i++) {
+        if (g->members[i].state != WAITS)
+            continue;
+        rv = run_one(g, &g->members[i]);
+        if (rv != APR_SUCCESS) {
+            *pculprit = &g->members[i];
+            return rv;
+        }
+        g->members[i].state = RAN;
+        if (mg_tx_bytes(g->db) >= TX_BYTES)
+            break;
+    }
+    return APR_SUCCESS;
+}
+
+/* Those who wait, or the first of them if they are large, in one transaction.
+ * *pculprit: whose run() failed. */
+static apr_status_t attempt(group_t *g, member_t **pculprit)
+{
+    apr_status_t rv;
 
     *pculprit = NULL;
     apr_pool_clear(g->ptemp);
@@ -82,19 +116,18 @@ static apr_status_t attempt(group_t *g, member_t **pculprit)
     }
     if (count(g, WAITS) > 1)
         mg_tx_will_replay(g->db);
-    for (i = 0; i < g->n; i++) {
-        if (g->members[i].state != WAITS)
-            continue;
-        rv = run_one(g, &g->members[i]);
-        if (rv != APR_SUCCESS) {
-            *pculprit = &g->members[i];
-            mg_tx_rollback(g->db);
-            return rv;
-        }
+    rv = run_waiting(g, pculprit);
+    if (rv == APR_SUCCESS) {
+        rv = mg_tx_commit(g->db);
+        if (rv == MG_ELOST)
+            g->in_doubt = 1;
+    } else {
+        mg_tx_rollback(g->db);
     }
-    rv = mg_tx_commit(g->db);
-    if (rv == MG_ELOST)
-        g->in_doubt = 1;
+    if (rv == APR_SUCCESS)
+        settle_all(g, RAN, APR_SUCCESS);
+    else
+        move_all(g, RAN, WAITS);
     return rv;
 }
 
@@ -158,23 +191,18 @@ static void commit_together(group_t *g)
 {
     member_t *culprit;
     apr_status_t rv;
-    int i, round;
+    int failures = 0;
 
-    for (round = 0; count(g, WAITS) > 0; round++) {
+    while (count(g, WAITS) > 0) {
         rv = attempt_through(g, &culprit);
-        if (rv == APR_SUCCESS) {
-            settle_all(g, APR_SUCCESS);
-            return;
-        }
         if (g->down != APR_SUCCESS)
             return;
-        if (culprit && round < ASIDE_MAX) {
-            culprit->state = ASIDE;
+        if (rv == APR_SUCCESS)
             continue;
-        }
-        for (i = 0; i < g->n; i++)
-            if (g->members[i].state == WAITS)
-                g->members[i].state = ASIDE;
+        if (culprit && failures++ < ASIDE_MAX)
+            culprit->state = ASIDE;
+        else
+            move_all(g, WAITS, ASIDE);
     }
 }
 

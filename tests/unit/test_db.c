@@ -270,6 +270,15 @@ static void returning_gives_rows(void **state)
                                            "WHERE t = 'x'"), 2);
     /* and it gave the line back */
     unit_store_ok(other, add_thing(other, 4, "y"));
+
+    /* a write of its own while rows are half read */
+    unit_store_ok(store->db, mg_db_query(&stmt, store->db,
+        "DELETE FROM thing WHERE n > $1 RETURNING id", "i", I(2)));
+    unit_store_ok(store->db, mg_stmt_next(stmt));
+    unit_store_ok(store->db, add_thing(store->db, 5, "z"));
+    mg_stmt_done(stmt);
+    unit_store_ok(other, add_thing(other, 6, "y"));
+    assert_int_equal(things(other), 5);
 }
 
 /* apr_dbd_pgsql freed rows early: what was read of one lives on. */

@@ -218,6 +218,32 @@ static void a_big_one_is_full_alone(void **state)
                   MG_EFULL);
 }
 
+/* 400 KB each: three make a transaction. */
+static void large_ones_do_not_pile_up(void **state)
+{
+    static const struct {
+        const char *kinds;
+        int least, most;
+    } cases[] = {
+        { "BBBBBBBBB", 3, 3 }, { "B..B..B..B", 2, 2 }, { "BBBBB!BBBB", 3, 5 },
+        { "........", 1, 1 },
+    };
+    unit_store_t *store = *state;
+    apr_size_t i;
+
+    make_jobs(store);
+    for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        int commits;
+        mg_unit_t *units = units_of(store, cases[i].kinds, &commits,
+                                    I(100) * (i + 1));
+
+        unit_store_ok(store->db, mg_group_commit(store->db, units, store->p));
+        check_units(store, cases[i].kinds, units);
+        if (commits < cases[i].least || commits > cases[i].most)
+            fail_msg("%s: %d commits", cases[i].kinds, commits);
+    }
+}
+
 /* --- answers lost --- */
 
 /* Failpoints: no double, no loss, wherever the connection goes. */
@@ -238,6 +264,8 @@ static void lost_and_replayed(void **state)
         { "store.commit.after", "....", 1, APR_SUCCESS, 1 },
         { "store.commit.after", ".", 1, APR_SUCCESS, 1 },
         { "store.commit.after", ".!.q", 1, APR_SUCCESS, 2 },
+        { "store.commit.after", "BBBBB", 1, APR_SUCCESS, 1 },
+        { "store.commit.before", "BBBBB", 1, APR_SUCCESS, 2 },
     };
     unit_store_t *store = *state;
     apr_size_t i;
@@ -378,6 +406,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(bad_ones_fail_alone),
         UNIT_ON_SQLITE(a_big_one_is_full_alone),
+        UNIT_ON_BOTH(large_ones_do_not_pile_up),
         UNIT_ON_BOTH(lost_and_replayed),
         UNIT_ON_BOTH(still_committing),
         UNIT_ON_PGSQL(commit_cut_off),
