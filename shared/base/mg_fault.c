@@ -140,6 +140,38 @@ static apr_status_t act(int32_t action, int64_t argument)
     }
 }
 
+/* Is what was set for "who" meant for this process? Its title is read anew
+ * each time: workers take theirs after the fork. */
+static int is_for_us(const char *who, size_t len)
+{
+    char title[256], *name;
+    int fd = open("/proc/self/cmdline", O_RDONLY | O_CLOEXEC);
+    ssize_t n;
+
+    if (fd < 0)
+        return 0;
+    n = read(fd, title, sizeof(title) - 1);
+    close(fd);
+    title[n > 0 ? n : 0] = '\0'; /* argv[0] alone */
+    name = strrchr(title, '/');
+    return memmem(name ? name : title, strlen(name ? name : title), who, len)
+           != NULL;
+}
+
+/* name, or who:name. */
+static int is_named(const struct mg_fault_slot *slot, const char *name)
+{
+    char copy[sizeof(slot->name) + 1], *colon;
+
+    memcpy(copy, slot->name, sizeof(slot->name)); /* may fill its field */
+    copy[sizeof(slot->name)] = '\0';
+    colon = strchr(copy, ':');
+    if (!colon)
+        return strcmp(copy, name) == 0;
+    return strcmp(colon + 1, name) == 0
+           && is_for_us(copy, (size_t)(colon - copy));
+}
+
 apr_status_t mg_fault_point(const char *name)
 {
     struct mg_fault_file *file = fault_file();
@@ -151,7 +183,7 @@ apr_status_t mg_fault_point(const char *name)
         struct mg_fault_slot *slot = &file->slots[i];
         int32_t action = __atomic_load_n(&slot->action, __ATOMIC_ACQUIRE);
 
-        if (action == 0 || strncmp(slot->name, name, sizeof(slot->name)) != 0)
+        if (action == 0 || !is_named(slot, name))
             continue;
         if (take(slot)) {
             apr_status_t rv = act(action, slot->argument);

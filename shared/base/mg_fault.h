@@ -9,7 +9,8 @@
  *     slot: name[40], action, argument, remaining count (-1: for ever), hits
  *
  * tests/stack/faults.py writes it. A slot's count is taken down atomically, so
- * "kill the first who gets here" kills one.
+ * "kill the first who gets here" kills one. "sender:store.commit.before" is for
+ * processes alone whose title (the last part of argv[0]) has "sender" in it.
  *
  * actions: 1 kill (SIGKILL to self)   2 EIO      3 ENOSPC
  *          4 delay (argument: microseconds)      5 fail with MG_ELOST

@@ -47,6 +47,9 @@ class Faults:
         return free
 
     def set(self, name, action, argument=0, count=1):
+        """At the point "name" in whoever gets there, or "who:name" in processes
+        whose title (the last part of argv[0]) has "who" in it: receiver,
+        sender, notifier, keeper, auth, mailboxd, apache2, lmtp, mailgunctl."""
         at = self._find(name)
         # count last: the slot is live from then on
         SLOT.pack_into(self.map, at, name.encode(), action, 0, argument, 0, 0)

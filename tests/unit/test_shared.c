@@ -80,7 +80,8 @@ static void test_clock(void **state)
 static void set_fault(int slot, const char *name, int action, int64_t argument,
                       int64_t count)
 {
-    strncpy(faults->slots[slot].name, name, 39);
+    memset(faults->slots[slot].name, 0, 40);
+    memcpy(faults->slots[slot].name, name, strlen(name));
     faults->slots[slot].argument = argument;
     faults->slots[slot].count = count;
     faults->slots[slot].hits = 0;
@@ -109,6 +110,13 @@ static void test_faults(void **state)
     set_fault(4, "content.write", 4, 1000, 1);
     assert_int_equal(MG_FAULT("content.write"), APR_SUCCESS);
     assert_int_equal(faults->slots[4].hits, 1);
+
+    set_fault(6, "sender:store.begin", 2, 0, 1);
+    assert_int_equal(MG_FAULT("store.begin"), APR_SUCCESS);
+    set_fault(6, "test_shared:store.begin", 2, 0, 1);
+    assert_int_equal(MG_FAULT("begin"), APR_SUCCESS);
+    assert_int_equal(MG_FAULT("store.begin"), MG_EIO);
+    assert_int_equal(MG_FAULT("store.begin"), APR_SUCCESS);
 
     set_fault(5, "queue.claim.after", 1, 0, 1);
     child = fork();
