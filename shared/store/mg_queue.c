@@ -24,6 +24,8 @@ struct mg_claimer_t {
     apr_interval_time_t lease;
     int ntransports;
     int first;          /* the transport that comes first next time */
+    apr_time_t doubt;   /* until when the rows of a claim are leased whose
+                         * COMMIT was not answered; 0: there is none */
     struct {
         mg_transport_kind_t kind;
         apr_int64_t domain_id;   /* where the last round ended */
@@ -242,6 +244,30 @@ static apr_status_t claim_all(round_t *rounds, int n, int limit)
     return rv;
 }
 
+/* Rows that are ours perhaps, without our knowing: they would wait for the
+ * end of their lease. The lease's end is that claim's alone. */
+static apr_status_t give_back_doubtful(mg_db_t *db, mg_claimer_t *claimer,
+                                       apr_time_t now)
+{
+    apr_status_t rv;
+    int own;
+
+    if (!claimer->doubt)
+        return APR_SUCCESS;
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = mg_db_exec(db, NULL,
+                    "UPDATE delivery SET due_at = $1, claimed_by = 0"
+                    " WHERE claimed_by = $2 AND due_at = $3",
+                    "iii", (apr_int64_t)now, claimer->worker_id,
+                    (apr_int64_t)claimer->doubt);
+    rv = mg_tx_leave(db, own, rv);
+    if (rv == APR_SUCCESS)
+        claimer->doubt = 0;
+    return rv;
+}
+
 apr_status_t mg_queue_claim(apr_array_header_t **pclaimed, mg_db_t *db,
                             mg_claimer_t *claimer, int limit, apr_pool_t *p)
 {
@@ -254,6 +280,9 @@ apr_status_t mg_queue_claim(apr_array_header_t **pclaimed, mg_db_t *db,
                                sizeof(mg_delivery_t *));
     if (limit <= 0 || n == 0)
         return APR_SUCCESS;
+    rv = give_back_doubtful(db, claimer, now);
+    if (rv != APR_SUCCESS)
+        return rv;
     /* looking takes no write lock: mostly there is nothing */
     for (i = 0; i < n; i++) {
         rounds[i].now = now;
@@ -273,10 +302,12 @@ apr_status_t mg_queue_claim(apr_array_header_t **pclaimed, mg_db_t *db,
     if (rv != APR_SUCCESS)
         return rv;
     rv = mg_tx_leave(db, own, claim_all(rounds, n, limit));
-    if (rv != APR_SUCCESS)
-        apr_array_clear(*pclaimed);
-    else
+    if (rv == APR_SUCCESS)
         rv = MG_FAULT("queue.claim.after");
+    if (rv != APR_SUCCESS) {
+        claimer->doubt = now + claimer->lease;
+        apr_array_clear(*pclaimed);
+    }
     return rv;
 }
 
