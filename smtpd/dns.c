@@ -27,7 +27,7 @@
 #define TTL_LATER 5           /* a failure: spare the resolver */
 #define HOSTS_MAX 16          /* MX records that are followed */
 #define ADDRESSES_MAX 8       /* of one family and host */
-#define CACHE_MAX 20000       /* look-ups */
+#define CACHE_MAX 5000        /* look-ups, of 8 KB each */
 #define NAME_MAX_ 253         /* RFC 1035 2.3.4 */
 
 int dns_timeout_ms = 3000, dns_tries = 3;

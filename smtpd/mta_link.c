@@ -87,12 +87,14 @@ static int pick_host(const mta_site_t *site, const mta_attempt_t *attempt)
 
 /* --- life --- */
 
-static void bury(loop_t *loop, void *baton)
+void mta_links_bury(sender_t *s)
 {
-    mta_link_t *link = baton;
+    mta_link_t *link;
 
-    (void)loop;
-    apr_pool_destroy(link->pool);
+    while ((link = s->dead_links) != NULL) {
+        s->dead_links = link->next_dead;
+        apr_pool_destroy(link->pool);
+    }
 }
 
 /* It is no longer one of the site's. */
@@ -120,9 +122,8 @@ static void link_free(mta_link_t *link)
     link->state = LINK_DEAD;
     link->s->connections--;
     /* the client may still be in one of its functions */
-    link->bury.fn = bury;
-    link->bury.baton = link;
-    loop_late(link->s->loop, &link->bury);
+    link->next_dead = link->s->dead_links;
+    link->s->dead_links = link;
 }
 
 void mta_link_quit(mta_link_t *link)
@@ -210,6 +211,7 @@ static void on_result(mta_client_t *client, mta_job_t *job, mta_rcpt_t *rcpt,
     if (stage == MTA_AT_RCPT && reply->code == 452 && some_accepted(job)) {
         /* too many recipients: the rest at once (RFC 5321 4.5.3.1.10) */
         APR_RING_REMOVE(e, link);
+        APR_RING_ELEM_INIT(e, link);
         mta_site_add(site, e);
         return;
     }

@@ -15,6 +15,7 @@
 #define STALE_ROUTE apr_time_from_sec(60)
 #define FORGET_AFTER apr_time_from_sec(60)
 #define FORGET_FAILED apr_time_from_sec(3600)
+#define SITES_MANY 5000                   /* then none is kept idle */
 #define JOB_MAX apr_time_from_sec(3600)   /* however slowly it drips */
 #define HOSTS_MAX 64                      /* bits of mta_attempt_t.tried */
 
@@ -42,31 +43,45 @@ static mta_site_t *site_make(sender_t *s, const char *key,
                              mta_protocol_t protocol, const char *name,
                              int port, int by_mx)
 {
-    apr_pool_t *p;
-    mta_site_t *site;
+    mta_site_t *site = calloc(1, sizeof(*site));
 
-    apr_pool_create(&p, s->pool);
-    site = apr_pcalloc(p, sizeof(*site));
+    if (!site || !(site->key = strdup(key)) || !(site->name = strdup(name)))
+        abort();
     site->s = s;
-    site->pool = p;
-    site->key = apr_pstrdup(p, key);
     site->protocol = protocol;
-    site->name = apr_pstrdup(p, name);
     site->port = port;
     site->by_mx = by_mx;
     site->window = s->config->destination_connections;
     APR_RING_INIT(&site->waiting, sender_group_t, link);
     APR_RING_INIT(&site->links, mta_link_t, link);
-    apr_pool_create(&site->route_pool, p);
     apr_hash_set(s->sites, site->key, APR_HASH_KEY_STRING, site);
     return site;
+}
+
+static void drop_route(mta_site_t *site)
+{
+    if (site->route_pool)
+        apr_pool_destroy(site->route_pool);
+    site->route_pool = NULL;
+    site->hosts = NULL;
+    site->nhosts = 0;
+}
+
+static void site_forget(mta_site_t *site)
+{
+    apr_hash_set(site->s->sites, site->key, APR_HASH_KEY_STRING, NULL);
+    drop_route(site);
+    free(site->key);
+    free(site->name);
+    free(site);
 }
 
 static void set_unix_route(mta_site_t *site, const char *path)
 {
     struct sockaddr_un *un;
 
-    site->hosts = apr_pcalloc(site->pool, sizeof(*site->hosts));
+    apr_pool_create(&site->route_pool, site->s->pool);
+    site->hosts = apr_pcalloc(site->route_pool, sizeof(*site->hosts));
     site->nhosts = 1;
     site->hosts->name = site->name;
     un = (struct sockaddr_un *)&site->hosts->addr;
@@ -83,7 +98,7 @@ static mta_site_t *lmtp_site(sender_t *s)
     const char *to = s->config->lmtp ? s->config->lmtp : "";
     mta_site_t *site = apr_hash_get(s->sites, key, APR_HASH_KEY_STRING);
     const char *colon;
-    char *host;
+    char host[256];
 
     if (site)
         return site;
@@ -93,8 +108,9 @@ static mta_site_t *lmtp_site(sender_t *s)
         return site;
     }
     colon = strrchr(to, ':');
-    host = apr_pstrndup(s->pool, to, colon ? (apr_size_t)(colon - to)
-                                           : strlen(to));
+    apr_cpystrn(host, to, sizeof(host));
+    if (colon && colon - to < (long)sizeof(host))
+        host[colon - to] = '\0';
     return site_make(s, key, MTA_LMTP, host,
                      colon ? (int)apr_atoi64(colon + 1) : 24, 0);
 }
@@ -136,6 +152,10 @@ void mta_site_add(mta_site_t *site, sender_entry_t *entry)
 {
     sender_group_t *last = NULL;
 
+    if (site->s->worker->stopping) {
+        sender_released(site->s, entry, mg_now());
+        return;
+    }
     if (!APR_RING_EMPTY(&site->waiting, sender_group_t, link))
         last = APR_RING_LAST(&site->waiting);
     site->nentries++;
@@ -158,15 +178,6 @@ static void take_out(mta_site_t *site, sender_group_t *group)
     site->ngroups--;
     site->nentries -= group->n;
     site->s->waiting--;
-}
-
-void mta_site_put_back(mta_site_t *site, sender_group_t *group)
-{
-    APR_RING_INSERT_HEAD(&site->waiting, group, sender_group_t, link);
-    site->ngroups++;
-    site->nentries += group->n;
-    site->s->waiting++;
-    mta_site_touch(site);
 }
 
 typedef void each_fn(sender_t *s, sender_entry_t *e, const void *baton);
@@ -207,6 +218,20 @@ static void give_back(sender_t *s, sender_entry_t *e, const void *baton)
     sender_released(s, e, *(const apr_time_t *)baton);
 }
 
+/* A transaction that was not begun is the next one again. */
+void mta_site_put_back(mta_site_t *site, sender_group_t *group)
+{
+    apr_time_t now = mg_now();
+
+    APR_RING_INSERT_HEAD(&site->waiting, group, sender_group_t, link);
+    site->ngroups++;
+    site->nentries += group->n;
+    site->s->waiting++;
+    mta_site_touch(site);
+    if (site->s->worker->stopping)
+        resolve_group(site, group, give_back, &now);
+}
+
 /* --- back-off --- */
 
 apr_time_t mta_site_closed_until(const mta_site_t *site)
@@ -244,7 +269,8 @@ static void on_route(const dns_answer_t *answer, void *baton)
     site->resolving = 0;
     mta_site_touch(site);
     if (answer->status == DNS_FOUND) {
-        apr_pool_clear(site->route_pool);
+        drop_route(site);
+        apr_pool_create(&site->route_pool, site->s->pool);
         site->nhosts = answer->nhosts < HOSTS_MAX ? answer->nhosts
                                                   : HOSTS_MAX;
         site->hosts = apr_pmemdup(site->route_pool, answer->hosts,
@@ -260,9 +286,12 @@ static void on_route(const dns_answer_t *answer, void *baton)
         site->route_until = mg_ticks() + STALE_ROUTE;
         return;
     }
-    site->nhosts = 0;
+    drop_route(site);
     code = (int)apr_strtoi64(answer->reply, NULL, 10);
-    mta_site_fail(site, answer->reply, code, answer->status != DNS_LATER);
+    /* a host that is not found because the configuration names it wrongly is
+     * no reason to return mail */
+    mta_site_fail(site, answer->reply, code,
+                  site->by_mx && answer->status != DNS_LATER);
 }
 
 /* @return whether hosts are known now; if not, the answer will touch us */
@@ -440,16 +469,11 @@ static void enforce_share(mta_site_t *site)
         resolve_group(site, APR_RING_LAST(&site->waiting), give_back, &due);
 }
 
-static void forget(mta_site_t *site)
-{
-    apr_hash_set(site->s->sites, site->key, APR_HASH_KEY_STRING, NULL);
-    apr_pool_destroy(site->pool);
-}
-
 void mta_sites_tidy(sender_t *s)
 {
     apr_hash_index_t *hi;
     apr_time_t now = mg_ticks();
+    int many = apr_hash_count(s->sites) > SITES_MANY;
 
     for (hi = apr_hash_first(NULL, s->sites); hi; hi = apr_hash_next(hi)) {
         mta_site_t *site;
@@ -461,10 +485,10 @@ void mta_sites_tidy(sender_t *s)
             mta_site_touch(site);
         else if (site->nlinks == 0 && !site->resolving && !site->is_dirty
                  && !mta_site_closed_until(site)
-                 && now - site->used_at > (site->failures > 0
-                                               ? FORGET_FAILED
-                                               : FORGET_AFTER))
-            forget(site);
+                 && (many || now - site->used_at > (site->failures > 0
+                                                        ? FORGET_FAILED
+                                                        : FORGET_AFTER)))
+            site_forget(site);
     }
 }
 
@@ -486,6 +510,18 @@ void mta_sites_stop(sender_t *s)
             if (link->state != LINK_BUSY)
                 mta_link_quit(link);
         }
+    }
+}
+
+void mta_sites_forget(sender_t *s)
+{
+    apr_hash_index_t *hi;
+
+    for (hi = apr_hash_first(NULL, s->sites); hi; hi = apr_hash_next(hi)) {
+        mta_site_t *site;
+
+        apr_hash_this(hi, NULL, NULL, (void **)&site);
+        site_forget(site);
     }
 }
 

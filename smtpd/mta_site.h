@@ -22,11 +22,15 @@ apr_time_t mta_site_closed_until(const mta_site_t *site);
 void mta_site_add(mta_site_t *site, sender_entry_t *entry);
 /** Work on all sites where something changed. */
 void mta_sites_pump(sender_t *s);
+/** At the beginning of a turn's end: connections that ended are freed. */
+void mta_links_bury(sender_t *s);
 /** From time to time: forget what is idle, end what takes for ever, give back
  * what a slow site holds over its share. */
 void mta_sites_tidy(sender_t *s);
 /** Stopping: give back what waits, close what is idle. */
 void mta_sites_stop(sender_t *s);
+/** The end of the process, or of a test: forget all. */
+void mta_sites_forget(sender_t *s);
 /** Waiting entries whose lease was lost are let go. */
 void mta_sites_drop_lost(sender_t *s);
 

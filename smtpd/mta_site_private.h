@@ -4,8 +4,6 @@
 
 #include "mta_site.h"
 
-typedef struct mta_link_t mta_link_t;
-
 /* Hosts that were tried to get one connection. */
 typedef struct {
     apr_uint64_t tried;        /* a bit for each host of the route */
@@ -31,20 +29,21 @@ struct mta_link_t {
     int mail_refused;
     mta_reply_t refusal;
     loop_timer_t *timer;       /* idle */
-    loop_job_t bury;
+    mta_link_t *next_dead;
 };
 APR_RING_HEAD(mta_link_ring_t, mta_link_t);
 
+/* Small, and without a pool until it has a route: there may be a hundred
+ * thousand dead domains in one customer's list. */
 struct mta_site_t {
     sender_t *s;
-    apr_pool_t *pool;
-    const char *key;
+    char *key;
     mta_protocol_t protocol;
-    const char *name;          /* domain, or host of a static transport */
+    char *name;                /* domain, or host of a static transport */
     int port, by_mx;
 
     /* where it is */
-    apr_pool_t *route_pool;
+    apr_pool_t *route_pool;    /* or NULL */
     dns_host_t *hosts;
     int nhosts;                /* at most 64 */
     apr_time_t route_until;    /* mg_ticks() */

@@ -148,6 +148,7 @@ static void on_turn_end(loop_t *loop, void *baton)
     sender_t *s = baton;
 
     (void)loop;
+    mta_links_bury(s);
     claim_if_due(s);
     mta_sites_pump(s);
     sender_results_check(s);
@@ -198,6 +199,12 @@ void sender_check_done(sender_t *s)
 
 /* --- start --- */
 
+static apr_status_t forget(void *baton)
+{
+    mta_sites_forget(baton);
+    return APR_SUCCESS;
+}
+
 static sender_t *sender_make(worker_t *worker)
 {
     static const mg_transport_kind_t transports[] = { MG_TRANSPORT_SMTP,
@@ -218,6 +225,7 @@ static sender_t *sender_make(worker_t *worker)
     s->hosts = apr_hash_make(s->hosts_pool);
     apr_pool_create(&s->mailbox_pool, p);
     s->mailboxes = apr_hash_make(s->mailbox_pool);
+    apr_pool_pre_cleanup_register(p, s, forget);
     s->claimer = mg_claimer_create(worker->worker_id, transports, 2,
                                    s->config->lease, p);
     return s;

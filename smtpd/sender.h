@@ -27,10 +27,11 @@ typedef struct sender_t sender_t;
 typedef struct sender_entry_t sender_entry_t;
 typedef struct sender_group_t sender_group_t;
 typedef struct mta_site_t mta_site_t;
+typedef struct mta_link_t mta_link_t;
 
 typedef struct {
     apr_int64_t id;
-    apr_pool_t *pool;
+    apr_pool_t *pool;          /* from when it is read */
     int refs;
     enum { SENDER_UNREAD, SENDER_THERE, SENDER_GONE } state;
     const mg_message_t *row;   /* bytes: the whole content, or NULL */
@@ -116,6 +117,7 @@ struct sender_t {
     int running;               /* groups in a transaction */
     int waiting;               /* groups that wait */
     mta_site_t *dirty;         /* sites to look at when the turn ends */
+    mta_link_t *dead_links;    /* to be freed then */
 };
 
 /* --- sender_queue.c: what is held --- */

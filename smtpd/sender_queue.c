@@ -32,11 +32,7 @@ static sender_message_t *message_hold(sender_t *s, apr_int64_t id)
     sender_message_t *m = apr_hash_get(s->messages, &id, sizeof(id));
 
     if (!m) {
-        apr_pool_t *p;
-
-        apr_pool_create(&p, s->pool);
-        m = apr_pcalloc(p, sizeof(*m));
-        m->pool = p;
+        m = need(calloc(1, sizeof(*m)));
         m->id = id;
         apr_hash_set(s->messages, &m->id, sizeof(m->id), m);
     }
@@ -51,7 +47,9 @@ static void message_let_go(sender_t *s, sender_message_t *m)
     if (m->row && m->row->bytes)
         s->content_bytes -= (apr_int64_t)m->row->bytes_len;
     apr_hash_set(s->messages, &m->id, sizeof(m->id), NULL);
-    apr_pool_destroy(m->pool);
+    if (m->pool)
+        apr_pool_destroy(m->pool);
+    free(m);
 }
 
 apr_status_t sender_read_messages(sender_t *s, sender_message_t **messages,
@@ -67,6 +65,8 @@ apr_status_t sender_read_messages(sender_t *s, sender_message_t **messages,
         return APR_SUCCESS;
     for (i = 0; i < n; i++) {
         ids[i] = messages[i]->id;
+        if (!messages[i]->pool)
+            apr_pool_create(&messages[i]->pool, s->pool);
         pools[i] = messages[i]->pool;
     }
     rv = mg_message_get_many(rows, s->db, ids, pools, n,
