@@ -1,6 +1,7 @@
 """Processes that are started, watched and stopped: by pid, only our own."""
 import os
 import pwd
+import random
 import signal
 import socket
 import subprocess
@@ -8,13 +9,16 @@ import time
 
 
 def free_ports(n):
-    """n loopback ports that were free a moment ago, above 20000."""
+    """n loopback ports that were free a moment ago, from 20000 on and below
+    those that the kernel gives to outgoing connections of others (32768)."""
     sockets = []
     while len(sockets) < n:
         s = socket.socket()
-        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        s.bind(("127.0.0.1", 0))
-        sockets.append(s)
+        try:
+            s.bind(("127.0.0.1", random.randint(20000, 32767)))
+            sockets.append(s)
+        except OSError:
+            s.close()
     ports = [s.getsockname()[1] for s in sockets]
     for s in sockets:
         s.close()
