@@ -276,6 +276,7 @@ static void flush(conn_t *conn)
         close_finished(conn);
     }
     else if (conn->tls == CONN_HANDSHAKE) {
+        set_interest(conn, LOOP_READ);
         handshake_step(conn);
     }
     else if (!conn->drained && conn->out.len == 0) {
@@ -429,7 +430,7 @@ static void connected(conn_t *conn)
     conn->state = CONN_OPEN;
     conn->active_at = mg_ticks();
     set_interest(conn, LOOP_READ);
-    if (conn->out.len)
+    if (conn->out.len || conn->tls == CONN_HANDSHAKE)
         loop_late(conn->loop, &conn->late);
     if (conn->events->on_ready && conn->tls == CONN_CLEAR)
         conn->events->on_ready(conn, conn->baton);
@@ -446,9 +447,13 @@ static void linger(conn_t *conn)
 
 static void readable(conn_t *conn, int events)
 {
+    if (conn->tls == CONN_HANDSHAKE && conn->clear_left) {
+        /* it talks before it took our last clear words: it must wait */
+        set_interest(conn, interest(conn) & ~LOOP_READ);
+        return;
+    }
     if (conn->tls == CONN_HANDSHAKE) {
-        if (!conn->clear_left)
-            handshake_step(conn);
+        handshake_step(conn);
         return;
     }
     if (wants_read(conn)) {

@@ -21,6 +21,7 @@
 #define POLL_TIME apr_time_from_sec(1)
 #define POLL_TIME_PGSQL apr_time_from_msec(250) /* other nodes ring no bell */
 #define SEEN_TIME apr_time_from_sec(30)
+#define WELL_TIME apr_time_from_sec(10)
 #define RECONNECT_TIME apr_time_from_sec(1)
 #define ORPHAN_TIME apr_time_from_sec(10)
 
@@ -30,8 +31,9 @@ struct worker_own_t {
     int signal_fd, bell_fd;
     int started;              /* the role is */
     int failed;               /* the role could not be started */
-    int down;                 /* an outage of the store */
-    apr_time_t reconnect_at, seen_at, poll_at, orphan_until;
+    int unconnected;          /* from the store */
+    apr_status_t said;        /* the outage that is in the log, or 0 */
+    apr_time_t failed_at, reconnect_at, seen_at, orphan_until;
 };
 
 /* the store */
@@ -42,31 +44,34 @@ static int is_outage(apr_status_t rv)
            rv == MG_ESCHEMA;
 }
 
-static void outage(worker_t *worker, apr_status_t rv)
+/* Said once per outage, and again where the reason is another. */
+static void say_outage(worker_t *worker, apr_status_t rv)
 {
     worker_own_t *own = worker->own;
 
-    if (own->down == rv)
+    own->failed_at = mg_ticks();
+    if (own->said == rv)
         return;
-    own->down = rv;
+    own->said = rv;
     mg_log(MG_LOG_ERR, rv, "store: %s", mg_db_error(worker->db));
 }
 
 static void reconnect(worker_t *worker)
 {
     worker_own_t *own = worker->own;
-    apr_time_t now = mg_ticks();
     apr_status_t rv;
 
-    if (now < own->reconnect_at)
+    own->unconnected = 1;
+    if (mg_ticks() < own->reconnect_at)
         return;
     rv = mg_db_reconnect(worker->db);
     own->reconnect_at = mg_ticks() + RECONNECT_TIME;
     if (rv != APR_SUCCESS) {
-        outage(worker, rv);
+        say_outage(worker, rv);
         return;
     }
-    own->down = 0;
+    own->unconnected = 0;
+    own->said = 0;
     mg_log(MG_LOG_WARN, APR_SUCCESS, "store: connected again");
 }
 
@@ -76,13 +81,15 @@ apr_status_t worker_db_check(worker_t *worker, apr_status_t rv)
 
     if (!own) /* in a unit test */
         return rv;
-    if (rv == APR_SUCCESS && own->down && own->down != MG_ELOST) {
-        own->down = 0;
+    /* a full disk still reads: it is well when nothing failed for a while */
+    if (rv == APR_SUCCESS && own->said && !own->unconnected &&
+        mg_ticks() - own->failed_at > WELL_TIME) {
+        own->said = 0;
         mg_log(MG_LOG_WARN, APR_SUCCESS, "store: works again");
     }
     if (!is_outage(rv))
         return rv;
-    outage(worker, rv);
+    say_outage(worker, rv);
     if (rv == MG_ELOST || rv == MG_ESCHEMA)
         reconnect(worker);
     return rv;
@@ -92,7 +99,7 @@ int worker_db_usable(const worker_t *worker)
 {
     const worker_own_t *own = worker->own;
 
-    return !own || (own->down != MG_ELOST && own->down != MG_ESCHEMA);
+    return !own || !own->unconnected;
 }
 
 static int db_flags(const worker_t *worker)
@@ -304,8 +311,8 @@ static apr_status_t set_up(worker_t *worker, pid_t master)
     if (rv == MG_ECONFIG)
         return rv;
     if (rv != APR_SUCCESS) {
-        outage(worker, rv);
-        own->down = rv == MG_ESCHEMA ? rv : MG_ELOST;
+        say_outage(worker, rv);
+        own->unconnected = 1;
         own->reconnect_at = mg_ticks() + RECONNECT_TIME;
     }
     mg_event_context(worker->db, worker->domains, worker->slot);

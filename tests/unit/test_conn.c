@@ -608,6 +608,42 @@ static void test_starttls_injection(void **state)
     end(&b);
 }
 
+/* Fill the pipe with replies nobody reads, then STARTTLS and talk on: neither
+ * does that keep us busy, nor does the handshake begin before it may. */
+static void test_starttls_behind_a_full_pipe(void **state)
+{
+    static char big[4 * 1024 * 1024], got[65536];
+    apr_size_t total = 0;
+    int i, turn_limit = 2000;
+    side_t c;
+    bench_t b;
+    ssize_t n;
+
+    (void)state;
+    memset(big, 'x', sizeof(big));
+    begin(&b);
+    b.a.ctx = server_ctx(b.pool);
+    conn_write(b.a.conn, big, sizeof(big));
+    turns(&b, 2);
+    assert_int_equal(conn_start_tls_server(b.a.conn, b.a.ctx), APR_SUCCESS);
+    say(&b, "early", 0);
+    for (i = 0; i < 4; i++)
+        turns(&b, 1);
+    while (total < sizeof(big) && turn_limit--) {
+        n = recv(b.peer, got, sizeof(got), MSG_DONTWAIT);
+        total += n > 0 ? (apr_size_t)n : 0;
+        turns(&b, 1);
+    }
+    assert_int_equal(total, sizeof(big));
+    assert_int_equal(b.a.closed, 0);
+    client_side(&b, &c);
+    conn_start_tls_client(c.conn, c.ctx, NULL);
+    conn_write(c.conn, "EHLO x\r\n", 8);
+    turns(&b, 20);
+    assert_string_equal(b.a.told, "EHLO x|");
+    end(&b);
+}
+
 static void test_tls_bad_files(void **state)
 {
     const char *error, *certificate, *key;
@@ -798,6 +834,7 @@ int main(void)
         cmocka_unit_test(test_reset),
         cmocka_unit_test(test_tls),
         cmocka_unit_test(test_starttls_injection),
+        cmocka_unit_test(test_starttls_behind_a_full_pipe),
         cmocka_unit_test(test_tls_bad_files),
         cmocka_unit_test(test_listen_and_connect),
         cmocka_unit_test(test_timers),
