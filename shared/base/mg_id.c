@@ -40,6 +40,18 @@ void mg_id_init(void)
                      __ATOMIC_RELEASE);
 }
 
+/* From the next millisecond on, so that smaller bits make no smaller id. */
+void mg_id_draw_anew(void)
+{
+    uint64_t last = __atomic_load_n(&last_tick, __ATOMIC_ACQUIRE);
+
+    while (!__atomic_compare_exchange_n(
+        &last_tick, &last, ((last >> SEQUENCE_BITS) + 1) << SEQUENCE_BITS, 0,
+        __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        ;
+    mg_id_init();
+}
+
 static int own_bits(void)
 {
     int bits = __atomic_load_n(&process_bits, __ATOMIC_ACQUIRE);

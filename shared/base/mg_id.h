@@ -2,8 +2,12 @@
  *
  * 64 bits, ordered by time: 41 bits of milliseconds since 2020-01-01, 14
  * random bits a process draws at start, 8 bits of sequence (the sign bit stays
- * 0). They never go back when the clock does. On a conflict the caller draws
- * anew. A child process must call mg_id_init() again after fork.
+ * 0). They never go back when the clock does. A child process must call
+ * mg_id_init() again after fork.
+ *
+ * Two processes may have the same random bits, and then make the same ids all
+ * the time. Who sees a conflict draws other bits (mg_id_draw_anew; mg_group.c
+ * does), and the caller other ids.
  */
 #ifndef MG_ID_H
 #define MG_ID_H
@@ -12,6 +16,7 @@
 #include <apr_time.h>
 
 void mg_id_init(void);
+void mg_id_draw_anew(void);                /* thread-safe */
 apr_int64_t mg_id_next(void);              /* thread-safe */
 apr_time_t mg_id_time(apr_int64_t id);     /* when it was made, to the ms */
 apr_int64_t mg_id_floor(apr_time_t t);     /* smallest id of that millisecond */

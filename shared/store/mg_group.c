@@ -9,12 +9,16 @@
  * the lock goes round, and the rest follows.
  */
 #include "mg_group.h"
+#include "mg_id.h"
 #include "mg_status.h"
 
 /* Rounds together before each goes alone. */
 #define ASIDE_MAX 3
 /* 25 MB in one transaction stops everyone for 0.2 s. */
 #define TX_BYTES (1024 * 1024)
+/* How often a unit that met a conflict runs again: run() draws ids of its own
+ * (events), and another process may have been faster with the same ones. */
+#define CONFLICT_MAX 1
 /* How often one attempt connects anew. */
 #define LOST_MAX 2
 
@@ -210,15 +214,20 @@ static void commit_alone(group_t *g, member_t *m)
 {
     member_t *culprit;
     apr_status_t rv;
+    int conflicts = 0;
 
     m->state = WAITS;
-    rv = attempt_through(g, &culprit);
-    if (g->down != APR_SUCCESS)
-        return; /* still waits: gets what all get */
-    if (m->state == SETTLED)
-        return;
-    if (was_there(g, m->unit, rv))
-        rv = APR_SUCCESS;
+    do {
+        rv = attempt_through(g, &culprit);
+        if (g->down != APR_SUCCESS)
+            return; /* still waits: gets what all get */
+        if (m->state == SETTLED)
+            return;
+        if (was_there(g, m->unit, rv))
+            rv = APR_SUCCESS;
+        if (rv == MG_ECONFLICT)
+            mg_id_draw_anew();
+    } while (rv == MG_ECONFLICT && conflicts++ < CONFLICT_MAX);
     settle(m, rv);
     if (rv == MG_EIO && !culprit)
         g->down = rv; /* the disk: no use in asking it for each */

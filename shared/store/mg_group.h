@@ -5,6 +5,9 @@
  * units are replayed one by one, so that one bad unit fails alone: run() may
  * be called more than once and must start from the same state each time.
  *
+ * A unit that fails with MG_ECONFLICT runs once more: ids it draws itself are
+ * others then. One whose ids are fixed fails again, and the caller draws anew.
+ *
  * A COMMIT whose answer was lost: reconnect, ask each unit is_there(), and
  * replay only those that are not. run() therefore keeps its ids.
  */

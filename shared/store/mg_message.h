@@ -63,7 +63,8 @@ typedef struct {
 } mg_message_t;
 
 /** Content of size bytes from file, committed slice by slice with the write
- * lock given back between. Own transactions; db must have none open. */
+ * lock given back between. Own transactions; db must have none open.
+ * @return MG_ECONFLICT if the id is taken: the caller draws anew */
 apr_status_t mg_message_store_content(mg_db_t *db, apr_int64_t message_id,
                                       apr_file_t *file, apr_int64_t size,
                                       apr_pool_t *ptemp);

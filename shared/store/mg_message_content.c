@@ -46,6 +46,16 @@ apr_status_t mg_content_insert(mg_db_t *db, apr_int64_t message_id,
     return rv;
 }
 
+apr_status_t mg_content_is_there(mg_db_t *db, apr_int64_t message_id,
+                                 apr_int64_t seq)
+{
+    apr_int64_t one;
+
+    return mg_db_get_int(db, &one, "SELECT 1 FROM content"
+                         " WHERE message_id = $1 AND seq = $2",
+                         "ii", message_id, seq);
+}
+
 static apr_status_t store_step(mg_db_t *db, apr_int64_t message_id,
                                apr_int64_t seq, const char *bytes,
                                apr_size_t len)
@@ -54,13 +64,18 @@ static apr_status_t store_step(mg_db_t *db, apr_int64_t message_id,
 
     if (rv != APR_SUCCESS)
         return rv;
-    /* a step whose COMMIT was lost is written again */
-    rv = mg_db_exec(db, NULL,
-                    "DELETE FROM content WHERE message_id = $1 AND seq >= $2",
-                    "ii", message_id, seq);
-    if (rv == APR_SUCCESS)
-        rv = mg_content_insert(db, message_id, seq, bytes, len);
+    rv = mg_content_insert(db, message_id, seq, bytes, len);
     return mg_tx_leave(db, 1, rv);
+}
+
+/* Where the answer to COMMIT was lost, the step may be there. */
+static apr_status_t store_step_again(mg_db_t *db, apr_int64_t message_id,
+                                     apr_int64_t seq, const char *bytes,
+                                     apr_size_t len)
+{
+    apr_status_t rv = mg_content_is_there(db, message_id, seq);
+
+    return rv == APR_ENOENT ? store_step(db, message_id, seq, bytes, len) : rv;
 }
 
 apr_status_t mg_message_store_content(mg_db_t *db, apr_int64_t message_id,
@@ -83,7 +98,7 @@ apr_status_t mg_message_store_content(mg_db_t *db, apr_int64_t message_id,
         if (rv == APR_SUCCESS)
             rv = store_step(db, message_id, seq, buf, n);
         if (rv == MG_ELOST && mg_db_reconnect(db) == APR_SUCCESS)
-            rv = store_step(db, message_id, seq, buf, n);
+            rv = store_step_again(db, message_id, seq, buf, n);
         done += (apr_int64_t)n;
         seq += (apr_int64_t)((n + MG_CONTENT_SLICE - 1) / MG_CONTENT_SLICE);
         if (n == 0)

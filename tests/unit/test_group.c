@@ -17,6 +17,7 @@
  *   x  ends the transaction  B  needs 400,000 bytes
  *   u  changes its one row   L  changes a row that is not there
  *   l  the same, and takes it well
+ *   d  draws an id that is taken, and another one the next time
  */
 typedef struct {
     apr_int64_t id;
@@ -53,6 +54,8 @@ static apr_status_t run_job(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     job->runs++;
     assert_true(mg_tx_is_open(db));
     mg_tx_hook(db, NULL, count_commit, job->commits);
+    if (job->kind == 'd' && job->runs == 1)
+        return add(db, 1, "x", 1);
     if (job->kind == 'B')
         return add(db, job->id, apr_pcalloc(ptemp, 400000), 400000);
     rv = add(db, job->id, "x", 1);
@@ -180,7 +183,8 @@ static void bad_ones_fail_alone(void **state)
         { "!=o!=o!=o!", 0 }, { ".=!o.q=!o.", 4 },
         { "uuuuuuuu", 1 },  { "u", 1 },         { "L", 0 },
         { "l", 1 },         { "uuuLuuu", 6 },   { "uuulu.quu", 9 },
-        { "LLuL.lq!", 4 },
+        { "LLuL.lq!", 4 },  { "d", 1 },         { "..d..", 5 },
+        { "d=d", 2 },
     };
     unit_store_t *store = *state;
     apr_size_t i;

@@ -97,6 +97,21 @@ static void test_fork(void **state)
                  && child_bits() == own);
 }
 
+static void test_draw_anew(void **state)
+{
+    apr_int64_t last = mg_id_next(), next;
+    int i, others = 0;
+
+    (void)state;
+    for (i = 0; i < 1000; i++, last = next) {
+        mg_id_draw_anew();
+        next = mg_id_next();
+        assert_true(next > last);
+        others += (next >> 8 & 0x3fff) != (last >> 8 & 0x3fff);
+    }
+    assert_true(others > 990);
+}
+
 static void test_public_ids(void **state)
 {
     char *id;
@@ -140,5 +155,7 @@ static void test_message_id(void **state)
 }
 
 UNIT_MAIN(cmocka_unit_test(test_threads), cmocka_unit_test(test_time_of_id),
-          cmocka_unit_test(test_fork), cmocka_unit_test(test_public_ids),
+          cmocka_unit_test(test_fork),
+          cmocka_unit_test(test_draw_anew),
+          cmocka_unit_test(test_public_ids),
           cmocka_unit_test(test_message_id))

@@ -77,6 +77,46 @@ static void conflict_and_rollback(void **state)
     unit_store_is(s->db, mg_message_accept(s->db, m, s->p), MG_ESQL);
 }
 
+/* Two processes may draw the same id: the content of the one that was first
+ * stays its own. */
+static void content_of_another(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_message_t *m = unit_message(s, d);
+    const void *bytes;
+    apr_file_t *file;
+    apr_size_t len;
+
+    unit_envelope(m, MG_TRANSPORT_SMTP, "c@b.test", "b.test");
+    unit_store_ok(s->db, unit_accept(s->db, m, s->p));
+    assert_int_equal(apr_file_open(&file, apr_pstrcat(s->p, s->dir, "/body",
+                                                      NULL),
+                                   APR_FOPEN_CREATE | APR_FOPEN_READ |
+                                       APR_FOPEN_WRITE, APR_FPROT_OS_DEFAULT,
+                                   s->p), APR_SUCCESS);
+    apr_file_puts("another customer's", file);
+    unit_store_is(s->db, mg_message_store_content(s->db, m->id, file, 18,
+                                                  s->p), MG_ECONFLICT);
+    unit_store_ok(s->db, mg_message_slice(&bytes, &len, s->db, m->id, 0,
+                                          s->p));
+    assert_int_equal(len, 4096);
+    assert_memory_equal(bytes, m->bytes, 4096);
+
+    /* its own, where only the answer to COMMIT was lost */
+    m->id = mg_id_next();
+    unit_fault("store.commit.after", UNIT_LOST, 0, 1);
+    unit_store_ok(s->db, mg_message_store_content(s->db, m->id, file, 18,
+                                                  s->p));
+    unit_fault("store.commit.before", UNIT_LOST, 0, 1);
+    unit_store_ok(s->db, mg_message_store_content(s->db, mg_id_next(), file,
+                                                  18, s->p));
+    unit_fault_clear();
+    unit_store_ok(s->db, mg_message_slice(&bytes, &len, s->db, m->id, 0,
+                                          s->p));
+    assert_memory_equal(bytes, "another customer's", 18);
+}
+
 /* What SQLite takes and PostgreSQL refuses must be the same on both. */
 static void dirty_text(void **state)
 {
@@ -204,6 +244,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(accepts),
         UNIT_ON_BOTH(conflict_and_rollback),
+        UNIT_ON_BOTH(content_of_another),
         UNIT_ON_BOTH(dirty_text),
         UNIT_ON_BOTH(empty_and_large),
         UNIT_ON_BOTH(sweeps),
