@@ -2,6 +2,7 @@
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 
 from .process import Process, wait_for
@@ -11,7 +12,7 @@ BIN = "/usr/lib/postgresql/15/bin"
 
 class Postgres:
     def __init__(self, directory, port, log):
-        self.dir, self.port = directory, port
+        self.dir, self.port, self.log = directory, port, log
         self.as_user = []
         os.makedirs(directory, exist_ok=True)
         if os.getuid() == 0:
@@ -19,23 +20,30 @@ class Postgres:
             os.chown(directory, entry.pw_uid, entry.pw_gid)
             self.as_user = ["setpriv", "--reuid=postgres", "--regid=postgres",
                             "--clear-groups"]
-        data = os.path.join(directory, "data")
-        if not os.path.exists(data):
+        self.data = os.path.join(directory, "data")
+        if not os.path.exists(self.data):
             subprocess.run(self.as_user + [
-                BIN + "/initdb", "-D", data, "-U", "mailgun", "-A", "trust",
+                BIN + "/initdb", "-D", self.data, "-U", "mailgun", "-A", "trust",
                 "-E", "UTF8", "--locale=C", "--no-instructions"],
                 check=True, stdout=subprocess.DEVNULL, cwd="/")
         with open(log, "ab"):
             pass
         os.chmod(log, 0o666)
-        self.process = Process("postgres", self.as_user + [
-            BIN + "/postgres", "-D", data, "-p", str(port),
-            "-c", "listen_addresses=127.0.0.1",
-            "-c", "unix_socket_directories=",
-            "-c", "max_connections=200"], log, cwd="/")
-        wait_for("PostgreSQL", self.ready)
+        self.start()
         self.sql("CREATE DATABASE mailgun", "postgres")
         self.url = "postgresql://mailgun@127.0.0.1:%d/mailgun" % port
+
+    def start(self):
+        self.process = Process("postgres", self.as_user + [
+            BIN + "/postgres", "-D", self.data, "-p", str(self.port),
+            "-c", "listen_addresses=127.0.0.1",
+            "-c", "unix_socket_directories=",
+            "-c", "max_connections=200"], self.log, cwd="/")
+        wait_for("PostgreSQL", self.ready)
+
+    def halt(self, immediately=False):
+        """It ends its connections and itself; start() may follow."""
+        self.process.stop(signal.SIGQUIT if immediately else signal.SIGINT)
 
     def ready(self):
         return subprocess.run([BIN + "/pg_isready", "-q", "-h", "127.0.0.1",
@@ -48,6 +56,5 @@ class Postgres:
             stdout=subprocess.PIPE, text=True).stdout
 
     def stop(self):
-        import signal
-        self.process.stop(signal.SIGINT)
+        self.halt()
         shutil.rmtree(self.dir, ignore_errors=True)
