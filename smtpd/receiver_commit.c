@@ -13,6 +13,7 @@
  * one session after the other, so that the batch stays short.
  */
 #include "mg_log.h"
+#include "mg_status.h"
 #include "mg_time.h"
 #include "smtp_session.h"
 
@@ -21,6 +22,7 @@
 #define SLOW_COMMIT 1000     /* us */
 #define SILENCE_MAX 2000     /* us without a word from anybody */
 #define BATCH_MAX 256
+#define CONFLICTS_MAX 3
 
 static int in_batch(const smtp_session_t *s)
 {
@@ -146,12 +148,32 @@ static void gather(smtp_tx_t **batch, int *pn, smtp_server_t *server)
     *pn = n;
 }
 
+/* Another process made the same ids: the message waits once more, with others.
+ */
+static int is_drawn_anew(smtp_server_t *server, smtp_tx_t *tx)
+{
+    if (tx->unit.status != MG_ECONFLICT || tx->conflicts++ >= CONFLICTS_MAX)
+        return 0;
+    smtp_tx_draw_anew(tx);
+    if (tx->ahead) {
+        APR_RING_INSERT_TAIL(&server->storing, tx, smtp_tx_t, link);
+    }
+    else {
+        APR_RING_INSERT_TAIL(&server->ready, tx, smtp_tx_t, link);
+        server->n_ready++;
+    }
+    loop_again(server->worker->loop);
+    return 1;
+}
+
 /* @param batch  what became of all; an outage is worker_db_check()'s to log */
 static void tell(smtp_server_t *server, smtp_tx_t *tx, apr_status_t batch)
 {
     smtp_session_t *s = tx->session;
     apr_status_t rv = tx->unit.status;
 
+    if (is_drawn_anew(server, tx))
+        return;
     if (rv == APR_SUCCESS && !smtp_tx_advance(tx)) {
         /* more content: behind the others that wait */
         APR_RING_INSERT_TAIL(&server->storing, tx, smtp_tx_t, link);

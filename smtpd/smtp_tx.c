@@ -417,23 +417,26 @@ static mg_message_t *message_stored(const smtp_tx_t *tx)
     return &APR_ARRAY_IDX(tx->shares, tx->share_no, smtp_share_t *)->message;
 }
 
-/* May be run again, also after its COMMIT was lost on the way. */
 static apr_status_t run_stretch(mg_db_t *db, void *baton, apr_pool_t *ptemp)
 {
     smtp_tx_t *tx = baton;
-    apr_int64_t id = message_stored(tx)->id;
-    apr_int64_t seq = tx->stored / MG_CONTENT_SLICE;
     apr_size_t len = stretch_len(tx);
     char *bytes = apr_palloc(ptemp, len);
     apr_status_t rv;
 
     rv = read_content(tx, tx->stored, bytes, len);
     if (rv == APR_SUCCESS)
-        rv = mg_db_exec(db, NULL, "DELETE FROM content"
-                        " WHERE message_id = $1 AND seq >= $2", "ii", id, seq);
-    if (rv == APR_SUCCESS)
-        rv = mg_content_insert(db, id, seq, bytes, len);
+        rv = mg_content_insert(db, message_stored(tx)->id,
+                               tx->stored / MG_CONTENT_SLICE, bytes, len);
     return rv;
+}
+
+static apr_status_t is_stored(mg_db_t *db, void *baton)
+{
+    smtp_tx_t *tx = baton;
+
+    return mg_content_is_there(db, message_stored(tx)->id,
+                               tx->stored / MG_CONTENT_SLICE);
 }
 
 static apr_status_t run_accept(mg_db_t *db, void *baton, apr_pool_t *ptemp)
@@ -463,7 +466,7 @@ mg_unit_t *smtp_tx_unit(smtp_tx_t *tx)
 
     memset(&tx->unit, 0, sizeof(tx->unit));
     tx->unit.run = storing ? run_stretch : run_accept;
-    tx->unit.is_there = storing ? NULL : is_accepted;
+    tx->unit.is_there = storing ? is_stored : is_accepted;
     tx->unit.baton = tx;
     tx->unit.status = MG_ELOST; /* until the store says something else */
     return &tx->unit;
@@ -479,4 +482,20 @@ int smtp_tx_advance(smtp_tx_t *tx)
         tx->stored = 0;
     }
     return 0;
+}
+
+void smtp_tx_draw_anew(smtp_tx_t *tx)
+{
+    int i, k;
+
+    for (i = 0; i < tx->shares->nelts; i++) {
+        smtp_share_t *share = APR_ARRAY_IDX(tx->shares, i, smtp_share_t *);
+
+        share->message.id = mg_id_next();
+        for (k = 0; k < share->envelopes->nelts; k++)
+            APR_ARRAY_IDX(share->envelopes, k, mg_envelope_t).id =
+                mg_id_next();
+    }
+    tx->share_no = 0;
+    tx->stored = 0;
 }

@@ -53,6 +53,7 @@ struct smtp_tx_t {
     int ahead;                       /* it is too large for the unit */
     int share_no;                    /* which share's content is written */
     apr_int64_t stored;              /* of it, octets */
+    int conflicts;                   /* ids that were taken */
     mg_unit_t unit;
 };
 
@@ -71,6 +72,9 @@ smtp_reply_t smtp_tx_finish(smtp_tx_t *tx);
 mg_unit_t *smtp_tx_unit(smtp_tx_t *tx);
 /** That unit was committed. @return 1: it was the last */
 int smtp_tx_advance(smtp_tx_t *tx);
+/** An id was taken: other ones, and the content from its beginning. What
+ * Received: says stays. */
+void smtp_tx_draw_anew(smtp_tx_t *tx);
 /** What our 250 says. */
 const char *smtp_tx_name(const smtp_tx_t *tx);
 

@@ -229,6 +229,40 @@ static void test_sizes(void **state)
     }
 }
 
+/* Another process made the same id: its content stays its own, and the message
+ * is taken all the same, under another one. */
+static void test_taken_ids(void **state)
+{
+    static const int lines[] = { 10, 24577 };
+    const char *to[] = { "bob@a.test" };
+    apr_size_t i, len, size;
+    int n;
+
+    (void)state;
+    for (i = 0; i < COUNT(lines); i++) {
+        unit_client_t *c = up_to_data(to, 1);
+        apr_int64_t id = APR_RING_LAST(&u->server->sessions)->tx->id;
+        char *text = apr_palloc(pool, (apr_size_t)lines[i] * 64 + 32), *at;
+
+        assert_int_equal(mg_db_exec(u->db, NULL, "INSERT INTO content"
+                                    " (message_id, seq, bytes)"
+                                    " VALUES ($1, 0, $2)", "ib", id, "hers",
+                                    (apr_size_t)4), APR_SUCCESS);
+        at = text + sprintf(text, "Subject: x\r\n\r\n");
+        for (n = 0; n < lines[i]; n++)
+            at += sprintf(at, "%062d\r\n", n);
+        size = strlen(text);
+        unit_client_send(c, text, size);
+        expect(c, ".\r\n", "250 2.0.0 ");
+        assert_true(newest(0) != id);
+        assert_true(message(newest(0))->size > (apr_int64_t)size);
+        assert_non_null(strstr(content_of(newest(0), &len), text));
+        assert_memory_equal(content_of(id, &len), "hers", 4);
+        assert_int_equal(len, 4);
+        unit_client_close(c);
+    }
+}
+
 /* --- group commit --- */
 
 static void test_together(void **state)
@@ -521,6 +555,7 @@ int main(void)
         cmocka_unit_test(test_two_domains),
         cmocka_unit_test(test_submitted),
         cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_taken_ids),
         cmocka_unit_test(test_together),
         cmocka_unit_test(test_hang_up_before_commit),
         cmocka_unit_test(test_faults),
