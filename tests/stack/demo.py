@@ -78,7 +78,7 @@ def start_time(pid):
 def remember(stack):
     with open(STATE, "w") as f:
         json.dump({"dir": stack.dir, "elsewhere": stack.elsewhere,
-                   "short": stack.short,
+                   "short": stack.short, "installed": stack.installed,
                    "processes": [[name, p.pid, start_time(p.pid)] for name, p
                                  in stack.processes.items()]}, f)
 
@@ -242,6 +242,8 @@ def stop():
         wait_for("end of %s (pid %d)" % (name, pid),
                  lambda: start_time(pid) is None or zombie(pid), 40)
         print("stopped %s (pid %d)" % (name, pid))
+    if state["installed"]:
+        os.unlink(state["installed"])
     for path in (state["short"], state["elsewhere"]):
         if path:
             shutil.rmtree(path, ignore_errors=True)
