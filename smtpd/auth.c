@@ -95,30 +95,40 @@ static auth_verdict_t check_password(auth_t *auth, const auth_question_t *q,
     return AUTH_OK;
 }
 
+static apr_status_t find_mailbox(mg_mailbox_t **pmailbox, auth_t *auth,
+                                 const auth_question_t *q)
+{
+    worker_t *worker = auth->worker;
+    apr_status_t rv;
+
+    rv = mg_mailbox_by_address(pmailbox, worker->db, q->login, auth->ptemp);
+    if (rv == MG_EADDRESS)
+        rv = APR_ENOENT;
+    if (rv != APR_SUCCESS)
+        *pmailbox = NULL;
+    else
+        rv = check_owner(auth, *pmailbox);
+    return worker_db_check(worker, rv);
+}
+
 static void judge(auth_t *auth, const auth_question_t *q,
                   auth_answer_t *answer)
 {
     worker_t *worker = auth->worker;
     mg_mailbox_t *mailbox = NULL;
     apr_status_t rv;
-    int allowed;
 
     answer->verdict = AUTH_UNAVAILABLE;
     if (!worker_db_usable(worker))
         return;
-    rv = mg_mailbox_by_address(&mailbox, worker->db, q->login, auth->ptemp);
-    if (rv == MG_EADDRESS || APR_STATUS_IS_ENOENT(rv)) {
-        mailbox = NULL;
-        rv = APR_ENOENT;
-    }
-    if (rv == APR_SUCCESS)
-        rv = check_owner(auth, mailbox);
-    worker_db_check(worker, rv);
+    rv = find_mailbox(&mailbox, auth, q);
+    /* the connection broke while we were idle, and is there again */
+    if (rv == MG_ELOST && worker_db_usable(worker))
+        rv = find_mailbox(&mailbox, auth, q);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_ENOENT(rv))
         return;
-    allowed = rv == APR_SUCCESS;
     answer->verdict = check_password(auth, q, mailbox);
-    if (!allowed)
+    if (rv != APR_SUCCESS)
         answer->verdict = AUTH_WRONG;
     if (answer->verdict != AUTH_OK)
         return;

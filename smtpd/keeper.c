@@ -281,7 +281,9 @@ static void on_time(loop_t *loop, void *baton)
     if (worker_db_usable(k->worker)) {
         rv = running->task->step(k, &more);
         worker_db_check(k->worker, rv);
-        if (rv != APR_SUCCESS && rv != MG_EBUSY && rv != running->said)
+        /* outages of the store are said already */
+        if (rv != APR_SUCCESS && rv != MG_EBUSY && rv != MG_ELOST &&
+            rv != MG_EIO && rv != MG_EFULL && rv != running->said)
             mg_log(MG_LOG_WARN, rv, "%s: %s", running->task->name,
                    mg_db_error(k->worker->db));
         running->said = rv;

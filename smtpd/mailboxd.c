@@ -150,6 +150,9 @@ static void answer_questions(mailboxd_t *d, mailboxd_job_t *jobs)
             job->request.verb == MAILBOXD_PING) {
             job->rv = mailboxd_store_ask(&fields, job);
             worker_db_check(d->worker, job->rv);
+            /* it broke while we were idle, and is there again */
+            if (job->rv == MG_ELOST && worker_db_usable(d->worker))
+                job->rv = mailboxd_store_ask(&fields, job);
         }
         if (APR_STATUS_IS_ENOENT(job->rv) &&
             job->request.verb == MAILBOXD_WATCH) {

@@ -320,10 +320,25 @@ static apr_status_t set_up(worker_t *worker, pid_t master)
     return APR_SUCCESS;
 }
 
+/* Nothing is left that is ours; else the keeper finds it. */
+static void give_back(worker_t *worker)
+{
+    int released = 0;
+    apr_status_t rv;
+
+    mg_tx_rollback(worker->db);
+    rv = mg_worker_gone(&released, worker->db, worker->worker_id);
+    if (rv == MG_ELOST && mg_db_reconnect(worker->db) == APR_SUCCESS)
+        rv = mg_worker_gone(&released, worker->db, worker->worker_id);
+    if (rv != APR_SUCCESS)
+        mg_log(MG_LOG_WARN, rv, "cannot give claims back; the keeper will");
+    else if (released)
+        mg_log(MG_LOG_INFO, APR_SUCCESS, "gave %d claims back", released);
+}
+
 int worker_run(worker_t *worker, pid_t master)
 {
     apr_status_t rv = set_up(worker, master);
-    int released = 0;
 
     if (rv != APR_SUCCESS) {
         mg_log(MG_LOG_ERR, rv, "cannot set up");
@@ -334,12 +349,8 @@ int worker_run(worker_t *worker, pid_t master)
         on_poll(worker->loop, worker);
     if (!worker->own->failed)
         rv = loop_run(worker->loop);
-    if (worker->worker_id && worker_db_usable(worker)) {
-        mg_tx_rollback(worker->db);
-        mg_worker_gone(&released, worker->db, worker->worker_id);
-    }
-    if (released)
-        mg_log(MG_LOG_INFO, APR_SUCCESS, "gave %d claims back", released);
+    if (worker->worker_id && worker_db_usable(worker))
+        give_back(worker);
     mg_db_close(worker->db);
     return rv != APR_SUCCESS || worker->own->failed;
 }

@@ -232,3 +232,53 @@ def test_bad_configuration_keeps_the_old(smtpd):
     wait_for("the second port and receiver", listens)
     wait_for("all replaced", lambda: len(smtpd.workers()) == 7 and not
              set(smtpd.workers().values()) & set(before.values()))
+
+
+def test_store_that_goes_away_and_comes_back(smtpd):
+    """PostgreSQL is stopped and started: nothing ends, mail is put off."""
+    from tests.stack.postgres import BIN, Postgres
+    port = free_ports(1)[0]
+    pg = Postgres(smtpd.dir + "/pg", port, smtpd.dir + "/pg.log")
+    try:
+        with open(smtpd.conf) as f:
+            text = re.sub("MailgunStore .*", "MailgunStore " + pg.url,
+                          f.read())
+        with open(smtpd.conf, "w") as f:
+            f.write(text)
+        smtpd.ctl("init")
+        smtpd.start()
+        before = wait_for("six workers", lambda: len(smtpd.workers()) == 6
+                          and smtpd.workers())
+        smtpd.ctl("account", "add", "a")
+        smtpd.ctl("domain", "add", "a.test", "--account", "a", "--password",
+                  "secret1")
+
+        def send():
+            with smtplib.SMTP("127.0.0.1", smtpd.port) as s:
+                s.ehlo("x.test")
+                code = s.mail("b@x.test")[0]
+                if code == 250:
+                    code = s.rcpt("postmaster@a.test")[0]
+                if code == 250:
+                    code = s.data("Subject: x\r\n\r\ny\r\n")[0]
+                return code
+        assert send() == 250
+        pg.process.stop(signal.SIGINT)
+        assert 400 <= send() < 500
+        time.sleep(3)
+        assert 400 <= send() < 500
+        argv = pg.as_user + [
+            BIN + "/postgres", "-D", pg.dir + "/data", "-p", str(port), "-c",
+            "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="]
+        pg.process = Process("postgres", argv, smtpd.dir + "/pg.log",
+                             cwd="/")
+        wait_for("PostgreSQL", pg.ready)
+        wait_for("mail to be taken again", lambda: send() == 250, 15)
+        wait_for("who needs it is connected again", lambda: len(re.findall(
+            "store: connected again", smtpd.log())) >= 4, 15)
+        assert smtpd.workers() == before
+        assert len(re.findall(r"sender\[\d+\]: err: store", smtpd.log())) < 4
+        smtpd.process.stop()
+        assert pg.sql("SELECT count(*) FROM node").strip() == "0"
+    finally:
+        pg.stop()
