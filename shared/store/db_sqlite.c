@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -28,7 +29,7 @@
 enum { P_CREATE = 1, P_WRITE = 2, P_FULL = 4, P_RELAXED = 8, P_READ = 16 };
 #define P_ALL (P_WRITE | P_READ)
 
-/* Every pragma we set, in order; docs/PERFORMANCE.md has the figures. */
+/* Every pragma we set, in order; make bench-store has the figures. */
 static const struct {
     const char *sql;
     int when;
@@ -218,15 +219,23 @@ static apr_status_t open_turnstile(mg_db_t *db)
                       apr_strerror(rv, why, sizeof(why)));
 }
 
+/* Its counters of memory are one mutex for all threads. */
+static void configure_library(void)
+{
+    sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
+}
+
 static apr_status_t open_handle(mg_db_t *db)
 {
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
     sqlite_conn_t *conn = db->conn;
     int flags = SQLITE_OPEN_NOMUTEX | SQLITE_OPEN_EXRESCODE
                 | (db->flags & MG_DB_READONLY ? SQLITE_OPEN_READONLY
                                               : SQLITE_OPEN_READWRITE);
-    int persist = 1;
-    int rc = sqlite3_open_v2(conn->path, &conn->handle, flags, NULL);
+    int persist = 1, rc;
 
+    pthread_once(&once, configure_library);
+    rc = sqlite3_open_v2(conn->path, &conn->handle, flags, NULL);
     if (!conn->handle)
         return mg_db_fail(db, APR_ENOMEM, "sqlite: out of memory");
     if (rc != SQLITE_OK)
@@ -277,8 +286,8 @@ static apr_status_t sqlite_open(mg_db_t *db)
         rv = open_turnstile(db);
     if (rv == APR_SUCCESS)
         rv = open_handle(db);
-    if (rv == APR_SUCCESS && !(db->flags & MG_DB_READONLY)) {
-        /* the first look makes log and index */
+    if (rv == APR_SUCCESS) {
+        /* the first look makes log and index, whoever looks */
         int rc = sqlite3_exec(conn->handle, "SELECT 1 FROM sqlite_master",
                               NULL, NULL, NULL);
         if (rc != SQLITE_OK)
