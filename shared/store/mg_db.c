@@ -81,7 +81,8 @@ static void stmts_forget(mg_db_t *db, int all)
 {
     apr_hash_index_t *hi;
 
-    for (hi = apr_hash_first(db->ptemp, db->stmts); hi; hi = apr_hash_next(hi)) {
+    for (hi = apr_hash_first(db->ptemp, db->stmts); hi;
+         hi = apr_hash_next(hi)) {
         mg_stmt_t *stmt = apr_hash_this_val(hi);
         if (all || !stmt->active)
             stmt_forget(stmt);
