@@ -97,6 +97,16 @@ static void mailgun_user_gone(void *context)
 	master_service_stop(master_service);
 }
 
+static void mailgun_user_deinit_pre(struct mail_user *user)
+{
+	struct mailgun_user *muser = MAILGUN_USER_CONTEXT(user);
+
+	i_assert(muser != NULL);
+	if (muser->folder_deleted)
+		mailgun_user_recount(user);
+	muser->module_ctx.super.deinit_pre(user);
+}
+
 static void mailgun_user_deinit(struct mail_user *user)
 {
 	struct mailgun_user *muser = MAILGUN_USER_CONTEXT(user);
@@ -120,6 +130,7 @@ static void mailgun_mail_user_created(struct mail_user *user)
 	muser = p_new(user->pool, struct mailgun_user, 1);
 	muser->module_ctx.super = *v;
 	user->vlast = &muser->module_ctx.super;
+	v->deinit_pre = mailgun_user_deinit_pre;
 	v->deinit = mailgun_user_deinit;
 	MODULE_CONTEXT_SET(user, mailgun_user_module, muser);
 

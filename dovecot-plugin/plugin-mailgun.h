@@ -35,6 +35,8 @@ struct mailgun_user {
 	struct mailgun_usage usage;
 	struct timeval usage_time;
 
+	bool folder_deleted;
+
 	/* LMTP: what is being delivered (X-Mailgun-Delivery-Id), or NULL */
 	const char *delivery_id;
 	bool save_ends_delivery;   /* no Sieve that may do more than one save */
@@ -59,6 +61,9 @@ int mailgun_user_usage(struct mailgun_user *muser,
 		       const struct mailgun_usage **usage_r,
 		       const char **error_r);
 void mailgun_user_usage_changed(struct mailgun_user *muser);
+
+/* plugin-quota.c: count what is dirty */
+void mailgun_user_recount(struct mail_user *user);
 
 /* plugin-reserve.c */
 enum mailgun_reserve_result {

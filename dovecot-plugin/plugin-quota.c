@@ -7,6 +7,7 @@
  * open. The domain's root only shows and checks; the mailbox's root books.
  */
 #include "lib.h"
+#include "array.h"
 #include "quota-private.h"
 #include "plugin-mailgun.h"
 
@@ -137,6 +138,25 @@ static int recount(struct quota_root *root, unsigned int tries,
 	return 0;
 }
 
+void mailgun_user_recount(struct mail_user *user)
+{
+	struct quota *quota = quota_get_mail_user_quota(user);
+	struct mailgun_quota_root *root;
+	struct quota_root *_root;
+	const char *error;
+
+	if (quota == NULL)
+		return;
+	array_foreach_elem(&quota->roots, _root) {
+		root = (struct mailgun_quota_root *)_root;
+		if (strcmp(_root->backend.name, "mailgun") == 0 &&
+		    !root->domain) {
+			(void)recount(_root, 3, &error);
+			return;
+		}
+	}
+}
+
 static enum quota_get_result
 mailgun_quota_get_resource(struct quota_root *_root, const char *name,
 			   uint64_t *value_r, const char **error_r)
@@ -152,7 +172,7 @@ mailgun_quota_get_resource(struct quota_root *_root, const char *name,
 		return QUOTA_GET_RESULT_INTERNAL_ERROR;
 	if (usage->dirty && !root->domain && !_root->recounting) {
 		/* if it is busy it stays dirty: the next one counts */
-		if (recount(_root, 2, error_r) < 0 ||
+		if (recount(_root, 1, error_r) < 0 ||
 		    mailgun_user_usage(muser, &usage, error_r) < 0)
 			return QUOTA_GET_RESULT_INTERNAL_ERROR;
 	}

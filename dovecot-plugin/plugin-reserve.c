@@ -272,6 +272,18 @@ static int mailgun_sync_deinit(struct mailbox_sync_context *ctx,
 	return mbox->module_ctx.super.sync_deinit(ctx, status_r);
 }
 
+/* Others may save into a folder while it is deleted, and make it anew: then it is
+   not sure what was booked. It is counted, by this session's end at the
+   latest. */
+static int mailgun_delete_box(struct mailbox *box)
+{
+	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
+
+	mailgun_mark_dirty(box_user(box));
+	box_user(box)->folder_deleted = TRUE;
+	return mbox->module_ctx.super.delete_box(box);
+}
+
 static void mailgun_mailbox_free(struct mailbox *box)
 {
 	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
@@ -298,6 +310,7 @@ static void mailgun_mailbox_allocated(struct mailbox *box)
 	v->copy = mailgun_copy;
 	v->sync_init = mailgun_sync_init;
 	v->sync_deinit = mailgun_sync_deinit;
+	v->delete_box = mailgun_delete_box;
 	v->free = mailgun_mailbox_free;
 	MODULE_CONTEXT_SET(box, mailgun_storage_module, mbox);
 }

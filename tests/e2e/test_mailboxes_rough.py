@@ -292,8 +292,7 @@ STOCK = r"^\w{3} [ \d]\d (?!.*(mailgun:|mailboxd|quota|Panic|assert))"
 def test_many_at_once(env):
     env.expect_log(STOCK)
     box = fuzz(env, 10)
-    env.wait("all reservations booked", lambda: not reservations(env, box), 10)
-    assert box.size() == box.real_size()
+    assert_right(env, box)
 
 
 def test_many_at_once_and_kills(env):
