@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dns.h"
+#include "dns_private.h"
 #include "mg_log.h"
 #include "mg_status.h"
 #include "mg_text.h"
@@ -29,8 +29,6 @@
 #define ADDRESSES_MAX 8       /* of one family and host */
 #define CACHE_MAX 5000        /* look-ups, of 8 KB each */
 #define NAME_MAX_ 253         /* RFC 1035 2.3.4 */
-
-int dns_timeout_ms = 3000, dns_tries = 3;
 
 typedef struct waiter_t waiter_t;
 struct waiter_t {
@@ -54,101 +52,6 @@ struct lookup_t {
     dns_answer_t answer;
     waiter_t *waiters;
 };
-
-typedef struct fd_watch_t fd_watch_t;
-struct fd_watch_t {
-    dns_t *dns;
-    int fd;
-    loop_watch_t *watch;
-    fd_watch_t *next;
-};
-
-struct dns_t {
-    loop_t *loop;
-    apr_pool_t *pool;
-    ares_channel channel;
-    apr_hash_t *cache;         /* key -> lookup_t */
-    fd_watch_t *fds, *free_fds;
-    loop_timer_t *timer;
-    apr_uint64_t random;
-    int closing;
-};
-
-/* --- c-ares on the loop --- */
-
-static void set_timer(dns_t *dns);
-
-static void on_fd(loop_t *loop, int fd, int events, void *baton)
-{
-    dns_t *dns = baton;
-    int in = events & (LOOP_READ | LOOP_HANGUP), out = events & LOOP_WRITE;
-
-    (void)loop;
-    ares_process_fd(dns->channel, in ? fd : ARES_SOCKET_BAD,
-                    out ? fd : ARES_SOCKET_BAD);
-    set_timer(dns);
-}
-
-static void on_timer(loop_t *loop, void *baton)
-{
-    dns_t *dns = baton;
-
-    (void)loop;
-    dns->timer = NULL;
-    ares_process_fd(dns->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    set_timer(dns);
-}
-
-static void set_timer(dns_t *dns)
-{
-    struct timeval buf, *tv = ares_timeout(dns->channel, NULL, &buf);
-
-    if (dns->timer)
-        loop_timer_cancel(dns->timer);
-    dns->timer = NULL;
-    if (tv)
-        dns->timer = loop_timer_set(dns->loop,
-                                    apr_time_make(tv->tv_sec, tv->tv_usec)
-                                        + 1000,
-                                    on_timer, dns);
-}
-
-/* c-ares opens, wants and closes its sockets by this. */
-static void on_sock_state(void *baton, ares_socket_t fd, int readable,
-                          int writable)
-{
-    dns_t *dns = baton;
-    int events = (readable ? LOOP_READ : 0) | (writable ? LOOP_WRITE : 0);
-    fd_watch_t **link = &dns->fds, *w;
-
-    while (*link && (*link)->fd != fd)
-        link = &(*link)->next;
-    w = *link;
-    if (w && events == 0) {
-        loop_unwatch(w->watch);
-        *link = w->next;
-        w->next = dns->free_fds;
-        dns->free_fds = w;
-    }
-    else if (w)
-        loop_watch_set(w->watch, events);
-    else if (events) {
-        w = dns->free_fds;
-        if (w)
-            dns->free_fds = w->next;
-        else
-            w = apr_palloc(dns->pool, sizeof(*w));
-        w->fd = fd;
-        if (loop_watch(&w->watch, dns->loop, fd, events, on_fd, dns)
-            != APR_SUCCESS) {
-            w->next = dns->free_fds;
-            dns->free_fds = w;
-            return;
-        }
-        w->next = dns->fds;
-        dns->fds = w;
-    }
-}
 
 /* --- the life of a look-up --- */
 
@@ -410,7 +313,7 @@ static void host_start(lookup_t *l, int local)
     l->pending = 3; /* our own share: the answers may come at once */
     ares_query(dns->channel, l->name, 1 /* IN */, 1 /* A */, on_a, l);
     ares_query(dns->channel, l->name, 1, 28 /* AAAA */, on_aaaa, l);
-    set_timer(dns);
+    dns_set_timer(dns);
     host_part_done(l);
 }
 
@@ -618,7 +521,7 @@ void dns_mx(dns_t *dns, const char *domain, dns_fn *fn, void *baton)
     lookup_wait(l, fn, baton);
     l->pending = 1;
     ares_query(dns->channel, l->name, 1 /* IN */, 15 /* MX */, on_mx, l);
-    set_timer(dns);
+    dns_set_timer(dns);
 }
 
 void dns_host(dns_t *dns, const char *host, dns_fn *fn, void *baton)
@@ -636,67 +539,4 @@ void dns_host(dns_t *dns, const char *host, dns_fn *fn, void *baton)
 void dns_flush(dns_t *dns)
 {
     make_room(dns, 1);
-}
-
-static apr_status_t dns_close(void *baton)
-{
-    dns_t *dns = baton;
-
-    dns->closing = 1;
-    if (dns->timer)
-        loop_timer_cancel(dns->timer);
-    dns->timer = NULL;
-    ares_destroy(dns->channel);
-    return APR_SUCCESS;
-}
-
-static apr_status_t set_resolvers(dns_t *dns,
-                                  const apr_array_header_t *resolvers,
-                                  apr_pool_t *p)
-{
-    char *csv = apr_array_pstrcat(p, resolvers, ',');
-    int status = ares_set_servers_ports_csv(dns->channel, csv);
-
-    if (status == ARES_SUCCESS)
-        return APR_SUCCESS;
-    mg_log(MG_LOG_ERR, APR_SUCCESS, "MailgunResolver: '%s': %s; try 127.0.0.1"
-           " or 127.0.0.1:5353", csv, ares_strerror(status));
-    return MG_ECONFIG;
-}
-
-apr_status_t dns_create(dns_t **pdns, loop_t *loop,
-                        const apr_array_header_t *resolvers, apr_pool_t *p)
-{
-    struct ares_options options;
-    dns_t *dns = apr_pcalloc(p, sizeof(*dns));
-    int status;
-
-    *pdns = NULL;
-    memset(&options, 0, sizeof(options));
-    options.flags = ARES_FLAG_NOSEARCH | ARES_FLAG_EDNS;
-    options.timeout = dns_timeout_ms;
-    options.tries = dns_tries;
-    options.ednspsz = 1232; /* no fragments */
-    options.sock_state_cb = on_sock_state;
-    options.sock_state_cb_data = dns;
-    status = ares_library_init(ARES_LIB_INIT_ALL);
-    if (status == ARES_SUCCESS)
-        status = ares_init_options(&dns->channel, &options,
-                                   ARES_OPT_FLAGS | ARES_OPT_TIMEOUTMS
-                                       | ARES_OPT_TRIES | ARES_OPT_EDNSPSZ
-                                       | ARES_OPT_SOCK_STATE_CB);
-    if (status != ARES_SUCCESS) {
-        mg_log(MG_LOG_ERR, APR_SUCCESS, "c-ares: %s", ares_strerror(status));
-        return APR_EGENERAL;
-    }
-    dns->loop = loop;
-    dns->pool = p;
-    dns->cache = apr_hash_make(p);
-    dns->random = (apr_uint64_t)mg_ticks() * 2654435761u + 1;
-    apr_pool_pre_cleanup_register(p, dns, dns_close);
-    if (resolvers && resolvers->nelts > 0
-        && set_resolvers(dns, resolvers, p) != APR_SUCCESS)
-        return MG_ECONFIG;
-    *pdns = dns;
-    return APR_SUCCESS;
 }

@@ -1,13 +1,8 @@
 /* mta_client.c - the SMTP and LMTP client's state machine (RFC 5321, 2033).
  *
  * say_x() speaks when state x is entered, on_x_reply() makes something of the
- * answer; states[] pairs them; enter() is the only way to change state.
- *
- * Where the server pipelines, say_mail() says MAIL, all RCPTs and DATA in one
- * go and sets `ahead`: the states that follow then only listen. When MAIL or
- * all RCPTs fail, what was said ahead is still answered: `drain` marks that
- * those answers decide nothing any more, and a 354 that comes all the same is
- * answered by a lone dot (RFC 2920 3.1).
+ * answer; states[] pairs them; mta_enter() is the only way to change state.
+ * The states of a transaction are in mta_transaction.c.
  */
 #include <apr_strings.h>
 #include <arpa/inet.h>
@@ -18,49 +13,10 @@
 
 #include "mg_log.h"
 #include "mg_status.h"
-#include "mta_client.h"
-
-enum {
-    CAP_PIPELINING = 1, CAP_SIZE = 2, CAP_8BITMIME = 4, CAP_SMTPUTF8 = 8,
-    CAP_STARTTLS = 16
-};
-
-typedef enum {
-    S_CONNECT, S_GREETING, S_HELLO, S_HELO, S_STARTTLS, S_TLS, S_READY,
-    S_MAIL, S_RCPT, S_DATA, S_BODY, S_DOT, S_RSET, S_QUIT, S_END, S_MAX
-} state_t;
-
-struct mta_client_t {
-    loop_t *loop;
-    apr_pool_t *pool;
-    const mta_events_t *events;
-    void *baton;
-    conn_t *conn;
-    state_t state;
-    mta_protocol_t protocol;
-    const char *host;
-    const char *where;      /* "mx.example[192.0.2.1]:25" */
-    const char *hello;
-    SSL_CTX *tls;
-    int in_tls;
-    int caps;
-    apr_int64_t max_size;   /* of SIZE; 0: none told */
-    int served;
-    mta_reply_t reply;      /* the one that is being read */
-
-    mta_job_t *job;
-    int rcpt;               /* whose reply is next */
-    int accepted;           /* RCPTs taken in this job */
-    int ahead, drain;
-    int at_bol;             /* the content stands at the beginning of a line */
-    int all_read;
-};
+#include "mta_client_private.h"
 
 mta_timeouts_t mta_timeouts = MTA_TIMEOUTS_RFC;
 static int quit_timeout = 2;
-
-static void enter(mta_client_t *c, state_t next);
-static void say_body(mta_client_t *c);
 
 /* --- ending --- */
 
@@ -83,8 +39,8 @@ static void end(mta_client_t *c, mta_end_t why, const mta_reply_t *reply)
                       c->baton);
 }
 
-static void give_result(mta_client_t *c, mta_rcpt_t *rcpt, mta_stage_t stage,
-                        const mta_reply_t *reply)
+void mta_give_result(mta_client_t *c, mta_rcpt_t *rcpt, mta_stage_t stage,
+                     const mta_reply_t *reply)
 {
     if (rcpt->done)
         return;
@@ -92,13 +48,13 @@ static void give_result(mta_client_t *c, mta_rcpt_t *rcpt, mta_stage_t stage,
     c->events->on_result(c, c->job, rcpt, stage, reply, c->baton);
 }
 
-static void give_result_to_rest(mta_client_t *c, mta_stage_t stage,
-                                const mta_reply_t *reply)
+void mta_give_result_to_rest(mta_client_t *c, mta_stage_t stage,
+                             const mta_reply_t *reply)
 {
     int i;
 
     for (i = 0; i < c->job->nrcpts; i++)
-        give_result(c, &c->job->rcpts[i], stage, reply);
+        mta_give_result(c, &c->job->rcpts[i], stage, reply);
 }
 
 static mta_stage_t stage_of(state_t state)
@@ -116,12 +72,12 @@ static mta_stage_t stage_of(state_t state)
 }
 
 /* The connection cannot go on: the job's results, then the end. */
-static void end_in_job(mta_client_t *c, const mta_reply_t *reply)
+void mta_end_in_job(mta_client_t *c, const mta_reply_t *reply)
 {
     mta_job_t *job = c->job;
 
     if (job) {
-        give_result_to_rest(c, stage_of(c->state), reply);
+        mta_give_result_to_rest(c, stage_of(c->state), reply);
         c->events->on_done(c, job, c->baton);
         c->job = NULL;
     }
@@ -131,11 +87,12 @@ static void end_in_job(mta_client_t *c, const mta_reply_t *reply)
 static const char *const doing[S_MAX] = {
     "connecting", "waiting for the greeting", "EHLO", "HELO", "STARTTLS",
     "the TLS handshake", "idle", "MAIL FROM", "RCPT TO", "DATA",
-    "sending the content", "waiting for the reply to the content", "RSET", "QUIT", ""
+    "sending the content", "waiting for the reply to the content", "RSET",
+    "QUIT", ""
 };
 
 /* Lost, timed out, or nonsense received: what that means depends on where. */
-static void fail(mta_client_t *c, const char *enhanced, const char *what)
+void mta_fail(mta_client_t *c, const char *enhanced, const char *what)
 {
     mta_reply_t reply;
 
@@ -169,7 +126,7 @@ static void fail(mta_client_t *c, const char *enhanced, const char *what)
         }
         /* fall through */
     default:
-        end_in_job(c, &reply);
+        mta_end_in_job(c, &reply);
     }
 }
 
@@ -177,18 +134,18 @@ static void fail(mta_client_t *c, const char *enhanced, const char *what)
 
 static void ready(mta_client_t *c)
 {
-    enter(c, S_READY);
+    mta_enter(c, S_READY);
     c->events->on_ready(c, c->baton);
 }
 
-static void finish_job(mta_client_t *c, int reset)
+void mta_finish_job(mta_client_t *c, int reset)
 {
     mta_job_t *job = c->job;
 
     c->job = NULL;
     c->served++;
     if (reset)
-        enter(c, S_RSET);
+        mta_enter(c, S_RSET);
     else if (conn_pending(c->conn) > 0)
         reset = -1; /* answered before it had read all: out of step */
     c->events->on_done(c, job, c->baton);
@@ -229,7 +186,7 @@ static void on_ready_reply(mta_client_t *c)
 static void on_greeting_reply(mta_client_t *c)
 {
     if (mta_reply_class(&c->reply) == MTA_GOOD)
-        enter(c, S_HELLO);
+        mta_enter(c, S_HELLO);
     else
         end(c, MTA_END_REFUSED, &c->reply);
 }
@@ -282,11 +239,11 @@ static void on_hello_reply(mta_client_t *c)
     int class = mta_reply_class(&c->reply);
 
     if (class == MTA_GOOD && (c->caps & CAP_STARTTLS) && c->tls && !c->in_tls)
-        enter(c, S_STARTTLS);
+        mta_enter(c, S_STARTTLS);
     else if (class == MTA_GOOD)
         ready(c);
     else if (class == MTA_PERMANENT && c->protocol == MTA_SMTP && !c->in_tls)
-        enter(c, S_HELO);
+        mta_enter(c, S_HELO);
     else
         end(c, MTA_END_REFUSED, &c->reply);
 }
@@ -313,7 +270,7 @@ static void say_starttls(mta_client_t *c)
 static void on_starttls_reply(mta_client_t *c)
 {
     if (mta_reply_class(&c->reply) == MTA_GOOD)
-        enter(c, S_TLS);
+        mta_enter(c, S_TLS);
     else
         ready(c); /* opportunistic: a refusal is no reason to keep the mail */
 }
@@ -330,252 +287,7 @@ static void say_tls(mta_client_t *c)
     c->in_tls = 1;
     rv = conn_start_tls_client(c->conn, c->tls, name);
     if (rv != APR_SUCCESS)
-        fail(c, "4.7.5", "TLS could not be started");
-}
-
-/* --- the transaction --- */
-
-static int is_ascii(const char *s)
-{
-    for (; *s; s++)
-        if ((unsigned char)*s > 127)
-            return 0;
-    return 1;
-}
-
-/* What this server cannot take is decided here, without asking it. */
-static void refuse_at_home(mta_client_t *c)
-{
-    mta_job_t *job = c->job;
-    mta_reply_t reply;
-    int i;
-
-    if (c->max_size > 0 && job->size > c->max_size) {
-        mta_reply_set(&reply, "552 5.3.4 message of %" APR_INT64_T_FMT
-                      " octets is over the limit of %s, %" APR_INT64_T_FMT,
-                      job->size, c->where, c->max_size);
-        give_result_to_rest(c, MTA_AT_HOME, &reply);
-        return;
-    }
-    if (c->caps & CAP_SMTPUTF8)
-        return;
-    mta_reply_set(&reply, "553 5.6.7 %s does not offer SMTPUTF8, which this "
-                  "address needs", c->where);
-    if (!is_ascii(job->sender)) {
-        give_result_to_rest(c, MTA_AT_HOME, &reply);
-        return;
-    }
-    for (i = 0; i < job->nrcpts; i++)
-        if (!is_ascii(job->rcpts[i].address))
-            give_result(c, &job->rcpts[i], MTA_AT_HOME, &reply);
-}
-
-static int needs_utf8(const mta_job_t *job)
-{
-    int i;
-
-    if (!is_ascii(job->sender))
-        return 1;
-    for (i = 0; i < job->nrcpts; i++)
-        if (!job->rcpts[i].done && !is_ascii(job->rcpts[i].address))
-            return 1;
-    return 0;
-}
-
-/* The next recipient from `from` on that is to be said or was said. */
-static int next_rcpt(const mta_job_t *job, int from)
-{
-    while (from < job->nrcpts && !job->rcpts[from].said
-           && job->rcpts[from].done)
-        from++;
-    return from;
-}
-
-static void say_one_rcpt(mta_client_t *c, mta_rcpt_t *rcpt)
-{
-    rcpt->said = 1;
-    conn_write(c->conn, "RCPT TO:<", 9);
-    conn_write(c->conn, rcpt->address, strlen(rcpt->address));
-    conn_write(c->conn, ">\r\n", 3);
-}
-
-static void say_mail(mta_client_t *c)
-{
-    mta_job_t *job = c->job;
-    char size[40] = "";
-    int i;
-
-    if ((c->caps & CAP_SIZE) && job->size > 0)
-        apr_snprintf(size, sizeof(size), " SIZE=%" APR_INT64_T_FMT,
-                     job->size);
-    conn_write(c->conn, "MAIL FROM:<", 11);
-    conn_write(c->conn, job->sender, strlen(job->sender));
-    conn_printf(c->conn, ">%s%s%s\r\n", size,
-                job->eight_bit && (c->caps & CAP_8BITMIME)
-                    ? " BODY=8BITMIME" : "",
-                (c->caps & CAP_SMTPUTF8) && needs_utf8(job)
-                    ? " SMTPUTF8" : "");
-    c->ahead = (c->caps & CAP_PIPELINING) != 0;
-    if (!c->ahead)
-        return;
-    for (i = next_rcpt(job, 0); i < job->nrcpts; i = next_rcpt(job, i + 1))
-        say_one_rcpt(c, &job->rcpts[i]);
-    conn_write(c->conn, "DATA\r\n", 6);
-}
-
-static void on_mail_reply(mta_client_t *c)
-{
-    if (mta_reply_class(&c->reply) != MTA_GOOD) {
-        give_result_to_rest(c, MTA_AT_MAIL, &c->reply);
-        if (!c->ahead) {
-            finish_job(c, 1);
-            return;
-        }
-        c->drain = 1;
-    }
-    c->rcpt = next_rcpt(c->job, 0);
-    enter(c, S_RCPT);
-}
-
-static void say_rcpt(mta_client_t *c)
-{
-    if (!c->ahead)
-        say_one_rcpt(c, &c->job->rcpts[c->rcpt]);
-}
-
-static void on_rcpt_reply(mta_client_t *c)
-{
-    mta_rcpt_t *rcpt = &c->job->rcpts[c->rcpt];
-
-    if (mta_reply_class(&c->reply) != MTA_GOOD)
-        give_result(c, rcpt, MTA_AT_RCPT, &c->reply);
-    else if (!c->drain) {
-        rcpt->accepted = 1;
-        c->accepted++;
-    }
-    c->rcpt = next_rcpt(c->job, c->rcpt + 1);
-    if (c->rcpt < c->job->nrcpts)
-        enter(c, S_RCPT);
-    else if (c->accepted == 0 && !c->ahead)
-        finish_job(c, 1);
-    else {
-        c->drain = c->accepted == 0;
-        enter(c, S_DATA);
-    }
-}
-
-static void say_data(mta_client_t *c)
-{
-    if (!c->ahead)
-        conn_write(c->conn, "DATA\r\n", 6);
-}
-
-static void on_data_reply(mta_client_t *c)
-{
-    int class = mta_reply_class(&c->reply);
-
-    if (class == MTA_GOOD) {
-        fail(c, "4.5.0", "DATA was answered with a 2xx");
-        return;
-    }
-    if (class != MTA_GO_ON) {
-        give_result_to_rest(c, MTA_AT_DATA, &c->reply);
-        finish_job(c, 1);
-        return;
-    }
-    enter(c, c->drain ? S_DOT : S_BODY);
-}
-
-/* An answer before the content's end: it has made up its mind. */
-static void on_body_reply(mta_client_t *c)
-{
-    if (mta_reply_class(&c->reply) < MTA_TEMPORARY)
-        fail(c, "4.5.0", "an answer came before the end of the content");
-    else
-        end_in_job(c, &c->reply);
-}
-
-/* A line that begins with a dot gets another (RFC 5321 4.5.2). */
-static void write_stuffed(mta_client_t *c, const char *p, apr_size_t len)
-{
-    const char *end_ = p + len, *hit;
-
-    if (len == 0)
-        return;
-    if (c->at_bol && *p == '.')
-        conn_write(c->conn, ".", 1);
-    while ((hit = memmem(p, (apr_size_t)(end_ - p), "\n.", 2)) != NULL) {
-        conn_write(c->conn, p, (apr_size_t)(hit + 1 - p));
-        conn_write(c->conn, ".", 1);
-        p = hit + 1;
-    }
-    conn_write(c->conn, p, (apr_size_t)(end_ - p));
-    c->at_bol = end_[-1] == '\n';
-}
-
-static void begin_body(mta_client_t *c)
-{
-    c->at_bol = 1;
-    c->all_read = 0;
-    say_body(c);
-}
-
-/* Called again whenever the buffer is drained: a message of 25 MB passes
- * through, it never sits in memory. */
-static void say_body(mta_client_t *c)
-{
-    while (!c->all_read && conn_pending(c->conn) < CONN_HIGH_WATER) {
-        const char *bytes = NULL;
-        apr_size_t len = 0;
-        apr_status_t rv = c->job->read(&bytes, &len, c->job->baton);
-
-        if (rv == APR_EOF)
-            c->all_read = 1;
-        else if (rv == APR_SUCCESS)
-            write_stuffed(c, bytes, len);
-        else {
-            mta_reply_set(&c->reply, "451 4.3.0 the message could not be "
-                          "read from our store");
-            give_result_to_rest(c, MTA_AT_HOME, &c->reply);
-            end_in_job(c, &c->reply);
-            return;
-        }
-    }
-    if (c->all_read) {
-        if (!c->at_bol)
-            conn_write(c->conn, "\r\n", 2);
-        enter(c, S_DOT);
-    }
-}
-
-static void begin_dot(mta_client_t *c)
-{
-    conn_write(c->conn, ".\r\n", 3);
-    c->rcpt = -1;
-}
-
-static void on_dot_reply(mta_client_t *c)
-{
-    mta_job_t *job = c->job;
-    int i, left = 0;
-
-    if (c->drain) { /* the lone dot */
-        finish_job(c, 1);
-        return;
-    }
-    if (mta_reply_class(&c->reply) == MTA_GO_ON) {
-        fail(c, "4.5.0", "the content was answered with a 3xx");
-        return;
-    }
-    for (i = 0; i < job->nrcpts; i++) {
-        if (!job->rcpts[i].accepted || job->rcpts[i].done)
-            continue;
-        if (c->protocol == MTA_LMTP && left++ > 0)
-            break; /* RFC 2033 4.2: one reply for each, in their order */
-        give_result(c, &job->rcpts[i], MTA_AT_END, &c->reply);
-    }
-    if (left < 2)
-        finish_job(c, 0);
+        mta_fail(c, "4.7.5", "TLS could not be started");
 }
 
 /* --- the machine --- */
@@ -586,25 +298,25 @@ static const struct {
     void (*on_reply)(mta_client_t *c);
     int *timeout;
 } states[S_MAX] = {
-    { "connect",  NULL,         NULL,              &mta_timeouts.connect },
-    { "greeting", NULL,         on_greeting_reply, &mta_timeouts.greeting },
-    { "hello",    say_hello,    on_hello_reply,    &mta_timeouts.hello },
-    { "helo",     say_helo,     on_helo_reply,     &mta_timeouts.hello },
-    { "starttls", say_starttls, on_starttls_reply, &mta_timeouts.data },
-    { "tls",      say_tls,      NULL,              &mta_timeouts.data },
-    { "ready",    NULL,         on_ready_reply,    &mta_timeouts.idle },
-    { "mail",     say_mail,     on_mail_reply,     &mta_timeouts.mail },
-    { "rcpt",     say_rcpt,     on_rcpt_reply,     &mta_timeouts.rcpt },
-    { "data",     say_data,     on_data_reply,     &mta_timeouts.data },
-    { "body",     begin_body,   on_body_reply,     &mta_timeouts.block },
-    { "dot",      begin_dot,    on_dot_reply,      &mta_timeouts.end },
-    { "rset",     say_rset,     on_rset_reply,     &mta_timeouts.mail },
-    { "quit",     say_quit,     on_ready_reply,    &quit_timeout },
-    { "end",      NULL,         NULL,              NULL }
+    { "connect",  NULL,           NULL,                &mta_timeouts.connect },
+    { "greeting", NULL,           on_greeting_reply,   &mta_timeouts.greeting },
+    { "hello",    say_hello,      on_hello_reply,      &mta_timeouts.hello },
+    { "helo",     say_helo,       on_helo_reply,       &mta_timeouts.hello },
+    { "starttls", say_starttls,   on_starttls_reply,   &mta_timeouts.data },
+    { "tls",      say_tls,        NULL,                &mta_timeouts.data },
+    { "ready",    NULL,           on_ready_reply,      &mta_timeouts.idle },
+    { "mail",     mta_say_mail,   mta_on_mail_reply,   &mta_timeouts.mail },
+    { "rcpt",     mta_say_rcpt,   mta_on_rcpt_reply,   &mta_timeouts.rcpt },
+    { "data",     mta_say_data,   mta_on_data_reply,   &mta_timeouts.data },
+    { "body",     mta_begin_body, mta_on_body_reply,   &mta_timeouts.block },
+    { "dot",      mta_begin_dot,  mta_on_dot_reply,    &mta_timeouts.end },
+    { "rset",     say_rset,       on_rset_reply,       &mta_timeouts.mail },
+    { "quit",     say_quit,       on_ready_reply,      &quit_timeout },
+    { "end",      NULL,           NULL,                NULL }
 };
 
 /* The one place where a client changes state; the log shows every step. */
-static void enter(mta_client_t *c, state_t next)
+void mta_enter(mta_client_t *c, state_t next)
 {
     if (mg_log_get_level() >= MG_LOG_DEBUG)
         mg_log(MG_LOG_DEBUG, APR_SUCCESS, "mta: %s: %s -> %s", c->where,
@@ -619,13 +331,13 @@ static void enter(mta_client_t *c, state_t next)
 static void on_reply(mta_client_t *c)
 {
     if (!states[c->state].on_reply)
-        fail(c, "4.5.0", "an answer nobody asked for");
+        mta_fail(c, "4.5.0", "an answer nobody asked for");
     else if (c->reply.code == 421 && c->job) {
         /* service not available, closing (RFC 5321 3.8) */
         if (c->state == S_MAIL && c->served > 0)
             end(c, MTA_END_STALE, &c->reply);
         else
-            end_in_job(c, &c->reply);
+            mta_end_in_job(c, &c->reply);
     }
     else
         states[c->state].on_reply(c);
@@ -641,7 +353,7 @@ static int take_line(mta_client_t *c)
 
     if (!lf) {
         if (have > MTA_REPLY_LINE)
-            fail(c, "4.5.0", "a line without end");
+            mta_fail(c, "4.5.0", "a line without end");
         return 0;
     }
     len = (apr_size_t)(lf - in);
@@ -660,8 +372,8 @@ static int take_line(mta_client_t *c)
             mta_reply_clear(&c->reply);
     }
     else if (rv != APR_INCOMPLETE)
-        fail(c, "4.5.0", rv == MG_ELIMIT ? "a reply too long"
-                                         : "this is no SMTP reply");
+        mta_fail(c, "4.5.0", rv == MG_ELIMIT ? "a reply too long"
+                                             : "this is no SMTP reply");
     return 1;
 }
 
@@ -693,9 +405,9 @@ static void on_connected(conn_t *conn, void *baton)
 
     (void)conn;
     if (c->state == S_CONNECT)
-        enter(c, S_GREETING);
+        mta_enter(c, S_GREETING);
     else if (c->state == S_TLS)
-        enter(c, S_HELLO);
+        mta_enter(c, S_HELLO);
 }
 
 static void on_drained(conn_t *conn, void *baton)
@@ -704,7 +416,7 @@ static void on_drained(conn_t *conn, void *baton)
 
     (void)conn;
     if (c->state == S_BODY)
-        say_body(c);
+        mta_say_body(c);
 }
 
 static void on_close(conn_t *conn, apr_status_t rv, void *baton)
@@ -715,12 +427,12 @@ static void on_close(conn_t *conn, apr_status_t rv, void *baton)
     (void)conn;
     c->conn = NULL;
     if (APR_STATUS_IS_TIMEUP(rv))
-        fail(c, "4.4.2", "timed out");
+        mta_fail(c, "4.4.2", "timed out");
     else if (APR_STATUS_IS_EOF(rv))
-        fail(c, "4.4.2", "connection closed by the remote");
+        mta_fail(c, "4.4.2", "connection closed by the remote");
     else
-        fail(c, c->state == S_CONNECT ? "4.4.1" : "4.4.2",
-             mg_strerror(rv, words, sizeof(words)));
+        mta_fail(c, c->state == S_CONNECT ? "4.4.1" : "4.4.2",
+                 mg_strerror(rv, words, sizeof(words)));
 }
 
 static const conn_events_t conn_events = { on_input, on_connected, on_drained,
@@ -795,7 +507,7 @@ mta_client_t *mta_client_adopt(loop_t *loop, int fd, const mta_peer_t *peer,
     mta_client_t *c = client_make(loop, peer, events, baton, p);
 
     c->conn = conn_create(loop, fd, &conn_events, c, p);
-    enter(c, S_GREETING);
+    mta_enter(c, S_GREETING);
     return c;
 }
 
@@ -810,17 +522,17 @@ void mta_client_send(mta_client_t *client, mta_job_t *job)
     for (i = 0; i < job->nrcpts; i++)
         job->rcpts[i].said = job->rcpts[i].accepted = job->rcpts[i].done = 0;
 
-    refuse_at_home(client);
-    if (next_rcpt(job, 0) == job->nrcpts)
-        finish_job(client, 0);
+    mta_refuse_at_home(client);
+    if (mta_next_rcpt(job, 0) == job->nrcpts)
+        mta_finish_job(client, 0);
     else
-        enter(client, S_MAIL);
+        mta_enter(client, S_MAIL);
 }
 
 void mta_client_quit(mta_client_t *client)
 {
     if (client->state != S_END)
-        enter(client, S_QUIT);
+        mta_enter(client, S_QUIT);
 }
 
 void mta_client_finish(mta_client_t *client)
@@ -842,7 +554,7 @@ void mta_client_close(mta_client_t *client)
 
 void mta_client_abort(mta_client_t *client, const char *why)
 {
-    fail(client, "4.4.2", why);
+    mta_fail(client, "4.4.2", why);
 }
 
 const char *mta_client_host(const mta_client_t *client)

@@ -454,7 +454,8 @@ static void abort_endless(mta_site_t *site)
 static void enforce_share(mta_site_t *site)
 {
     sender_t *s = site->s;
-    int share = s->config->claims / 4 + 1, rate = site->done - site->done_before;
+    int share = s->config->claims / 4 + 1;
+    int rate = site->done - site->done_before;
     apr_time_t due;
 
     site->done_before = site->done;
