@@ -34,11 +34,14 @@ def run(argv, **kwargs):
     return done.stdout
 
 
+# what a make around us has put in the environment
+MAKES = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "TEST",
+         "SANITIZER", "VARIANT", "DESTDIR")
+
+
 def make(*args):
-    """As one types it: a make around us says nothing about it."""
-    env = {k: v for k, v in os.environ.items() if k not in (
-        "MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "TEST",
-        "SANITIZER", "VARIANT", "DESTDIR")}
+    """As one types it."""
+    env = {k: v for k, v in os.environ.items() if k not in MAKES}
     return run(["make", "--no-print-directory", "-s"] + list(args), cwd=ROOT,
                env=env)
 
