@@ -12,6 +12,7 @@
 #include "dovecot-version.h"
 #include "array.h"
 #include "authdb-store.h"
+#include "dovecot-compat.h"
 
 #include <unistd.h>
 
@@ -53,12 +54,11 @@ static void
 mailgun_verify_plain(struct auth_request *request, const char *password,
 		     verify_plain_callback_t *callback)
 {
-	struct passdb_module *module = request->passdb->passdb;
 	struct authdb_login login;
 	bool unavailable;
-	int ret;
 
-	if (!mailgun_find(request, module->args, &login, &unavailable)) {
+	if (!mailgun_find(request, mailgun_conf_path(request->passdb->passdb),
+			  &login, &unavailable)) {
 		callback(unavailable ? PASSDB_RESULT_INTERNAL_FAILURE :
 			 PASSDB_RESULT_USER_UNKNOWN, request);
 		return;
@@ -66,10 +66,7 @@ mailgun_verify_plain(struct auth_request *request, const char *password,
 	auth_request_set_field(request, "user", login.address, "BLF-CRYPT");
 	auth_request_set_field(request, "password", login.password_hash,
 			       "BLF-CRYPT");
-	ret = auth_request_password_verify(request, password,
-					   login.password_hash, "BLF-CRYPT",
-					   AUTH_SUBSYS_DB);
-	callback(ret > 0 ? PASSDB_RESULT_OK : PASSDB_RESULT_PASSWORD_MISMATCH,
+	callback(mailgun_verify(request, password, login.password_hash),
 		 request);
 }
 
@@ -77,11 +74,11 @@ static void
 mailgun_lookup_credentials(struct auth_request *request,
 			   lookup_credentials_callback_t *callback)
 {
-	struct passdb_module *module = request->passdb->passdb;
 	struct authdb_login login;
 	bool unavailable;
 
-	if (!mailgun_find(request, module->args, &login, &unavailable)) {
+	if (!mailgun_find(request, mailgun_conf_path(request->passdb->passdb),
+			  &login, &unavailable)) {
 		callback(unavailable ? PASSDB_RESULT_INTERNAL_FAILURE :
 			 PASSDB_RESULT_USER_UNKNOWN, NULL, 0, request);
 		return;
@@ -91,6 +88,17 @@ mailgun_lookup_credentials(struct auth_request *request,
 				  "BLF-CRYPT", callback, request);
 }
 
+#if DOVECOT_2_4
+static int
+mailgun_passdb_preinit(pool_t pool, struct event *event ATTR_UNUSED, PASSDB_PARAMETERS
+		      struct passdb_module **module_r,
+		      const char **error_r ATTR_UNUSED)
+{
+	*module_r = p_new(pool, struct passdb_module, 1);
+	(*module_r)->default_pass_scheme = "BLF-CRYPT";
+	return 0;
+}
+#else
 static struct passdb_module *
 mailgun_passdb_preinit(pool_t pool, const char *args)
 {
@@ -100,6 +108,7 @@ mailgun_passdb_preinit(pool_t pool, const char *args)
 	module->args = p_strdup(pool, args);
 	return module;
 }
+#endif
 
 static void mailgun_passdb_init(struct passdb_module *module)
 {
@@ -119,11 +128,11 @@ static struct passdb_module_interface mailgun_passdb = {
 static void
 mailgun_lookup(struct auth_request *request, userdb_callback_t *callback)
 {
-	struct userdb_module *module = request->userdb->userdb;
 	struct authdb_login login;
 	bool unavailable;
 
-	if (!mailgun_find(request, module->args, &login, &unavailable)) {
+	if (!mailgun_find(request, mailgun_conf_path(request->userdb->userdb),
+			  &login, &unavailable)) {
 		callback(unavailable ? USERDB_RESULT_INTERNAL_FAILURE :
 			 USERDB_RESULT_USER_UNKNOWN, request);
 		return;
@@ -162,7 +171,8 @@ mailgun_iterate_init(struct auth_request *request,
 	iter->ctx.callback = callback;
 	iter->ctx.context = context;
 	p_array_init(&iter->users, pool, 64);
-	if (authdb_each(request->userdb->userdb->args, mailgun_iterate_add,
+	if (authdb_each(mailgun_conf_path(request->userdb->userdb),
+			mailgun_iterate_add,
 			iter, &error) != AUTHDB_FOUND) {
 		e_error(authdb_event(request), "mailgun store: %s", error);
 		iter->ctx.failed = TRUE;
@@ -190,6 +200,16 @@ static int mailgun_iterate_deinit(struct userdb_iterate_context *ctx)
 	return ret;
 }
 
+#if DOVECOT_2_4
+static int
+mailgun_userdb_preinit(pool_t pool, struct event *event ATTR_UNUSED, USERDB_PARAMETERS
+		      struct userdb_module **module_r,
+		      const char **error_r ATTR_UNUSED)
+{
+	*module_r = p_new(pool, struct userdb_module, 1);
+	return 0;
+}
+#else
 static struct userdb_module *
 mailgun_userdb_preinit(pool_t pool, const char *args)
 {
@@ -198,6 +218,7 @@ mailgun_userdb_preinit(pool_t pool, const char *args)
 	module->args = p_strdup(pool, args);
 	return module;
 }
+#endif
 
 static void mailgun_userdb_init(struct userdb_module *module)
 {

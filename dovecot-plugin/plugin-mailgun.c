@@ -159,11 +159,17 @@ void mailgun_plugin_init(struct module *module)
 	mail_storage_hooks_add(module, &mailgun_user_hooks);
 	mail_storage_hooks_add(module, &mailgun_reserve_hooks);
 	quota_backend_register(&mailgun_quota_backend);
+#if DOVECOT_2_4
+	quota_backend_register(&mailgun_domain_quota_backend);
+#endif
 }
 
 void mailgun_plugin_deinit(void)
 {
 	mailgun_deliver_deinit();
+#if DOVECOT_2_4
+	quota_backend_unregister(&mailgun_domain_quota_backend);
+#endif
 	quota_backend_unregister(&mailgun_quota_backend);
 	mail_storage_hooks_remove(&mailgun_reserve_hooks);
 	mail_storage_hooks_remove(&mailgun_user_hooks);

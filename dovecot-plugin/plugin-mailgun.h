@@ -55,6 +55,9 @@ struct mailgun_mailbox {
 
 extern const struct mail_storage_hooks mailgun_reserve_hooks;
 extern const struct quota_backend mailgun_quota_backend;
+#if DOVECOT_2_4
+extern const struct quota_backend mailgun_domain_quota_backend;
+#endif
 
 /* Asked at most each 200 ms; -1 if mailboxd does not answer. */
 int mailgun_user_usage(struct mailgun_user *muser,

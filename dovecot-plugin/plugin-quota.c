@@ -1,7 +1,11 @@
 /* plugin-quota.c - quota backend "mailgun": usage and limits from the store.
  *
- *   quota = mailgun:User quota:scope=mailbox
- *   quota2 = mailgun:Domain quota:scope=domain
+ *   quota = mailgun:User quota:scope=mailbox            quota "User quota" {
+ *   quota2 = mailgun:Domain quota:scope=domain            driver = mailgun
+ *                                                       }
+ *                                                       quota "Domain quota" {
+ *                                                         driver = mailgun_domain
+ *   (2.3)                                       (2.4)   }
  *
  * Limits are read again for each check, so a change reaches sessions that are
  * open. The domain's root only shows and checks; the mailbox's root books.
@@ -33,6 +37,16 @@ static struct quota_root *mailgun_quota_alloc(void)
 	return &root->root;
 }
 
+#if DOVECOT_2_4
+static int mailgun_quota_init(struct quota_root *_root,
+			      const char **error_r ATTR_UNUSED)
+{
+	struct mailgun_quota_root *root = (struct mailgun_quota_root *)_root;
+
+	root->domain = strcmp(_root->backend.name, "mailgun_domain") == 0;
+	return 0;
+}
+#else
 static void parse_scope(struct quota_root *_root, const char *value)
 {
 	struct mailgun_quota_root *root = (struct mailgun_quota_root *)_root;
@@ -52,31 +66,40 @@ static int mailgun_quota_init(struct quota_root *root, const char *args,
 
 	return quota_parse_parameters(root, &args, error_r, params, TRUE);
 }
+#endif
 
 static void mailgun_quota_deinit(struct quota_root *root)
 {
 	i_free(root);
 }
 
-static int mailgun_quota_init_limits(struct quota_root *_root,
-				     const char **error_r)
+static void set_limits(struct quota_root *_root,
+		       const struct mailgun_usage *usage)
 {
 	struct mailgun_quota_root *root = (struct mailgun_quota_root *)_root;
-	struct mailgun_user *muser = quota_root_user(_root);
+
+	_root->bytes_limit = root->domain ? usage->domain_bytes_limit :
+		usage->bytes_limit;
+	_root->count_limit = 0;
+}
+
+#if !DOVECOT_2_4
+static int mailgun_quota_init_limits(struct quota_root *root,
+				     const char **error_r)
+{
+	struct mailgun_user *muser = quota_root_user(root);
 	const struct mailgun_usage *usage;
 
 	if (muser == NULL)
 		return 0;
 	if (mailgun_user_usage(muser, &usage, error_r) < 0)
 		return -1;
-	_root->bytes_limit = root->domain ? usage->domain_bytes_limit :
-		usage->bytes_limit;
-	_root->count_limit = 0;
+	set_limits(root, usage);
 	/* without this, rules such as storage=80% never fire */
-	quota_root_recalculate_relative_rules(_root->set, _root->bytes_limit,
-					      0);
+	quota_root_recalculate_relative_rules(root->set, root->bytes_limit, 0);
 	return 0;
 }
+#endif
 
 static const char *const *
 mailgun_quota_get_resources(struct quota_root *root ATTR_UNUSED)
@@ -147,7 +170,7 @@ void mailgun_user_recount(struct mail_user *user)
 
 	if (quota == NULL)
 		return;
-	array_foreach_elem(&quota->roots, _root) {
+	array_foreach_elem(quota_all_roots(quota), _root) {
 		root = (struct mailgun_quota_root *)_root;
 		if (strcmp(_root->backend.name, "mailgun") == 0 &&
 		    !root->domain) {
@@ -176,6 +199,7 @@ mailgun_quota_get_resource(struct quota_root *_root, const char *name,
 		    mailgun_user_usage(muser, &usage, error_r) < 0)
 			return QUOTA_GET_RESULT_INTERNAL_ERROR;
 	}
+	set_limits(_root, usage);
 	if (strcmp(name, QUOTA_NAME_STORAGE_BYTES) == 0)
 		*value_r = root->domain ? usage->domain_bytes : usage->bytes;
 	else if (strcmp(name, QUOTA_NAME_MESSAGES) == 0)
@@ -261,15 +285,24 @@ static int mailgun_quota_update(struct quota_root *_root,
 	return 0;
 }
 
+#define VFUNCS \
+	.alloc = mailgun_quota_alloc, \
+	.init = mailgun_quota_init, \
+	.deinit = mailgun_quota_deinit, \
+	.get_resources = mailgun_quota_get_resources, \
+	.get_resource = mailgun_quota_get_resource, \
+	.update = mailgun_quota_update
+
+#if DOVECOT_2_4
+const struct quota_backend mailgun_quota_backend = {
+	.name = "mailgun", .use_vsize = TRUE, .v = { VFUNCS }
+};
+const struct quota_backend mailgun_domain_quota_backend = {
+	.name = "mailgun_domain", .use_vsize = TRUE, .v = { VFUNCS }
+};
+#else
 const struct quota_backend mailgun_quota_backend = {
 	.name = "mailgun",
-	.v = {
-		.alloc = mailgun_quota_alloc,
-		.init = mailgun_quota_init,
-		.deinit = mailgun_quota_deinit,
-		.init_limits = mailgun_quota_init_limits,
-		.get_resources = mailgun_quota_get_resources,
-		.get_resource = mailgun_quota_get_resource,
-		.update = mailgun_quota_update,
-	},
+	.v = { VFUNCS, .init_limits = mailgun_quota_init_limits }
 };
+#endif

@@ -7,6 +7,7 @@
 #include "strfuncs.h"
 #include "write-full.h"
 #include "plugin-client.h"
+#include "dovecot-compat.h"
 #include "../smtpd/mailboxd_protocol.h"
 
 #include <unistd.h>
@@ -46,12 +47,12 @@ static void watch_input(struct mailboxd_watch *watch)
 	ssize_t ret = i_stream_read(watch->input);
 
 	while ((line = i_stream_next_line(watch->input)) != NULL) {
-		if (str_begins(line, "*\tGONE\t")) {
+		if (str_begins_with(line, "*\tGONE\t")) {
 			watch_disconnect(watch);
 			watch->gone(watch->context);
 			return;
 		}
-		if (str_begins(line, "w\tNO\t")) {
+		if (str_begins_with(line, "w\tNO\t")) {
 			/* the store does not answer now */
 			watch_connect_later(watch);
 			return;

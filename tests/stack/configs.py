@@ -124,9 +124,51 @@ service lmtp {{
 """
 
 
-def dovecot_sample(conf_dir, values):
+DOVECOT_2_4 = """\
+# Dovecot 2.4 of a stack on loopback, on top of conf/dovecot-2.4.conf
+{sample}
+base_dir = {run}/dovecot
+state_dir = {run}/dovecot
+instance_name = mailgun-test
+log_path = {dir}/log/dovecot.log
+info_log_path = {dir}/log/dovecot.log
+listen = 127.0.0.1
+mail_plugin_dir = {dir}/dovecot-modules
+auth_failure_delay = 0
+first_valid_uid = 1
+import_environment {{
+  TZ = UTC
+  MG_TEST_DIR = {dir}/faults
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {imap_port}
+  }}
+  inet_listener imaps {{
+    port = {imaps_port}
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {pop3_port}
+  }}
+  inet_listener pop3s {{
+    port = {pop3s_port}
+  }}
+}}
+service lmtp {{
+  unix_listener lmtp {{
+    mode = 0660
+    user = {user}
+    group = {group}
+  }}
+}}
+"""
+
+
+def dovecot_sample(conf_dir, values, version="2.3"):
     """conf/dovecot-2.3.conf with this stack's paths and users."""
-    with open(os.path.join(conf_dir, "dovecot-2.3.conf")) as f:
+    with open(os.path.join(conf_dir, "dovecot-%s.conf" % version)) as f:
         text = f.read()
     for old, new in (("/etc/mailgun/mailgun.conf",
                       values["dir"] + "/etc/mailgun.conf"),

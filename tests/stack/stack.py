@@ -39,6 +39,9 @@ class Stack:
         self.variant, self.store = variant, store
         self.extra, self.httpd_extra = extra, httpd_extra
         self.dovecot_extra = dovecot_extra
+        # as root: Dovecot 2.4 in a Debian 13 below that directory, with our
+        # sources and the plugin made of them in its /src (docs/TESTING.md)
+        self.dovecot_root = os.environ.get("MG_DOVECOT_ROOT")
         self.log_level = log_level
         self.bin = os.path.join(ROOT, "build", variant)
         self.processes = {}
@@ -145,8 +148,11 @@ class Stack:
                      "\ndefault_login_user = %s" % (
                          v["user"], v["group"], v["user"]))
             chroot = "chroot ="
-        self.write("dovecot.conf", configs.DOVECOT.format(
-            sample=configs.dovecot_sample(ROOT + "/conf", v),
+        template, version = configs.DOVECOT, "2.3"
+        if self.dovecot_root:
+            template, version = configs.DOVECOT_2_4, "2.4"
+        self.write("dovecot.conf", template.format(
+            sample=configs.dovecot_sample(ROOT + "/conf", v, version),
             user_lines=users, chroot=chroot, **v) +
             self.dovecot_extra.replace("{dir}", self.dir).replace(
                 "{user}", self.user))
@@ -178,7 +184,7 @@ class Stack:
     def doveadm(self, *args):
         """doveadm at this stack's Dovecot; its output as text."""
         done = subprocess.run(
-            ["doveadm", "-c", self.dir + "/etc/dovecot.conf"] + list(args),
+            self.dovecot_command("doveadm", *args),
             env=self.environment(), text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
         if done.returncode:
@@ -243,37 +249,42 @@ class Stack:
     def start_dovecot(self):
         """Dovecot loads login modules from one compiled-in directory only; a
         private mount puts ours there without touching the system's."""
+        root = self.dovecot_root or ""
+        bin_dir = self.dir + "/bin"
+        if root:
+            bin_dir = "%s/src/build/%s" % (root, self.variant)
         auth = self.dir + "/dovecot-auth-modules"
         shutil.rmtree(auth, ignore_errors=True)
-        shutil.copytree(AUTH_MODULES, auth)
-        shutil.copy(self.dir + "/bin/libauthdb_mailgun.so", auth)
+        shutil.copytree(root + AUTH_MODULES, auth)
+        shutil.copy(bin_dir + "/libauthdb_mailgun.so", auth)
         modules = self.dir + "/dovecot-modules"
-        for path in glob.glob("/usr/lib/dovecot/modules/*.so"):
+        for path in glob.glob(root + "/usr/lib/dovecot/modules/*.so"):
             link = os.path.join(modules, os.path.basename(path))
             if not os.path.exists(link):
-                os.symlink(path, link)
-        shutil.copy(self.dir + "/bin/lib20_mailgun_plugin.so", modules)
+                os.symlink(path[len(root):], link)
+        shutil.copy(bin_dir + "/lib20_mailgun_plugin.so", modules)
+        self.launch("dovecot", self.dovecot_command("dovecot", "-F")
+                    ).wait_listening(self.imap_port)
+
+    def dovecot_command(self, program, *args):
+        """How to start one of Dovecot's programs, among our mounts."""
+        conf = self.dir + "/etc/dovecot.conf"
+        auth = self.dir + "/dovecot-auth-modules"
         unshare = ["unshare", "-m"]
         if not self.as_root:
             unshare = ["unshare", "-U", "--map-current-user", "-m",
                        "--keep-caps"]
-        mount = 'mount --bind "$1" "$2"'
-        if self.as_root and subprocess.run(
-                unshare + ["true"], stderr=subprocess.DEVNULL).returncode:
-            unshare, mount = [], "true"
-            self.install_login_module()
-        self.launch("dovecot", unshare + [
-            "sh", "-c", mount + ' && exec dovecot -F -c "$3"',
-            "sh", auth, AUTH_MODULES, self.dir + "/etc/dovecot.conf"
-        ]).wait_listening(self.imap_port)
-
-    def install_login_module(self):
-        """Where mounts are not allowed (a container, a chroot): into the
-        system's directory until stop()."""
-        path = AUTH_MODULES + "/libauthdb_mailgun.so"
-        if not os.path.exists(path):
-            shutil.copy(self.dir + "/bin/libauthdb_mailgun.so", path)
-            self.installed = path
+        if not self.dovecot_root:
+            return unshare + [
+                "sh", "-c", 'mount --bind "$1" "$2" && shift 2 && exec "$@"',
+                "sh", auth, AUTH_MODULES, program, "-c", conf] + list(args)
+        return unshare + [
+            "sh", "-c", 'root="$1"; mount --bind "$2" "$root$3" || exit; '
+            'for d in /proc "$4" "$5"; do mkdir -p "$root$d" && '
+            'mount --rbind "$d" "$root$d" || exit; done; shift 5; '
+            'exec chroot "$root" "$@"', "sh", self.dovecot_root, auth,
+            AUTH_MODULES, self.dir, self.run, program, "-c", conf
+        ] + list(args)
 
     def httpd_environment(self):
         """httpd itself has no sanitizer's runtime."""
