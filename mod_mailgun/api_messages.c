@@ -108,7 +108,8 @@ static apr_array_header_t *read_parts(api_t *q)
         part->content_type = f->content_type;
         part->bytes = f->value;
         part->len = (apr_size_t)f->size;
-        part->path = f->path;
+        part->file = f->file;
+        part->offset = f->offset;
         part->is_inline = is_inline;
         APR_ARRAY_PUSH(parts, const mg_part_t *) = part;
     }

@@ -4,10 +4,10 @@
 
 #include <apr_lib.h>
 #include <apr_mmap.h>
-#include <apr_portable.h>
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "mg_status.h"
 #include "mg_text.h"
@@ -15,7 +15,7 @@
 #define FIRST_BUFFER 4096
 /* Values up to this size stay in memory even when the form's share is used
  * up, until there are SMALL_SHARE times as many bytes: a thousand "to" fields
- * shall not become a thousand files. */
+ * shall not cost a page of the file each. */
 #define SMALL_VALUE 4096
 #define SMALL_SHARE 16
 
@@ -56,18 +56,35 @@ static apr_status_t open_spool(mg_form_t *form)
 {
     char *template = apr_pstrcat(form->pool, form->limits.spool_dir,
                                  "/form.XXXXXX", NULL);
-    apr_os_file_t fd;
     apr_status_t rv;
 
     rv = apr_file_mktemp(&form->spool, template,
                          APR_FOPEN_CREATE | APR_FOPEN_READ | APR_FOPEN_WRITE |
                              APR_FOPEN_EXCL | APR_FOPEN_BINARY,
                          form->pool);
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
+        form->spool = NULL;
         return mg_form_fail(form, rv, "cannot make a spool file");
+    }
     apr_file_remove(template, form->pool);
-    apr_os_file_get(&fd, form->spool);
-    form->field.path = apr_psprintf(form->pool, "/proc/self/fd/%d", fd);
+    return APR_SUCCESS;
+}
+
+/* This field goes to the spool file, from a new page on: it can be mapped. */
+static apr_status_t begin_spooling(mg_form_t *form)
+{
+    apr_off_t page = getpagesize();
+    apr_off_t start = (form->spool_end + page - 1) / page * page;
+    apr_status_t rv = form->spool ? APR_SUCCESS : open_spool(form);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    form->is_spooled = 1;
+    form->field.file = form->spool;
+    form->field.offset = form->spool_end = start;
+    rv = apr_file_seek(form->spool, APR_SET, &start);
+    if (rv != APR_SUCCESS)
+        return mg_form_fail(form, rv, "cannot write a spool file");
     return APR_SUCCESS;
 }
 
@@ -78,6 +95,7 @@ static apr_status_t flush_spool(mg_form_t *form)
     rv = apr_file_write_full(form->spool, form->buf, form->buf_len, NULL);
     if (rv != APR_SUCCESS)
         return mg_form_fail(form, rv, "cannot write a spool file");
+    form->spool_end += (apr_off_t)form->buf_len;
     form->buf_len = 0;
     return APR_SUCCESS;
 }
@@ -106,8 +124,8 @@ static apr_status_t make_room(mg_form_t *form)
         return APR_SUCCESS;
     if (form->buf_size < form->limits.memory)
         return grow(form);
-    if (!form->spool) {
-        rv = open_spool(form);
+    if (!form->is_spooled) {
+        rv = begin_spooling(form);
         if (rv != APR_SUCCESS)
             return rv;
     }
@@ -156,7 +174,7 @@ void mg_form_open_field(mg_form_t *form, const char *name, apr_size_t len)
     strip_brackets(copy);
     memset(&form->field, 0, sizeof(form->field));
     form->field.name = copy;
-    form->spool = NULL;
+    form->is_spooled = 0;
     form->buf_len = 0;
 }
 
@@ -178,18 +196,17 @@ apr_status_t mg_form_close_field(mg_form_t *form)
 
     if (form->fields->nelts >= form->limits.fields)
         return mg_form_fail(form, MG_ELIMIT, "too many fields");
-    if (!form->spool && !fits_in_memory(form)) {
+    if (!form->is_spooled && !fits_in_memory(form)) {
         if (form->buf_len <= SMALL_VALUE)
             return mg_form_fail(form, MG_ELIMIT, "too many fields");
-        rv = open_spool(form);
+        rv = begin_spooling(form);
         if (rv != APR_SUCCESS)
             return rv;
     }
-    if (form->spool) {
+    if (form->is_spooled) {
         rv = flush_spool(form);
         if (rv != APR_SUCCESS)
             return rv;
-        field->file = form->spool;
     } else {
         value = apr_palloc(form->pool, form->buf_len + 1);
         if (form->buf_len)
@@ -419,7 +436,8 @@ apr_status_t mg_form_bytes(const char **pbytes, apr_size_t *plen,
     *pbytes = field->value;
     if (field->value)
         return APR_SUCCESS;
-    rv = apr_mmap_create(&map, field->file, 0, *plen, APR_MMAP_READ, p);
+    rv = apr_mmap_create(&map, field->file, field->offset, *plen,
+                         APR_MMAP_READ, p);
     if (rv != APR_SUCCESS)
         return rv;
     *pbytes = map->mm;

@@ -2,8 +2,9 @@
  *
  * application/x-www-form-urlencoded (URL standard, 5.1) and
  * multipart/form-data (RFC 7578). Bytes are fed in any pieces. Values stay in
- * memory up to a limit for the whole form, larger ones go to spool files that
- * have no name: a process that is killed leaves nothing behind.
+ * memory up to a limit for the whole form, the others go to one spool file that
+ * has no name: a process that is killed leaves nothing behind, and a request
+ * has one descriptor, however many large fields it has.
  *
  * Names lose the bracket suffix that PHP and Ruby clients add ("to[]",
  * "to[0]"); a name may repeat. Names and file names are valid UTF-8; values
@@ -20,15 +21,15 @@ typedef struct {
     const char *filename;      /* NULL: no file; no directories */
     const char *content_type;  /* NULL: none was given */
     const char *value;         /* NUL behind it; NULL: in file */
-    apr_file_t *file;
-    const char *path;          /* opens the spool file while form lives */
+    apr_file_t *file;          /* the form's */
+    apr_off_t offset;          /* where the value begins in it */
     apr_int64_t size;
 } mg_form_field_t;
 
 typedef struct {
     apr_size_t memory;         /* bytes of values in memory, all together */
     apr_int64_t total;         /* bytes of values, all together */
-    int fields;
+    int fields;                /* parts without a name count too */
     apr_size_t name;           /* bytes of a name; of a part's header: x 8 */
     const char *spool_dir;
 } mg_form_limits_t;

@@ -43,9 +43,12 @@ static const char *skip_blank(const char *s)
 static const char *read_quoted(const char **pvalue, const char *s,
                                apr_pool_t *p)
 {
-    char *out = apr_palloc(p, strlen(s) + 1);
+    const char *end = s;
+    char *out;
 
-    *pvalue = out;
+    while (*end && *end != '"')
+        end += *end == '\\' && (end[1] == '"' || end[1] == '\\') ? 2 : 1;
+    *pvalue = out = apr_palloc(p, (apr_size_t)(end - s) + 1);
     for (; *s && *s != '"'; s++) {
         if (*s == '\\' && (s[1] == '"' || s[1] == '\\'))
             s++;
@@ -228,6 +231,8 @@ static apr_status_t part_opened(mg_form_t *form)
     const char *name = NULL, *filename = NULL, *type = NULL;
     char *s = m->header, *line;
 
+    if (++m->parts > form->limits.fields)
+        return mg_form_fail(form, MG_ELIMIT, "too many fields");
     m->header[m->header_len] = '\0';
     if (memchr(m->header, '\0', m->header_len))
         return bad(form);

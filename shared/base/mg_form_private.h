@@ -32,6 +32,7 @@ typedef struct {
     char *header;              /* of this part, as far as it came */
     apr_size_t header_len, header_max;
     int skip;                  /* a part without a name */
+    int parts;
 } mg_form_multipart_t;
 
 struct mg_form_t {
@@ -45,7 +46,9 @@ struct mg_form_t {
     mg_form_field_t field;
     char *buf;                 /* malloc: it grows; at most limits.memory */
     apr_size_t buf_len, buf_size;
-    apr_file_t *spool;
+    int is_spooled;            /* it goes to the spool file */
+    apr_file_t *spool;         /* NULL: none yet */
+    apr_off_t spool_end;
     apr_int64_t total;
     apr_size_t memory_used;
 

@@ -15,9 +15,10 @@ void mg_mime_init(void);
 typedef struct {
     const char *filename;      /* UTF-8 */
     const char *content_type;  /* NULL: by the file name, else octet-stream */
-    const void *bytes;         /* or NULL: then path */
+    const void *bytes;         /* or NULL: then from offset of file */
     apr_size_t len;
-    const char *path;          /* a spooled upload */
+    apr_file_t *file;          /* a spooled upload */
+    apr_off_t offset;
     int is_inline;             /* Content-ID is the file name (manual) */
 } mg_part_t;
 
@@ -51,7 +52,7 @@ typedef struct {
  *
  * @return MG_ELIMIT over limit; MG_EBADINPUT: a header's name is not ASCII or
  *         its value breaks the line, *perror says which; else an error of a
- *         part's path or of spool_dir
+ *         part's file or of spool_dir
  */
 apr_status_t mg_mime_compose(mg_mime_out_t *out, const mg_compose_t *compose,
                              const char *spool_dir, apr_int64_t limit,

@@ -270,11 +270,11 @@ static void put_file_part(compose_t *m, const mg_part_t *part)
         mime_puts(&m->sink, ">\r\n");
     }
     mime_puts(&m->sink, "\r\n");
-    if (part->bytes || part->path == NULL) {
+    if (part->bytes || part->file == NULL) {
         mime_put_base64(&m->sink, part->bytes, part->len);
         return;
     }
-    rv = mime_put_file_base64(&m->sink, part->path);
+    rv = mime_put_file_base64(&m->sink, part->file, part->offset, part->len);
     if (rv != APR_SUCCESS && m->rv == APR_SUCCESS)
         m->rv = rv;
 }

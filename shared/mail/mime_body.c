@@ -5,6 +5,7 @@
  */
 #include <openssl/evp.h>
 #include <string.h>
+#include "mg_status.h"
 #include "mime_internal.h"
 
 #define LINE_MAX_OCTETS 998
@@ -74,23 +75,21 @@ void mime_put_base64(mime_sink_t *sink, const void *bytes, apr_size_t len)
     }
 }
 
-apr_status_t mime_put_file_base64(mime_sink_t *sink, const char *path)
+apr_status_t mime_put_file_base64(mime_sink_t *sink, apr_file_t *file,
+                                  apr_off_t offset, apr_size_t len)
 {
     char buf[57 * 512];
-    apr_file_t *file;
     apr_status_t rv;
     apr_size_t n;
 
-    rv = apr_file_open(&file, path, APR_FOPEN_READ | APR_FOPEN_BINARY,
-                       APR_FPROT_OS_DEFAULT, sink->p);
-    if (rv != APR_SUCCESS)
-        return rv;
-    do {
-        rv = apr_file_read_full(file, buf, sizeof(buf), &n);
-        mime_put_base64(sink, buf, n);
-    } while (rv == APR_SUCCESS && sink->rv == APR_SUCCESS);
-    apr_file_close(file);
-    return APR_STATUS_IS_EOF(rv) ? APR_SUCCESS : rv;
+    rv = apr_file_seek(file, APR_SET, &offset);
+    for (; rv == APR_SUCCESS && sink->rv == APR_SUCCESS && len; len -= n) {
+        n = len < sizeof(buf) ? len : sizeof(buf);
+        rv = apr_file_read_full(file, buf, n, NULL);
+        if (rv == APR_SUCCESS)
+            mime_put_base64(sink, buf, n);
+    }
+    return APR_STATUS_IS_EOF(rv) ? MG_EIO : rv;
 }
 
 /* One line of text, without its end, in quoted-printable. */

@@ -75,7 +75,9 @@ void mime_put_text(mime_sink_t *sink, const char *text, apr_size_t len,
 /** One unbroken run; out has room for 4 octets for each 3, and a NUL. */
 int mime_base64(char *out, const void *bytes, apr_size_t len);
 void mime_put_base64(mime_sink_t *sink, const void *bytes, apr_size_t len);
-apr_status_t mime_put_file_base64(mime_sink_t *sink, const char *path);
+/** @return MG_EIO if the file has less than len octets from offset on */
+apr_status_t mime_put_file_base64(mime_sink_t *sink, apr_file_t *file,
+                                  apr_off_t offset, apr_size_t len);
 
 /* --- reading --- */
 

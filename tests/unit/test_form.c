@@ -5,8 +5,10 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <apr_file_info.h>
 #include <apr_general.h>
 #include <apr_strings.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -223,18 +225,93 @@ static void test_large_part_is_exact(void **state)
         assert_int_equal(n, len);
         assert_memory_equal(bytes, body + head_len, len);
         assert_null(mg_form_text(form, "f", p));
-        {
-            apr_file_t *again;
-            apr_finfo_t info;
-
-            assert_int_equal(apr_file_open(&again, f->path, APR_FOPEN_READ, 0,
-                                           p), APR_SUCCESS);
-            apr_file_info_get(&info, APR_FINFO_SIZE, again);
-            assert_int_equal(info.size, len);
-        }
         apr_pool_destroy(p);
     }
     free(body);
+}
+
+static int open_files(void)
+{
+    apr_finfo_t info;
+    apr_dir_t *dir;
+    int n = 0;
+
+    assert_int_equal(apr_dir_open(&dir, "/proc/self/fd", pool), APR_SUCCESS);
+    while (apr_dir_read(&info, APR_FINFO_NAME, dir) == APR_SUCCESS)
+        n++;
+    apr_dir_close(dir);
+    return n;
+}
+
+/* One request does not use up the process's descriptors. */
+static void test_many_large(void **state)
+{
+    enum { MANY = 2000, EACH = 5000 };
+    mg_form_limits_t limits = roomy;
+    char *body = malloc(MANY * (EACH + 8)), *at = body;
+    int i, before = open_files();
+    apr_size_t len;
+    mg_form_t *form;
+
+    (void)state;
+    limits.fields = MANY;
+    for (i = 0; i < MANY; i++) {
+        at += sprintf(at, "&f=%04d", i);
+        memset(at, 'a' + i % 26, EACH - 4);
+        at += EACH - 4;
+    }
+    assert_int_equal(read_in(&form, &limits, URL, body, (apr_size_t)(at - body),
+                             65536, 0, pool), APR_SUCCESS);
+    assert_true(open_files() <= before + 1);
+    for (i = 0; i < MANY; i += 99) {
+        const mg_form_field_t *f = &APR_ARRAY_IDX(mg_form_fields(form), i,
+                                                  mg_form_field_t);
+        const char *bytes;
+
+        assert_int_equal(mg_form_bytes(&bytes, &len, f, pool), APR_SUCCESS);
+        assert_int_equal(len, EACH);
+        assert_memory_equal(bytes, body + i * (EACH + 3) + 3, EACH);
+    }
+    free(body);
+}
+
+/* APR's blocks are mapped, not malloc'ed. */
+static long mapped_pages(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    long n = 0;
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%ld", &n), 1);
+    fclose(f);
+    return n;
+}
+
+/* A part's header costs memory as its length does, with a name or without. */
+static void test_costly_parts(void **state)
+{
+    mg_form_limits_t limits = roomy;
+    char *part = apr_pcalloc(pool, 9000), *body = "";
+    mg_form_t *form;
+    long before;
+    int i;
+
+    (void)state;
+    limits.name = 1024;
+    memcpy(part, "--XX\r\nContent-Disposition: x", 28);
+    for (i = 28; i < 8000; i += 5)
+        memcpy(part + i, ";a=\"\"", 5);
+    memcpy(part + i, "\r\n\r\n\r\n", 6);
+    for (i = 0; i < 10; i++)
+        body = apr_pstrcat(pool, body, part, NULL);
+    body = apr_pstrcat(pool, body, "--XX--", NULL);
+    before = mapped_pages();
+    assert_int_equal(read_in(&form, &limits, MULTI, body, strlen(body), 4096,
+                             0, pool), APR_SUCCESS);
+    assert_true(mapped_pages() < before + 2000);
+    limits.fields = 9;
+    assert_int_equal(read_in(&form, &limits, MULTI, body, strlen(body), 4096,
+                             0, pool), MG_ELIMIT);
 }
 
 static void test_limits(void **state)
@@ -311,6 +388,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_large_part_is_exact),
+        cmocka_unit_test(test_many_large),
+        cmocka_unit_test(test_costly_parts),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_query_and_asking),
     };
