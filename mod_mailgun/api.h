@@ -52,7 +52,7 @@ typedef struct {
     unsigned char digest[32];
     apr_int64_t account_id;
     apr_uint32_t generation;
-    int used;
+    apr_time_t asked;           /* mg_ticks(); 0: none is here */
 } api_key_t;
 
 /* What one request at a time may use. */

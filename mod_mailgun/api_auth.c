@@ -1,8 +1,9 @@
 /* api_auth.c - whose key: Basic authentication, "api" and an API key.
  *
- * A key that was found is remembered for as long as the configuration's
- * generation lasts (mg_shared.h), by its SHA-256: neither the key nor anything
- * that depends on its characters is compared.
+ * A key that was found is remembered by its SHA-256: neither the key nor
+ * anything that depends on its characters is compared. That lasts for one
+ * generation of the configuration (mg_shared.h), and for a second: nobody tells
+ * of what was changed on another machine.
  */
 #include "api.h"
 
@@ -13,8 +14,10 @@
 #include "mg_account.h"
 #include "mg_log.h"
 #include "mg_text.h"
+#include "mg_time.h"
 
 #define KEY_MAX 256
+#define FRESH_FOR apr_time_from_sec(1)
 
 static int forbidden(api_t *q)
 {
@@ -49,7 +52,7 @@ static api_key_t *cached(api_t *q, const unsigned char *digest)
 {
     api_key_t *key = &q->worker->keys[digest[0] % API_KEYS];
 
-    if (key->used &&
+    if (key->asked && mg_ticks() - key->asked <= FRESH_FOR &&
         key->generation == mg_shared_generation(q->child->shared) &&
         mg_text_same_secret(key->digest, digest, sizeof(key->digest)))
         return key;
@@ -64,7 +67,7 @@ static void remember(api_t *q, const unsigned char *digest,
     memcpy(key->digest, digest, sizeof(key->digest));
     key->account_id = q->account_id;
     key->generation = generation;
-    key->used = 1;
+    key->asked = mg_ticks();
 }
 
 int api_auth(api_t *q)

@@ -2,6 +2,7 @@
 import base64
 import re
 import socket
+import subprocess
 
 import pytest
 import requests
@@ -110,6 +111,21 @@ def test_revoked_key_and_disabled_account(env):
     assert env.api("GET", "/domains", key=second).status_code == 401
     env.ctl("account", "set", account, "state=active")
     assert env.api("GET", "/domains", key=second).status_code == 200
+
+
+def test_key_revoked_on_another_machine(env):
+    """Nobody here is told: mailgunctl runs with another run directory."""
+    account, key = env.new_account()
+    conf = env.dir + "/etc/elsewhere.conf"
+    with open(env.dir + "/etc/mailgun.conf") as f, open(conf, "w") as out:
+        out.write(re.sub(r"(?m)^MailgunRunDir .*", "MailgunRunDir /nowhere",
+                         f.read()))
+    assert env.api("GET", "/domains", key=key).status_code == 200
+    subprocess.run([env.dir + "/bin/mailgunctl", "-c", conf, "key", "revoke",
+                    account, key], check=True, env=env.environment(),
+                   stdout=subprocess.DEVNULL)
+    env.wait("the key is refused", lambda: env.api(
+        "GET", "/domains", key=key).status_code == 401, timeout=5)
 
 
 # --- what is where ---
