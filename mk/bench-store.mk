@@ -1,7 +1,7 @@
 # mk/bench-store.mk - make bench-store: figures of the store, no test.
 $(B)/bench_store: $(call obj,tests/bench/bench_store.c \
-    tests/unit/unit_pgsql.c tests/unit/unit_proxy.c) $(B)/libmailgun.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+    tests/unit/unit_dir.c tests/unit/unit_pgsql.c tests/unit/unit_proxy.c) $(B)/libmailgun.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 $(call obj,tests/bench/bench_store.c): EXTRA_CFLAGS += -Itests/unit
 
 bench-store: $(B)/bench_store

@@ -40,34 +40,39 @@ MOD_SRC := $(sort $(wildcard mod_mailgun/*.c))
 
 obj = $(patsubst %.c,$(B)/obj/%.o,$(1))
 
+# "CC smtpd/conn.c"; V=1 shows the whole command, make -s nothing
+ifeq ($(V),)
+say = @$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,echo $(1) $(2);)
+endif
+
 all: $(B)/mailgunctl $(B)/mailgun-smtpd $(B)/mod_mailgun.so dovecot-plugin
 
 $(B)/obj/%.o: %.c
 	@mkdir -p $(@D)
-	$(CC) $(CFLAGS) $(PKG_CFLAGS) $(EXTRA_CFLAGS) -MMD -MP -c $< -o $@
+	$(call say,CC,$<)$(CC) $(CFLAGS) $(PKG_CFLAGS) $(EXTRA_CFLAGS) -MMD -MP -c $< -o $@
 
 # schema_NNNN.sql becomes a C string
 $(B)/gen/schema.h: $(sort $(wildcard shared/store/schema_*.sql)) mk/sql2c.py
 	@mkdir -p $(@D)
-	$(PYTHON) mk/sql2c.py $(filter %.sql,$^) > $@
+	$(call say,GEN,$@)$(PYTHON) mk/sql2c.py $(filter %.sql,$^) > $@
 $(call obj,shared/store/mg_migrate.c): $(B)/gen/schema.h
 $(call obj,shared/store/mg_migrate.c): EXTRA_CFLAGS += -I$(B)/gen
 
 $(B)/libmailgun.a: $(call obj,$(LIB_SRC))
 	@rm -f $@
-	ar rcs $@ $^
+	$(call say,AR,$@)ar rcs $@ $^
 
 $(B)/mailgunctl: $(call obj,$(CTL_SRC)) $(B)/libmailgun.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
 
 $(B)/mailgun-smtpd: $(call obj,$(SMTPD_SRC)) $(B)/libmailgun.a
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(LIBS_SMTPD)
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(LIBS_SMTPD)
 
 # httpd loads modules twice and unloads them on restart: -z nodelete
 $(call obj,$(MOD_SRC)): EXTRA_CFLAGS += -Imod_mailgun \
     -isystem $(shell $(APXS) -q INCLUDEDIR 2>/dev/null)
 $(B)/mod_mailgun.so: $(call obj,$(MOD_SRC)) $(B)/libmailgun.a
-	$(CC) -shared $(LDFLAGS) -Wl,-z,nodelete -Wl,-z,defs \
+	$(call say,LD,$@)$(CC) -shared $(LDFLAGS) -Wl,-z,nodelete -Wl,-z,defs \
 	    -Wl,--unresolved-symbols=ignore-all -o $@ $(call obj,$(MOD_SRC)) \
 	    -Wl,--exclude-libs,ALL $(B)/libmailgun.a $(LIBS)
 
@@ -76,13 +81,13 @@ DOVECOT_INC := -DHAVE_CONFIG_H -isystem /usr/include/dovecot
 $(B)/obj/dovecot-plugin/%.o: EXTRA_CFLAGS += $(DOVECOT_INC)
 $(B)/libauthdb_mailgun.so: \
     $(call obj,$(sort $(wildcard dovecot-plugin/authdb*.c))) $(B)/libmailgun.a
-	$(CC) -shared $(LDFLAGS) -Wl,-z,nodelete -Wl,--exclude-libs,ALL \
+	$(call say,LD,$@)$(CC) -shared $(LDFLAGS) -Wl,-z,nodelete -Wl,--exclude-libs,ALL \
 	    -o $@ $^ $(LIBS)
 # of libmailgun the mail plugin has the failpoints alone (test builds)
 $(B)/lib20_mailgun_plugin.so: \
     $(call obj,$(sort $(wildcard dovecot-plugin/plugin*.c)) \
     $(if $(findstring MG_TEST,$(DEFS)),shared/base/mg_fault.c))
-	$(CC) -shared $(LDFLAGS) -o $@ $^
+	$(call say,LD,$@)$(CC) -shared $(LDFLAGS) -o $@ $^
 dovecot-plugin: $(B)/libauthdb_mailgun.so $(B)/lib20_mailgun_plugin.so
 .PHONY: all dovecot-plugin
 

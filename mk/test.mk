@@ -14,7 +14,7 @@ SMTPD_PARTS := $(filter-out smtpd/main.c,$(SMTPD_SRC))
 $(B)/unit/test_%: $(B)/obj/tests/unit/test_%.o $(call obj,$(UNIT_LIB)) \
     $(call obj,$(SMTPD_PARTS)) $(B)/libmailgun.a
 	@mkdir -p $(@D)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(LIBS_SMTPD) -lcmocka
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS) $(LIBS_SMTPD) -lcmocka
 
 # Tests need the build with the test clock and failpoints: make calls itself
 # with TEST=1 unless this is such a build already.

@@ -405,7 +405,7 @@ int main(int argc, const char *const *argv)
     snprintf(sqlite, sizeof(sqlite), "sqlite:%s/%s/mailgun.db", cwd, dir);
     make_store(sqlite);
     if (!only_sqlite)
-        why = unit_pgsql_start(&server);
+        why = unit_pgsql_start(&server, 1);
     if (why)
         printf("PostgreSQL: %s\n", why);
     if (!only_sqlite && !why) {

@@ -8,11 +8,15 @@ import subprocess
 from .process import Process, wait_for
 
 BIN = "/usr/lib/postgresql/15/bin"
+NOT_DURABLE = ["-c", "fsync=off", "-c", "full_page_writes=off",
+               "-c", "autovacuum=off", "-c", "max_wal_size=128MB"]
 
 
 class Postgres:
-    def __init__(self, directory, port, log):
+    """durable=False: without fsync, for tests that never cut the power."""
+    def __init__(self, directory, port, log, durable=True):
         self.dir, self.port, self.log = directory, port, log
+        self.durable = durable
         self.as_user = []
         os.makedirs(directory, exist_ok=True)
         if os.getuid() == 0:
@@ -24,7 +28,7 @@ class Postgres:
         if not os.path.exists(self.data):
             subprocess.run(self.as_user + [
                 BIN + "/initdb", "-D", self.data, "-U", "mailgun", "-A", "trust",
-                "-E", "UTF8", "--locale=C", "--no-instructions"],
+                "-E", "UTF8", "--locale=C", "--no-instructions", "--no-sync"],
                 check=True, stdout=subprocess.DEVNULL, cwd="/")
         with open(log, "ab"):
             pass
@@ -34,11 +38,15 @@ class Postgres:
         self.url = "postgresql://mailgun@127.0.0.1:%d/mailgun" % port
 
     def start(self):
-        self.process = Process("postgres", self.as_user + [
+        run_as = self.as_user if self.durable else (
+            # it goes with us, by kill -9 too
+            ["setpriv", "--pdeathsig", "QUIT"] + self.as_user[1:])
+        self.process = Process("postgres", run_as + [
             BIN + "/postgres", "-D", self.data, "-p", str(self.port),
             "-c", "listen_addresses=127.0.0.1",
             "-c", "unix_socket_directories=",
-            "-c", "max_connections=200"], self.log, cwd="/")
+            "-c", "max_connections=200"] +
+            ([] if self.durable else NOT_DURABLE), self.log, cwd="/")
         wait_for("PostgreSQL", self.ready)
 
     def halt(self, immediately=False):

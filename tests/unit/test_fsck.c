@@ -41,16 +41,14 @@ static mg_domain_t *lived_in(unit_store_t *s)
                                         s->p);
     apr_array_header_t *list;
     mg_domain_t *d;
-    mg_dkim_t *dkim;
     const char *key, *error;
     mg_mailbox_t *box;
     mg_message_t *m;
     apr_int64_t r;
     int i;
 
-    assert_int_equal(mg_dkim_make(&dkim, s->p), APR_SUCCESS);
     unit_store_ok(s->db, mg_domain_add(&d, s->db, secret, a, "a.test", "h",
-                                       dkim, s->p));
+                                       unit_dkim(), s->p));
     unit_store_ok(s->db, mg_domain_set(s->db, d->id, "webhook.deliver",
                                        "http://h.test/", &error, s->p));
     unit_store_ok(s->db, mg_key_add(&key, s->db, secret, a, s->p));

@@ -91,7 +91,7 @@ static void removes_trees(void **state)
     while (APR_STATUS_IS_EAGAIN(remover_step(r, 40)))
         ;
     assert_false(exists(path_of(s, "home.gone")));
-    unit_remove_tree(outside);
+    unit_dir_remove(outside);
 }
 
 /* A deleted mailbox: its files, then its row. */

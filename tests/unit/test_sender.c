@@ -23,6 +23,7 @@
 #include "mg_verp.h"
 #include "mta_site_private.h"
 #include "sender.h"
+#include "unit_records.h"
 
 /* --- the MX: "ok", "defer", "bounce", "spam" are local parts --- */
 
@@ -256,13 +257,11 @@ static void make_records(bench_t *b, mg_secret_t *secret, apr_pool_t *p)
     mg_account_t *account;
     mg_domain_t *domain;
     mg_mailbox_t *mailbox;
-    mg_dkim_t *dkim;
     mg_db_t *db = b->store->db;
 
-    unit_store_ok(db, mg_dkim_make(&dkim, p));
     unit_store_ok(db, mg_account_add(&account, db, "one", p));
     unit_store_ok(db, mg_domain_add(&domain, db, secret, account->id,
-                                    "a.test", "$2y$none", dkim, p));
+                                    "a.test", "$2y$none", unit_dkim(), p));
     unit_store_ok(db, mg_mailbox_add(&mailbox, db, account->id, domain->id,
                                      "Bob@a.test", "$2y$none", p));
     b->account_id = account->id;

@@ -8,7 +8,6 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <grp.h>
 #include <netinet/in.h>
 #include <pwd.h>
@@ -22,6 +21,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 #include <libpq-fe.h>
+#include "unit_dir.h"
 #include "unit_pgsql.h"
 
 static const char *const bin_dirs[] = {
@@ -57,30 +57,6 @@ static int free_port(void)
     return port;
 }
 
-/* build/ if another user may walk there, and the socket's name is not too
- * long for a sockaddr_un; else /tmp. */
-static int make_dir(char *dir, size_t size)
-{
-    char cwd[256], part[256];
-    struct stat st;
-    char *slash;
-    int good = getcwd(cwd, sizeof(cwd)) != NULL && strlen(cwd) < 50
-               && stat("build", &st) == 0;
-
-    for (slash = cwd; good && slash; slash = strchr(slash + 1, '/')) {
-        snprintf(part, sizeof(part), "%.*s", (int)(slash - cwd), cwd);
-        if (*part && (stat(part, &st) != 0 || !(st.st_mode & S_IXOTH)))
-            good = 0;
-    }
-    if (good && (stat(cwd, &st) != 0 || !(st.st_mode & S_IXOTH)))
-        good = 0;
-    if (good)
-        snprintf(dir, size, "%s/build/pg-XXXXXX", cwd);
-    else
-        snprintf(dir, size, "/tmp/mailgun-pg-XXXXXX");
-    return mkdtemp(dir) != NULL;
-}
-
 /* --- the keeper's side; plain calls only, we may come from threads --- */
 
 static void become(const struct passwd *pw)
@@ -113,16 +89,6 @@ static pid_t spawn(const struct passwd *pw, const char *log,
     _exit(127);
 }
 
-static int remove_one(const char *path, const struct stat *st, int flag,
-                      struct FTW *ftw)
-{
-    (void)st;
-    (void)flag;
-    (void)ftw;
-    (void)!remove(path);
-    return 0;
-}
-
 static void keep(unit_pgsql_t *server, const char *bin,
                  const struct passwd *pw, int ready_fd, int alive_fd)
 {
@@ -133,7 +99,10 @@ static void keep(unit_pgsql_t *server, const char *bin,
     char *run[] = { postgres, "-D", data, "-p", port, "-c", sockets, "-c",
                     "listen_addresses=127.0.0.1", "-c", "max_connections=80",
                     "-c", "shared_buffers=64MB", "-c", "log_statement=none",
-                    NULL };
+                    /* the rest only if nothing has to outlive the machine */
+                    server->durable ? NULL : "-c", "fsync=off", "-c",
+                    "full_page_writes=off", "-c", "autovacuum=off", "-c",
+                    "max_wal_size=128MB", NULL };
     pid_t pid;
     int status = 0;
 
@@ -159,7 +128,7 @@ static void keep(unit_pgsql_t *server, const char *bin,
         kill(pid, SIGQUIT); /* at once: the files are thrown away */
         waitpid(pid, &status, 0);
     }
-    nftw(server->dir, remove_one, 16, FTW_DEPTH | FTW_PHYS);
+    unit_dir_remove(server->dir);
     _exit(0);
 }
 
@@ -220,13 +189,14 @@ static const char *start_keeper(unit_pgsql_t *server, const char *bin,
     return answers(server) ? NULL : "the server does not answer";
 }
 
-const char *unit_pgsql_start(unit_pgsql_t *server)
+const char *unit_pgsql_start(unit_pgsql_t *server, int durable)
 {
     const char *bin = find_bin();
     struct passwd *pw = NULL;
 
     memset(server, 0, sizeof(*server));
     server->alive_fd = -1;
+    server->durable = durable;
     if (!bin)
         return "PostgreSQL is not installed (make deps)";
     if (geteuid() == 0) {
@@ -234,7 +204,8 @@ const char *unit_pgsql_start(unit_pgsql_t *server)
         if (!pw)
             return "there is no user postgres (make deps)";
     }
-    if (!make_dir(server->dir, sizeof(server->dir)))
+    if (!(durable ? unit_dir_make_on_disk : unit_dir_make)(
+            server->dir, sizeof(server->dir), "pg"))
         return "no directory for PostgreSQL";
     if (pw && chown(server->dir, pw->pw_uid, pw->pw_gid) != 0)
         return "no directory of user postgres";

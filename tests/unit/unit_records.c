@@ -27,6 +27,18 @@ apr_int64_t unit_account(unit_store_t *store, const char *name)
     return account->id;
 }
 
+const mg_dkim_t *unit_dkim(void)
+{
+    static apr_pool_t *pool;
+    static mg_dkim_t *dkim;
+
+    if (!dkim) {
+        apr_pool_create(&pool, NULL);
+        assert_int_equal(mg_dkim_make(&dkim, pool), APR_SUCCESS);
+    }
+    return dkim;
+}
+
 mg_domain_t *unit_domain(unit_store_t *store, apr_int64_t account_id,
                          const char *name)
 {

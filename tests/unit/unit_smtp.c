@@ -9,7 +9,6 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <apr_file_info.h>
 #include <apr_strings.h>
 
 #include "mg_account.h"
@@ -21,6 +20,7 @@
 #include "mg_status.h"
 #include "mg_time.h"
 #include "unit_cert.h"
+#include "unit_dir.h"
 #include "unit_smtp.h"
 
 #define PATIENCE apr_time_from_sec(5)
@@ -165,35 +165,25 @@ static int listen_somewhere(int *pport)
 static apr_status_t remove_dir(void *baton)
 {
     unit_smtp_t *u = baton;
-    apr_finfo_t info;
-    apr_pool_t *p;
-    apr_dir_t *dir;
 
-    apr_pool_create(&p, NULL);
-    if (apr_dir_open(&dir, u->dir, p) == APR_SUCCESS) {
-        while (apr_dir_read(&info, APR_FINFO_NAME, dir) == APR_SUCCESS)
-            apr_file_remove(apr_pstrcat(p, u->dir, "/", info.name, NULL), p);
-        apr_dir_close(dir);
-    }
-    rmdir(u->dir);
-    apr_pool_destroy(p);
+    unit_dir_remove(u->dir);
     return APR_SUCCESS;
 }
 
 static void make_config(unit_smtp_t *u)
 {
     mg_config_t *config = mg_config_create(u->pool);
-    char *dir = apr_pstrdup(u->pool, "/tmp/unit-smtp-XXXXXX");
+    char dir[300];
 
-    if (mkdtemp(dir) == NULL)
+    if (!unit_dir_make(dir, sizeof(dir), "smtp"))
         abort();
-    u->dir = dir;
+    u->dir = apr_pstrdup(u->pool, dir);
     apr_pool_cleanup_register(u->pool, u, remove_dir, apr_pool_cleanup_null);
     u->config = config;
     config->store = apr_pstrcat(u->pool, "sqlite:", dir, "/store.db", NULL);
     config->secret_file = apr_pstrcat(u->pool, dir, "/secret", NULL);
-    config->run_dir = dir;
-    config->spool_dir = dir;
+    config->run_dir = u->dir;
+    config->spool_dir = u->dir;
     config->hostname = "mx.a.test";
     config->message_limit = 2 * 1024 * 1024;
     config->recipient_limit = 5;

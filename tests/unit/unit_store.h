@@ -13,10 +13,11 @@
  *         return unit_store_run("things", tests);
  *     }
  *
- * SQLite: a file of its own under build/. PostgreSQL: one server per test
- * program, started when the first test needs it, by a process that stops it
- * and removes its files when this one is gone, however it went; each test has
- * a database of its own, copied from a migrated one.
+ * SQLite: a file of its own (unit_dir.h). PostgreSQL: a database of its own,
+ * copied from a migrated one, on the server of the run (run_unit.py gives its
+ * port in MG_UNIT_PGSQL_PORT). A program that is run alone starts one when the
+ * first test needs it, by a process that stops it and removes its files when
+ * this one is gone, however it went.
  */
 #ifndef UNIT_STORE_H
 #define UNIT_STORE_H

@@ -1,5 +1,4 @@
 /* unit_worker.c - a worker_t without a process. */
-#include <ftw.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -7,20 +6,6 @@
 
 #include "mg_event.h"
 #include "unit_worker.h"
-
-static int remove_one(const char *path, const struct stat *st, int type,
-                      struct FTW *ftw)
-{
-    (void)st;
-    (void)type;
-    (void)ftw;
-    return remove(path);
-}
-
-void unit_remove_tree(const char *path)
-{
-    nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS);
-}
 
 mg_config_t *unit_worker_config(worker_t *worker)
 {

@@ -2,6 +2,7 @@
 #ifndef UNIT_WORKER_H
 #define UNIT_WORKER_H
 
+#include "unit_dir.h"
 #include "unit_store.h"
 #include "worker.h"
 
@@ -11,7 +12,5 @@ worker_t *unit_worker(unit_store_t *store, mg_role_t role);
 mg_config_t *unit_worker_config(worker_t *worker);
 /** Turns of its loop, some milliseconds, until *done (or NULL: once). */
 void unit_worker_turns(worker_t *worker, const int *done);
-/** Drop a temporary thing: "rm -r". */
-void unit_remove_tree(const char *path);
 
 #endif
