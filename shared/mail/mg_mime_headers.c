@@ -206,9 +206,26 @@ static const char *read_message_id(const char *value, apr_pool_t *p)
 
 static int is_blank(const char *s, const char *end)
 {
-    while (s < end && (*s == ' ' || *s == '\t'))
+    while (s < end && (*s == ' ' || *s == '\t' || *s == '\r' || *s == '\0'))
         s++;
     return s == end;
+}
+
+/* A CR in the middle of a line ends it for some on the way, and a NUL for
+ * others: what stands behind it is no field of its own. */
+static void put_line(mime_sink_t *sink, const char *s, const char *end)
+{
+    const char *c;
+
+    for (c = s; c < end; c++) {
+        if (*c != '\r' && *c != '\0')
+            continue;
+        mime_put(sink, s, (apr_size_t)(c - s));
+        mime_put(sink, " ", 1);
+        s = c + 1;
+    }
+    mime_put(sink, s, (apr_size_t)(end - s));
+    mime_put(sink, "\r\n", 2);
 }
 
 /* As it stood, with CRLF; empty lines of blanks inside a fold go. */
@@ -222,8 +239,7 @@ static void put_raw_field(mime_sink_t *sink, const raw_field_t *f)
             eol--;
         if (s > f->start && is_blank(s, eol))
             continue;
-        mime_put(sink, s, (apr_size_t)(eol - s));
-        mime_put(sink, "\r\n", 2);
+        put_line(sink, s, eol);
     }
 }
 

@@ -131,6 +131,8 @@ static const struct {
       "A: 1\r\n 2\r\nB: 3\r\n" DATE ID MIME "\r\n", "new@d.test" },
     { "A: 1\r\n \r\n 2\r\n" DATE ID MIME "\r\n", NULL, NULL, NULL,
       "A: 1\r\n 2\r\n" DATE ID MIME "\r\n", "new@d.test" },
+    { "A: 1\rBcc: x\r\r\n \r.\r\n \r \r\n" DATE ID MIME "\r\n", NULL, NULL,
+      NULL, "A: 1 Bcc: x\r\n  .\r\n" DATE ID MIME "\r\n", "new@d.test" },
 };
 
 static void test_fix(void **state)
@@ -169,6 +171,9 @@ static void test_fix_refuses(void **state)
     assert_int_equal(mg_mime_fix_headers(&head, &len, &id, "A: 1\r\n", 6, &fix,
                                          pool), APR_SUCCESS);
     assert_true(strncmp(head, "Received: by me; now\r\nA: 1\r\n", 28) == 0);
+    assert_int_equal(mg_mime_fix_headers(&head, &len, &id, "A: \0x\r\n", 8,
+                                         &fix, pool), APR_SUCCESS);
+    assert_null(memchr(head, '\0', len));
     apr_table_add(set, "X", "a\r\nBcc: b@c.d");
     fix.set = set;
     assert_int_equal(mg_mime_fix_headers(&head, &len, &id, "", 0, &fix, pool),
