@@ -91,6 +91,9 @@ $(B)/lib20_mailgun_plugin.so: \
 dovecot-plugin: $(B)/libauthdb_mailgun.so $(B)/lib20_mailgun_plugin.so
 .PHONY: all dovecot-plugin
 
+# objects of tests are kept too
+.SECONDARY:
+
 -include $(shell find $(B)/obj -name '*.d' 2>/dev/null)
 
 deps:
