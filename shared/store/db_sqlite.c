@@ -56,7 +56,7 @@ static const struct {
 
 typedef struct {
     sqlite3 *handle;
-    const char *path;
+    const char *path, *wal_path;
     apr_pool_t *pool;
     turnstile_t *turnstile;  /* NULL: read-only */
     int in_line;
@@ -248,8 +248,7 @@ static apr_status_t open_handle(mg_db_t *db)
 
 static void share_files(sqlite_conn_t *conn)
 {
-    turnstile_share(apr_pstrcat(conn->pool, conn->path, "-wal", NULL),
-                    conn->path);
+    turnstile_share(conn->wal_path, conn->path);
     turnstile_share(apr_pstrcat(conn->pool, conn->path, "-shm", NULL),
                     conn->path);
 }
@@ -276,6 +275,7 @@ static apr_status_t sqlite_open(mg_db_t *db)
     conn = apr_pcalloc(pool, sizeof(*conn));
     conn->pool = pool;
     conn->path = db->url + strlen("sqlite:");
+    conn->wal_path = apr_pstrcat(pool, conn->path, "-wal", NULL);
     db->conn = conn;
     rv = APR_SUCCESS;
     if (db->flags & MG_DB_CREATE)
@@ -604,12 +604,11 @@ static apr_status_t sqlite_script(mg_db_t *db, const char *sql)
     return rv;
 }
 
-static apr_int64_t wal_bytes(sqlite_conn_t *conn)
+static apr_int64_t wal_bytes(const sqlite_conn_t *conn)
 {
-    char *path = apr_psprintf(conn->pool, "%s-wal", conn->path);
     struct stat st;
 
-    return stat(path, &st) == 0 ? (apr_int64_t)st.st_size : 0;
+    return stat(conn->wal_path, &st) == 0 ? (apr_int64_t)st.st_size : 0;
 }
 
 static apr_status_t checkpoint_as(mg_db_t *db, int mode, int *pbusy,

@@ -3,6 +3,7 @@
  */
 #include <signal.h>
 #include <stdlib.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
@@ -270,6 +271,35 @@ static apr_int64_t log_size(unit_store_t *store)
                ? st.st_size : -1;
 }
 
+static long mapped_pages(void)
+{
+    FILE *f = fopen("/proc/self/statm", "r");
+    long n = 0;
+
+    assert_non_null(f);
+    assert_int_equal(fscanf(f, "%ld", &n), 1);
+    fclose(f);
+    return n;
+}
+
+/* The keeper makes one every 300 ms, for years. */
+static void checkpoints_take_no_memory(void **state)
+{
+    unit_store_t *store = *state;
+    mg_db_t *keeper = unit_store_open(store, MG_DB_KEEPER);
+    mg_checkpoint_t result;
+    long before = 0;
+    int i;
+
+    make_job(store);
+    for (i = 0; i < 50000; i++) {
+        if (i == 1000)
+            before = mapped_pages();
+        unit_store_ok(keeper, mg_db_checkpoint(keeper, 1 << 30, &result));
+    }
+    assert_true(mapped_pages() < before + 256);
+}
+
 static void the_log_begins_anew(void **state)
 {
     unit_store_t *store = *state;
@@ -370,6 +400,7 @@ int main(void)
         UNIT_ON_SQLITE(a_fork_keeps_no_turn),
         UNIT_ON_BOTH(small_ones_beside_a_hog),
         UNIT_ON_SQLITE(one_at_a_time),
+        UNIT_ON_SQLITE(checkpoints_take_no_memory),
         UNIT_ON_BOTH(the_log_begins_anew),
         UNIT_ON_SQLITE(the_log_stays_bounded),
     };
