@@ -10,15 +10,29 @@
 #include "mg_text.h"
 #include "mg_time.h"
 
+static int characters(const char *s)
+{
+    int n = 0;
+
+    for (; *s; s++)
+        n += (*s & 0xc0) != 0x80;
+    return n;
+}
+
 int api_check_password(api_t *q, const char *password)
 {
-    apr_size_t len = strlen(password);
+    const char *problem = mg_password_problem(password);
+    int n = characters(password);
 
-    if (len >= 5 && len <= 32)
+    if (!problem)
         return API_GO_ON;
+    if (n >= MG_PASSWORD_MIN && n <= MG_PASSWORD_MAX)
+        return api_reply_message(q, HTTP_BAD_REQUEST,
+                                 "Password is not valid: %s", problem);
     return api_reply_message(q, HTTP_BAD_REQUEST,
                              "Password is too %s. It must be between 5 and 32 "
-                             "characters.", len < 5 ? "short" : "long");
+                             "characters.",
+                             n < MG_PASSWORD_MIN ? "short" : "long");
 }
 
 apr_status_t api_mailbox_has_hash(api_t *q, mg_db_t *db, const char *address,

@@ -432,6 +432,9 @@ char *mg_password_hash(const char *password, apr_pool_t *p)
     return apr_pstrdup(p, hash);
 }
 
+/* What bcrypt reads of it. */
+#define PASSWORD_BYTES_MAX 72
+
 const char *mg_password_problem(const char *password)
 {
     const unsigned char *c = (const unsigned char *)password;
@@ -444,7 +447,10 @@ const char *mg_password_problem(const char *password)
             return "a password has no control characters";
         n += (*c & 0xc0) != 0x80;
     }
-    return n < 5 || n > 32 ? "a password has 5 to 32 characters" : NULL;
+    if (n < MG_PASSWORD_MIN || n > MG_PASSWORD_MAX)
+        return "a password has 5 to 32 characters";
+    return c - (const unsigned char *)password > PASSWORD_BYTES_MAX
+               ? "a password has at most 72 octets" : NULL;
 }
 
 int mg_password_matches(const char *password, const char *hash)

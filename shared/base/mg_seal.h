@@ -45,7 +45,9 @@ void mg_hmac_sha256(unsigned char mac[32], const void *key, apr_size_t key_len,
 /** bcrypt, cost 10; about 50 ms. Never call from an event loop. */
 char *mg_password_hash(const char *password, apr_pool_t *p);
 /** NULL, or what is wrong with a new password: it has 5 to 32 characters of
- * UTF-8, none of them a control character. */
+ * UTF-8 (72 octets), none of them a control character. */
+#define MG_PASSWORD_MIN 5
+#define MG_PASSWORD_MAX 32
 const char *mg_password_problem(const char *password);
 int mg_password_matches(const char *password, const char *hash);
 

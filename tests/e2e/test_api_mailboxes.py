@@ -71,6 +71,10 @@ def test_duplicate(env, place):
      "Password is too short. It must be between 5 and 32 characters."),
     ({"mailbox": "x", "password": "1" * 33},
      "Password is too long. It must be between 5 and 32 characters."),
+    ({"mailbox": "x", "password": "\u00e4" * 4},
+     "Password is too short. It must be between 5 and 32 characters."),
+    ({"mailbox": "x", "password": "new\nline"},
+     "Password is not valid: a password has no control characters"),
     ({"mailbox": "x@elsewhere.test", "password": "12345"},
      "'mailbox' parameter is not a valid address. please check "
      "documentation"),
@@ -84,6 +88,12 @@ def test_duplicate(env, place):
 def test_errors(env, place, data, text):
     r = env.api("POST", "/%s/mailboxes" % place, data=data)
     assert (r.status_code, r.json()) == (400, {"message": text})
+
+
+def test_password_of_other_letters(env, place):
+    """32 characters, whatever they weigh."""
+    assert create(env, place, "letters",
+                  password="\u00e4" * 32).status_code == 200
 
 
 def test_not_found(env, place):
