@@ -16,11 +16,13 @@
 
 /* As in mg_domain_cache.c: where nobody can tell us of a change. */
 #define FRESH_FOR APR_TIME_C(1000000)
+/* Compiled rules take some 10 KB each, in every thread of httpd. */
+#define ACCOUNTS_MAX 500
 
 typedef struct {
     apr_pool_t *pool;
     mg_ruleset_t *rules;
-    apr_int64_t revision;
+    apr_int64_t account_id, revision;
     apr_uint32_t generation;
     apr_time_t checked;      /* mg_ticks() */
 } compiled_t;
@@ -36,7 +38,7 @@ typedef struct {
 } foreign_t;
 
 struct mg_routing_t {
-    apr_pool_t *pool;
+    apr_pool_t *pool;        /* of accounts */
     mg_domain_cache_t *domains;
     mg_shared_t *shared;
     unsigned char verp_key[32];
@@ -51,14 +53,14 @@ mg_routing_t *mg_routing_create(mg_domain_cache_t *domains,
 {
     mg_routing_t *routing = apr_pcalloc(p, sizeof(*routing));
 
-    routing->pool = p;
+    apr_pool_create(&routing->pool, p);
     routing->domains = domains;
     routing->shared = shared;
     if (verp_key) {
         memcpy(routing->verp_key, verp_key, sizeof(routing->verp_key));
         routing->has_verp_key = 1;
     }
-    routing->accounts = apr_hash_make(p);
+    routing->accounts = apr_hash_make(routing->pool);
     return routing;
 }
 
@@ -79,6 +81,21 @@ static apr_status_t compile_account(compiled_t *c, mg_db_t *db,
         rv = mg_ruleset_compile(&c->rules, routes, c->pool);
     apr_pool_destroy(ptemp);
     return rv;
+}
+
+static compiled_t *add_account(mg_routing_t *routing, apr_int64_t account_id)
+{
+    compiled_t *c;
+
+    if (apr_hash_count(routing->accounts) >= ACCOUNTS_MAX) {
+        apr_pool_clear(routing->pool);
+        routing->accounts = apr_hash_make(routing->pool);
+    }
+    c = apr_pcalloc(routing->pool, sizeof(*c));
+    c->account_id = account_id;
+    apr_pool_create(&c->pool, routing->pool);
+    apr_hash_set(routing->accounts, &c->account_id, sizeof(c->account_id), c);
+    return c;
 }
 
 static apr_status_t rules_of(const mg_ruleset_t **prules,
@@ -104,14 +121,8 @@ static apr_status_t rules_of(const mg_ruleset_t **prules,
                        " WHERE id = $1", "i", account_id);
     if (rv != APR_SUCCESS && rv != APR_ENOENT)
         return rv;
-    if (!c) {
-        c = apr_pcalloc(routing->pool, sizeof(*c));
-        apr_pool_create(&c->pool, routing->pool);
-        apr_hash_set(routing->accounts,
-                     apr_pmemdup(routing->pool, &account_id,
-                                 sizeof(account_id)),
-                     sizeof(account_id), c);
-    }
+    if (!c)
+        c = add_account(routing, account_id);
     if (!c->rules || c->revision != revision) {
         rv = compile_account(c, db, account_id);
         if (rv != APR_SUCCESS)

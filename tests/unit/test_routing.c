@@ -189,11 +189,38 @@ static void sees_changes(void **state)
                                  &domain), "nobody");
 }
 
+/* More accounts than are kept compiled. */
+static void many_accounts(void **state)
+{
+    unit_store_t *s = *state;
+    mg_routing_t *routing = routing_of(s, NULL);
+    const mg_domain_t *d;
+    int i, round;
+
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    for (i = 0; i < 600; i++) {
+        const char *name = apr_psprintf(s->p, "a%d.test", i);
+        apr_int64_t account = unit_account(s, name);
+
+        unit_domain(s, account, name);
+        add_route(s, account, 0, "catch_all()",
+                  apr_psprintf(s->p, "forward('http://h/%d')", i));
+    }
+    unit_store_ok(s->db, mg_tx_commit(s->db));
+    for (round = 0; round < 2; round++)
+        for (i = 0; i < 600; i++)
+            assert_string_equal(
+                route_to(s, routing, MG_ROUTING_INCOMING,
+                         apr_psprintf(s->p, "<x@a%d.test>", i), &d),
+                apr_psprintf(s->p, "http:h:80:http://h/%d", i));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(table),
         UNIT_ON_BOTH(sees_changes),
+        UNIT_ON_BOTH(many_accounts),
     };
     return unit_store_run("routing", tests);
 }
