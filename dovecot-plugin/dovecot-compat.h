@@ -63,6 +63,8 @@ mailgun_verify(struct auth_request *request, const char *password,
 #define quota_all_roots(quota) (&(quota)->all_roots)
 #else
 #define quota_all_roots(quota) (&(quota)->roots)
+#define quota_root_is_visible(root, box) \
+	quota_root_is_namespace_visible(root, (box)->list->ns)
 #endif
 #endif
 

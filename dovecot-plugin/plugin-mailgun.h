@@ -48,6 +48,8 @@ struct mailgun_mailbox {
 	/* of the save that is being committed: booked by
 	   mailgun_quota_update() right after */
 	uint64_t reservation;
+	uint64_t moved_bytes;
+	unsigned int moved_messages;
 	/* of expunges: booked by the sync that follows their commit */
 	uint64_t guard;
 	bool guard_synced;
@@ -67,6 +69,8 @@ void mailgun_user_usage_changed(struct mailgun_user *muser);
 
 /* plugin-quota.c: count what is dirty */
 void mailgun_user_recount(struct mail_user *user);
+/* What was moved into this mailbox by its last commit. */
+void mailgun_book_moved(struct mailbox *box);
 
 /* plugin-reserve.c */
 enum mailgun_reserve_result {

@@ -12,6 +12,7 @@
  */
 #include "lib.h"
 #include "array.h"
+#include "mailbox-list-private.h"
 #include "quota-private.h"
 #include "plugin-mailgun.h"
 
@@ -161,23 +162,28 @@ static int recount(struct quota_root *root, unsigned int tries,
 	return 0;
 }
 
-void mailgun_user_recount(struct mail_user *user)
+static struct quota_root *user_root(struct mail_user *user)
 {
 	struct quota *quota = quota_get_mail_user_quota(user);
-	struct mailgun_quota_root *root;
-	struct quota_root *_root;
-	const char *error;
+	struct quota_root *root;
 
 	if (quota == NULL)
-		return;
-	array_foreach_elem(quota_all_roots(quota), _root) {
-		root = (struct mailgun_quota_root *)_root;
-		if (strcmp(_root->backend.name, "mailgun") == 0 &&
-		    !root->domain) {
-			(void)recount(_root, 3, &error);
-			return;
-		}
+		return NULL;
+	array_foreach_elem(quota_all_roots(quota), root) {
+		if (root->backend.v.alloc == mailgun_quota_alloc &&
+		    !((struct mailgun_quota_root *)root)->domain)
+			return root;
 	}
+	return NULL;
+}
+
+void mailgun_user_recount(struct mail_user *user)
+{
+	struct quota_root *root = user_root(user);
+	const char *error;
+
+	if (root != NULL)
+		(void)recount(root, 3, &error);
 }
 
 static enum quota_get_result
@@ -231,19 +237,30 @@ static uint64_t take_reservation(struct mailgun_user *muser,
 }
 
 static void settle(struct mailgun_user *muser, struct mailgun_mailbox *mbox,
-		   struct quota_transaction_context *ctx)
+		   int64_t bytes, int64_t messages)
 {
 	uint64_t reservation = take_reservation(muser, mbox);
 	const char *delivery = "";
 
 	if (muser->delivery_id != NULL && muser->save_ends_delivery &&
-	    ctx->count_used > 0)
+	    messages > 0)
 		delivery = t_strconcat("\t", muser->delivery_id, NULL);
 	mailgun_user_usage_changed(muser);
 	mailboxd_tell(muser->socket_path,
 		t_strdup_printf("SETTLE\t%"PRIu64"\t%s\t%"PRId64"\t%"PRId64"%s",
-				reservation, muser->mailbox_id,
-				ctx->bytes_used, ctx->count_used, delivery));
+				reservation, muser->mailbox_id, bytes,
+				messages, delivery));
+}
+
+void mailgun_book_moved(struct mailbox *box)
+{
+	struct mail_user *user = box->list->ns->user;
+	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT(box);
+	struct quota_root *root = user_root(user);
+
+	if (root != NULL && quota_root_is_visible(root, box))
+		settle(MAILGUN_USER_CONTEXT(user), mbox, mbox->moved_bytes,
+		       mbox->moved_messages);
 }
 
 /* doveadm quota recalc, or an expunged message whose size nobody knows */
@@ -281,7 +298,7 @@ static int mailgun_quota_update(struct quota_root *_root,
 		mbox = MAILGUN_CONTEXT(ctx->box);
 	if (ctx->recalculate != QUOTA_RECALCULATE_DONT)
 		return recalculate(_root, muser, mbox, ctx, error_r);
-	settle(muser, mbox, ctx);
+	settle(muser, mbox, ctx->bytes_used, ctx->count_used);
 	return 0;
 }
 

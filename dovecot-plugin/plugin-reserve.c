@@ -22,9 +22,8 @@
 struct mailgun_transaction {
 	union mailbox_transaction_module_context module_ctx;
 
-	uint64_t bytes;
-	unsigned int messages;
-	bool changes;
+	uint64_t bytes, moved_bytes;
+	unsigned int messages, moved_messages;
 	bool failed;
 };
 
@@ -105,16 +104,18 @@ static int add_mail(struct mail_save_context *ctx)
 		MAILGUN_CONTEXT_REQUIRE(ctx->transaction);
 	uoff_t size;
 
-	mt->changes = TRUE;
-	/* what is moved needs no more space than it had */
-	if (ctx->moving)
-		return 0;
 	if (mail_get_virtual_size(ctx->dest_mail, &size) < 0) {
 		mt->failed = TRUE;
 		return -1;
 	}
-	mt->bytes += size;
-	mt->messages++;
+	/* what is moved needs no more space than it had */
+	if (ctx->moving) {
+		mt->moved_bytes += size;
+		mt->moved_messages++;
+	} else {
+		mt->bytes += size;
+		mt->messages++;
+	}
 	return 0;
 }
 
@@ -169,11 +170,13 @@ static int fail_temporarily(struct mailbox *box, const char *why)
 }
 
 /* The last commit's bytes came to nothing, or another session did its
-   expunges: so nobody booked them. */
+   expunges: so nobody booked them. (2.4 books no moves, but their expunges.) */
 static void release_leftovers(struct mailbox *box)
 {
 	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
 
+	if (DOVECOT_2_4 && mbox->reservation != 0 && mbox->moved_messages > 0)
+		mailgun_book_moved(box);
 	mailgun_release(box_user(box), &mbox->reservation);
 	if (mbox->guard_synced)
 		mailgun_release(box_user(box), &mbox->guard);
@@ -220,10 +223,12 @@ mailgun_transaction_commit(struct mailbox_transaction_context *t,
 	struct mailbox *box = t->box;
 	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
 	struct mailgun_transaction *mt = MAILGUN_CONTEXT_REQUIRE(t);
-	bool changes = mt->changes;
+	bool changes = mt->messages > 0 || mt->moved_messages > 0;
 	int ret;
 
 	release_leftovers(box);
+	mbox->moved_bytes = mt->moved_bytes;
+	mbox->moved_messages = mt->moved_messages;
 	if (mt->failed || (changes && reserve(box, mt) < 0) ||
 	    (has_expunges(t) && guard_expunges(box) < 0)) {
 		mbox->module_ctx.super.transaction_rollback(t);
@@ -288,8 +293,8 @@ static void mailgun_mailbox_free(struct mailbox *box)
 {
 	struct mailgun_mailbox *mbox = MAILGUN_CONTEXT_REQUIRE(box);
 
-	mailgun_release(box_user(box), &mbox->reservation);
-	mailgun_release(box_user(box), &mbox->guard);
+	mbox->guard_synced = TRUE;
+	release_leftovers(box);
 	mbox->module_ctx.super.free(box);
 }
 
