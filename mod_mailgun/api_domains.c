@@ -360,6 +360,8 @@ int api_domains_update(api_t *q)
         return api_reply_message(q, HTTP_BAD_REQUEST, "%s", wrong);
     update.domain_id = domain->id;
     rv = api_unit(q, run_update, NULL, &update);
+    if (rv == APR_ENOENT) /* removed meanwhile */
+        return api_reply_message(q, HTTP_NOT_FOUND, "Domain not found");
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot change a domain");
     mg_shared_bump(q->child->shared);

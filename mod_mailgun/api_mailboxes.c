@@ -167,6 +167,9 @@ int api_mailboxes_create(api_t *q)
                                  change.address);
     if (rv == MG_EADDRESS || rv == MG_EBADINPUT)
         return bad_address(q);
+    if (rv == APR_ENOENT) /* removed meanwhile */
+        return api_reply_message(q, HTTP_NOT_FOUND, "Domain not found: %s",
+                                 q->domain.name);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot add a mailbox");
     mg_shared_bump(q->child->shared);

@@ -46,6 +46,37 @@ static apr_status_t mailbox_one(mg_mailbox_t **pmailbox, mg_stmt_t *stmt,
     return APR_SUCCESS;
 }
 
+/* Whoever removes the domain now waits for us, or we for him: no mailbox is
+ * left behind that would get the next owner's mail. SQLite has one writer. */
+static apr_status_t hold_domain(mg_db_t *db, apr_int64_t domain_id)
+{
+    apr_int64_t one;
+
+    if (mg_db_kind(db) == MG_DB_PGSQL)
+        return mg_db_get_int(db, &one, "SELECT 1 FROM domain WHERE id = $1"
+                             " FOR SHARE", "i", domain_id);
+    return mg_db_get_int(db, &one, "SELECT 1 FROM domain WHERE id = $1", "i",
+                         domain_id);
+}
+
+static apr_status_t insert_mailbox(mg_db_t *db, const mg_mailbox_t *m,
+                                   apr_pool_t *p)
+{
+    apr_int64_t added = 0;
+    apr_status_t rv;
+
+    rv = mg_db_exec(db, &added,
+                    "INSERT INTO mailbox (id, account_id, domain_id, address,"
+                    " address_lc, password_hash, revision, created_at)"
+                    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
+                    " ON CONFLICT (address_lc) WHERE deleted_at IS NULL"
+                    " DO NOTHING",
+                    "iiitttii", m->id, m->account_id, m->domain_id, m->address,
+                    mg_text_lower(m->address, p), m->password_hash,
+                    m->revision, (apr_int64_t)m->created_at);
+    return rv == APR_SUCCESS && added == 0 ? APR_EEXIST : rv;
+}
+
 apr_status_t mg_mailbox_add(mg_mailbox_t **pmailbox, mg_db_t *db,
                             apr_int64_t account_id, apr_int64_t domain_id,
                             const char *address, const char *password_hash,
@@ -55,8 +86,8 @@ apr_status_t mg_mailbox_add(mg_mailbox_t **pmailbox, mg_db_t *db,
     const mg_address_t *parsed;
     mg_address_t *path;
     const char *rest;
-    apr_int64_t added = 0;
     apr_status_t rv;
+    int own;
 
     *pmailbox = NULL;
     rv = mg_address_parse_path(&path, &rest,
@@ -75,21 +106,16 @@ apr_status_t mg_mailbox_add(mg_mailbox_t **pmailbox, mg_db_t *db,
     m->quota_bytes = -1;
     m->size_bytes = -1;
     m->created_at = mg_now();
-    rv = mg_db_exec(db, &added,
-                    "INSERT INTO mailbox (id, account_id, domain_id, address,"
-                    " address_lc, password_hash, revision, created_at)"
-                    " VALUES ($1, $2, $3, $4, $5, $6, $7, $8)"
-                    " ON CONFLICT (address_lc) WHERE deleted_at IS NULL"
-                    " DO NOTHING",
-                    "iiitttii", m->id, account_id, domain_id, m->address,
-                    mg_text_lower(m->address, p), password_hash, m->revision,
-                    (apr_int64_t)m->created_at);
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (rv != APR_SUCCESS)
         return rv;
-    if (added == 0)
-        return APR_EEXIST;
-    *pmailbox = m;
-    return APR_SUCCESS;
+    rv = hold_domain(db, domain_id);
+    if (rv == APR_SUCCESS)
+        rv = insert_mailbox(db, m, p);
+    rv = mg_tx_leave(db, own, rv);
+    if (rv == APR_SUCCESS)
+        *pmailbox = m;
+    return rv;
 }
 
 apr_status_t mg_mailbox_by_address(mg_mailbox_t **pmailbox, mg_db_t *db,

@@ -22,7 +22,7 @@ typedef struct {
     apr_time_t created_at;
 } mg_mailbox_t;
 
-/** @return APR_EEXIST; MG_EADDRESS */
+/** @return APR_EEXIST; MG_EADDRESS; APR_ENOENT: the domain was removed */
 apr_status_t mg_mailbox_add(mg_mailbox_t **pmailbox, mg_db_t *db,
                             apr_int64_t account_id, apr_int64_t domain_id,
                             const char *address, const char *password_hash,

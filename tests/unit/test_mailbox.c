@@ -1,5 +1,7 @@
 /* test_mailbox.c - mailboxes and their tombstones. */
+#include <pthread.h>
 #include <string.h>
+#include <unistd.h>
 #include <apr_strings.h>
 
 #include "mg_status.h"
@@ -48,6 +50,48 @@ static void adds_and_finds(void **state)
                         "Bob@a.test");
     assert_string_equal(mg_mailbox_home("/m", 1234567, s->p),
                         "/m/567/1234567");
+}
+
+typedef struct {
+    unit_store_t *store;
+    mg_db_t *db;
+    mg_domain_t *domain;
+    apr_status_t rv;
+} adder_t;
+
+static void *add_meanwhile(void *baton)
+{
+    adder_t *a = baton;
+    mg_mailbox_t *m;
+    apr_pool_t *p;
+
+    apr_pool_create(&p, NULL);
+    a->rv = mg_mailbox_add(&m, a->db, a->domain->account_id, a->domain->id,
+                           "left@a.test", "h", p);
+    apr_pool_destroy(p);
+    return NULL;
+}
+
+/* None is left behind in a domain that goes: its next owner may be another
+ * account. */
+static void domain_goes(void **state)
+{
+    unit_store_t *s = *state;
+    adder_t a = { s, unit_store_open(s, 0), NULL, APR_EGENERAL };
+    mg_mailbox_t *m;
+    pthread_t thread;
+
+    a.domain = unit_domain(s, unit_account(s, "a"), "a.test");
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    unit_store_ok(s->db, mg_domain_remove(s->db, a.domain->id, s->p));
+    assert_int_equal(pthread_create(&thread, NULL, add_meanwhile, &a), 0);
+    usleep(100000);
+    unit_store_ok(s->db, mg_tx_commit(s->db));
+    pthread_join(thread, NULL);
+    unit_store_is(a.db, a.rv, APR_ENOENT);
+    unit_store_is(s->db, mg_mailbox_by_address(&m, s->db, "left@a.test", s->p),
+                  APR_ENOENT);
+    unit_fsck(s, 0, NULL);
 }
 
 static void changes_and_dies(void **state)
@@ -103,6 +147,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(adds_and_finds),
+        UNIT_ON_BOTH(domain_goes),
         UNIT_ON_BOTH(changes_and_dies),
     };
     return unit_store_run("mailbox", tests);
