@@ -110,6 +110,10 @@ service pop3-login {{
 }}
 service anvil {{
   {chroot}
+  # no penalty for wrong passwords: all tests come from one address
+  unix_listener anvil-auth-penalty {{
+    mode = 0
+  }}
 }}
 service stats {{
   {chroot}
