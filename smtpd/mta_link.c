@@ -242,7 +242,7 @@ static void on_done(mta_client_t *client, mta_job_t *job, void *baton)
     (void)job;
     sender_group_free(link->group);
     link->group = NULL;
-    link->state = LINK_READY;
+    link->state = LINK_DONE; /* on_ready() says when it takes another */
     site->s->running--;
     mta_site_touch(site);
     if (delivered > 0) {

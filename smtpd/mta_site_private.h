@@ -18,8 +18,9 @@ struct mta_link_t {
     sender_t *s;
     apr_pool_t *pool;
     mta_client_t *client;
-    /* leaving: said QUIT, is no longer the site's */
-    enum { LINK_CONNECTING, LINK_READY, LINK_BUSY, LINK_LEAVING,
+    /* done: its job ended, but RSET may not be answered yet; leaving: said
+     * QUIT, is no longer the site's */
+    enum { LINK_CONNECTING, LINK_READY, LINK_BUSY, LINK_DONE, LINK_LEAVING,
            LINK_DEAD } state;
     mta_attempt_t attempt;
     int host;                  /* index in the route */

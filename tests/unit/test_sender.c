@@ -742,6 +742,26 @@ static void test_memory_is_bounded(void **state)
     assert_int_equal(rows(b, "delivery"), 300);
 }
 
+/* A transaction that was given up ends with RSET: the next one begins when
+ * that was answered, else its recipients get each other's replies. */
+static void test_after_reset(void **state)
+{
+    bench_t *b = bench(state);
+    int i;
+
+    b->config.destination_connections = 1;
+    for (i = 0; i < 3; i++)
+        mail_to(b, apr_psprintf(b->store->p, "bounce%d@x.test", i));
+    mail_to(b, "bounce@x.test,ok1@x.test,ok2@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 2);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed'"), 4);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed' AND recipient LIKE "
+                          "'bounce%'"), 4);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 0);
+    assert_int_equal(b->mx->sessions, 1);
+}
+
 /* The handshake fails: again in clear, at once, and from then on. */
 static void test_broken_tls(void **state)
 {
@@ -837,6 +857,7 @@ int main(void)
         UNIT_ON_BOTH(test_stop),
         UNIT_ON_BOTH(test_stop_idle),
         UNIT_ON_BOTH(test_memory_is_bounded),
+        UNIT_ON_SQLITE(test_after_reset),
         UNIT_ON_SQLITE(test_broken_tls),
         UNIT_ON_SQLITE(test_next_host),
         UNIT_ON_SQLITE(test_too_many_recipients),
