@@ -170,6 +170,38 @@ service lmtp {{
 """
 
 
+# Services that load our modules start with the sanitizer's runtime, and with the
+# address space that it needs.
+DOVECOT_SANITIZED = """\
+default_vsz_limit = 0
+import_environment = TZ MG_TEST_DIR LD_PRELOAD ASAN_OPTIONS
+service imap {{
+  executable = {dir}/bin/sanitized imap
+}}
+service pop3 {{
+  executable = {dir}/bin/sanitized pop3
+}}
+service lmtp {{
+  executable = {dir}/bin/sanitized lmtp
+}}
+service auth {{
+  executable = {dir}/bin/sanitized auth
+}}
+service auth-worker {{
+  executable = {dir}/bin/sanitized auth -w
+}}
+"""
+
+SANITIZED = """\
+#!/bin/sh
+export LD_PRELOAD={runtime}
+export ASAN_OPTIONS=detect_leaks=0:abort_on_error=1
+program=$1
+shift
+exec /usr/lib/dovecot/$program "$@"
+"""
+
+
 def dovecot_sample(conf_dir, values, version="2.3"):
     """conf/dovecot-2.3.conf with this stack's paths and users."""
     with open(os.path.join(conf_dir, "dovecot-%s.conf" % version)) as f:

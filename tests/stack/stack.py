@@ -78,15 +78,9 @@ class Stack:
             os.makedirs(os.path.join(self.dir, name), exist_ok=True)
         os.makedirs(self.run, exist_ok=True)
         os.chmod(self.dir + "/faults", 0o777)
-        # Dovecot's login processes do not start under a sanitizer
-        dovecot_bin = self.bin if self.variant != "asan" else os.path.join(
-            ROOT, "build", "test")
-        for folder, names in (
-                (self.bin, ("mailgun-smtpd", "mailgunctl", "mod_mailgun.so")),
-                (dovecot_bin, ("libauthdb_mailgun.so",
-                               "lib20_mailgun_plugin.so"))):
-            for name in names:
-                shutil.copy(os.path.join(folder, name), self.dir + "/bin")
+        for name in ("mailgun-smtpd", "mailgunctl", "mod_mailgun.so",
+                     "libauthdb_mailgun.so", "lib20_mailgun_plugin.so"):
+            shutil.copy(os.path.join(self.bin, name), self.dir + "/bin")
         with open(self.dir + "/site/index.html", "w") as f:
             f.write("another site\n")
         for port, name in zip(free_ports(len(PORTS)), PORTS):
@@ -156,6 +150,16 @@ class Stack:
             user_lines=users, chroot=chroot, **v) +
             self.dovecot_extra.replace("{dir}", self.dir).replace(
                 "{user}", self.user))
+        if self.variant == "asan":
+            self.sanitize_dovecot()
+
+    def sanitize_dovecot(self):
+        path = self.dir + "/bin/sanitized"
+        with open(path, "w") as f:
+            f.write(configs.SANITIZED.format(runtime=self.asan_runtime()))
+        os.chmod(path, 0o755)
+        with open(self.dir + "/etc/dovecot.conf", "a") as f:
+            f.write(configs.DOVECOT_SANITIZED.format(dir=self.dir))
 
     # --- life ---
 
@@ -185,7 +189,7 @@ class Stack:
         """doveadm at this stack's Dovecot; its output as text."""
         done = subprocess.run(
             self.dovecot_command("doveadm", *args),
-            env=self.environment(), text=True, stdout=subprocess.PIPE,
+            env=self.host_environment(), text=True, stdout=subprocess.PIPE,
             stderr=subprocess.PIPE)
         if done.returncode:
             raise AssertionError("doveadm %s: %s%s" % (
@@ -297,19 +301,23 @@ class Stack:
             shutil.copy(self.dir + "/bin/libauthdb_mailgun.so", path)
             self.installed = path
 
-    def httpd_environment(self):
-        """httpd itself has no sanitizer's runtime."""
+    @staticmethod
+    def asan_runtime():
+        return subprocess.run(
+            ["gcc", "-print-file-name=libasan.so"], text=True,
+            stdout=subprocess.PIPE).stdout.strip()
+
+    def host_environment(self):
+        """httpd and doveadm themselves have no sanitizer's runtime."""
         env = self.environment()
         if self.variant == "asan":
-            env["LD_PRELOAD"] = subprocess.run(
-                ["gcc", "-print-file-name=libasan.so"], text=True,
-                stdout=subprocess.PIPE).stdout.strip()
+            env["LD_PRELOAD"] = self.asan_runtime()
         return env
 
     def start_httpd(self):
         self.launch("httpd", ["/usr/sbin/apache2", "-f",
                               self.dir + "/etc/httpd.conf", "-DFOREGROUND"],
-                    log="httpd-stderr", env=self.httpd_environment()
+                    log="httpd-stderr", env=self.host_environment()
                     ).wait_listening(self.api_port)
 
     def graceful(self):
