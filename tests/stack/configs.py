@@ -208,6 +208,7 @@ def dovecot_sample(conf_dir, values, version="2.3"):
         text = f.read()
     for old, new in (("/etc/mailgun/mailgun.conf",
                       values["dir"] + "/etc/mailgun.conf"),
+                     ("/var/lib/mailgun/spool", values["dir"] + "/spool"),
                      ("/etc/mailgun/tls/", values["dir"] + "/etc/"),
                      ("user = mailgun", "user = " + values["user"]),
                      ("group = mailgun", "group = " + values["group"])):
