@@ -1,8 +1,11 @@
 """A part that all need is away: the store locked, full or down; smtpd or
 Dovecot stopped. Temporary refusals meanwhile, and recovery by itself."""
 import collections
+import imaplib
 import os
+import smtplib
 import sqlite3
+import ssl
 import subprocess
 import threading
 import time
@@ -189,6 +192,16 @@ def test_postgresql_restarts_under_load(immediately):
         env.clean()
 
 
+def login_code(env):
+    """A password that nobody can look up is not called wrong."""
+    with smtplib.SMTP_SSL("127.0.0.1", env.smtps_port,
+                          context=ssl._create_unverified_context()) as s:
+        try:
+            return s.login(env.mailbox, env.mailbox_password)[0]
+        except smtplib.SMTPAuthenticationError as e:
+            return e.smtp_code
+
+
 def postgresql_goes_and_comes(env, immediately):
     subject, before = token("down"), workers(env)
     # logged in, and in httpd's caches
@@ -202,6 +215,10 @@ def postgresql_goes_and_comes(env, immediately):
     temporary(api_once(env, subject + "@out.test", subject), 503)
     code, words = smtp_once(env, env.mailbox, subject)
     assert (code, words[:5]) == (451, b"4.3.0")
+    temporary(env.api("GET", "/%s/log" % env.domain), 503)
+    assert login_code(env) == 454
+    with pytest.raises(imaplib.IMAP4.error, match="UNAVAILABLE"):
+        in_mailbox(env, subject)
     env.pg.start()
     wait_for("the API again", lambda: api_once(
         env, "again@out.test", "again").status_code == 200, 15, 0.2)
@@ -217,6 +234,7 @@ def postgresql_goes_and_comes(env, immediately):
     at_mx = received(env, subject)
     by_api = sum(load.accepted for load in loads if load.kind == "api")
     by_smtp = sum(load.accepted for load in loads if load.kind == "smtp")
+    assert login_code(env) == 235
     assert set(at_mx.values()) == {1}, at_mx
     # a 503 after a COMMIT without an answer may have been accepted
     assert by_api <= len(at_mx) <= by_api + codes[503] + 2
