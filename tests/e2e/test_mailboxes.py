@@ -299,6 +299,8 @@ def test_lmtp_killed_after_save_delivers_once(env, box):
     env.wait("the kill",
              lambda: env.faults.hits("plugin.save.committed") == 1)
     env.faults.clear()
+    env.wait("its deferral", lambda: [
+        q for q in env.queued() if box.address in q and "499" in q])
     try:
         env.faults.advance(3600)
         env.wait("an empty queue", lambda: not [
