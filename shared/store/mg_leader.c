@@ -1,5 +1,7 @@
 /* mg_leader.c - group commit and readers for threads (mg_group.h). */
+#include <errno.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <string.h>
 #include <unistd.h>
 #include <apr_allocator.h>
@@ -11,12 +13,14 @@
 /* Units in one transaction: bounds how long the line is held. */
 #define BATCH_MAX 200
 
-/* One thread in mg_leader_run(), on its stack. */
+/* One thread in mg_leader_run(), on its stack. It is woken once, when its unit
+ * is settled or it shall lead, and then needs no lock: dozens that wake at once
+ * would stand in line for one. */
 typedef struct waiter_t waiter_t;
 struct waiter_t {
     mg_unit_t *unit;
-    int done, lead;
-    pthread_cond_t wake;
+    int lead;
+    sem_t wake;
     waiter_t *next;
 };
 
@@ -40,7 +44,7 @@ struct mg_leader_t {
     apr_pool_t *write_pool;  /* of db; its own allocator */
     waiter_t *first, **plast;
     int busy;                /* somebody leads, or was told to */
-    int inside;              /* threads in mg_leader_run() */
+    int inside;              /* units that are not settled */
     int draining;
     pthread_cond_t empty;
 
@@ -77,7 +81,7 @@ static void keep_error(mg_leader_t *leader, const char *words)
 /* --- the lead --- */
 
 /* Takes up to BATCH_MAX waiters off the line; their units are chained. */
-static waiter_t *take_batch(mg_leader_t *leader)
+static waiter_t *take_batch(mg_leader_t *leader, int *pn)
 {
     waiter_t *batch = leader->first, *w = batch;
     int n = 1;
@@ -92,13 +96,26 @@ static waiter_t *take_batch(mg_leader_t *leader)
     if (!leader->first)
         leader->plast = &leader->first;
     w->next = NULL;
+    *pn = n;
     return batch;
 }
 
-/* Called with the lock, which is given back while the store works. */
+/* w is gone once its thread wakes. */
+static void wake_all(waiter_t *w)
+{
+    waiter_t *next;
+
+    for (; w; w = next) {
+        next = w->next;
+        sem_post(&w->wake);
+    }
+}
+
+/* Called with the lock, which is given back. The first of the batch is us. */
 static void lead(mg_leader_t *leader)
 {
-    waiter_t *batch = take_batch(leader), *w, *next;
+    int n;
+    waiter_t *batch = take_batch(leader, &n), *successor;
     apr_status_t rv;
 
     pthread_mutex_unlock(&leader->lock);
@@ -107,43 +124,46 @@ static void lead(mg_leader_t *leader)
     pthread_mutex_lock(&leader->lock);
     if (rv != APR_SUCCESS || batch->unit->status != APR_SUCCESS)
         keep_error(leader, mg_db_error(leader->db));
-    for (w = batch; w; w = next) {
-        next = w->next; /* w is gone once its thread wakes */
-        w->done = 1;
-        pthread_cond_signal(&w->wake);
-    }
-    if (leader->first) {
-        leader->first->lead = 1;
-        pthread_cond_signal(&leader->first->wake);
-    } else {
+    successor = leader->first;
+    if (successor)
+        successor->lead = 1;
+    else
         leader->busy = 0;
-    }
+    leader->inside -= n;
+    if (leader->inside == 0 && leader->draining)
+        pthread_cond_broadcast(&leader->empty);
+    pthread_mutex_unlock(&leader->lock);
+    if (successor)
+        sem_post(&successor->wake);
+    wake_all(batch->next);
 }
 
 apr_status_t mg_leader_run(mg_leader_t *leader, mg_unit_t *unit)
 {
-    waiter_t me = { .unit = unit, .wake = PTHREAD_COND_INITIALIZER };
+    waiter_t me = { .unit = unit };
 
     pthread_mutex_lock(&leader->lock);
     if (leader->draining) {
         pthread_mutex_unlock(&leader->lock);
         return unit->status = MG_EBUSY;
     }
+    sem_init(&me.wake, 0, 0);
     leader->inside++;
     *leader->plast = &me;
     leader->plast = &me.next;
     if (!leader->busy) {
         leader->busy = 1;
         me.lead = 1;
+    } else {
+        pthread_mutex_unlock(&leader->lock);
+        while (sem_wait(&me.wake) != 0 && errno == EINTR)
+            ;
+        if (me.lead)
+            pthread_mutex_lock(&leader->lock);
     }
-    while (!me.done && !me.lead)
-        pthread_cond_wait(&me.wake, &leader->lock);
-    if (!me.done)
+    if (me.lead)
         lead(leader);
-    if (--leader->inside == 0 && leader->draining)
-        pthread_cond_broadcast(&leader->empty);
-    pthread_mutex_unlock(&leader->lock);
-    pthread_cond_destroy(&me.wake);
+    sem_destroy(&me.wake);
     return unit->status;
 }
 
