@@ -217,11 +217,16 @@ def assert_ends(imap, pop3):
 
 
 def test_password_change_ends_sessions(env, box):
-    c, pop = box.imap(), box.pop3()
+    c, pop, idle = box.imap(), box.pop3(), box.imap()
+    idle.select("INBOX")
+    idle.send(b"x IDLE\r\n")
+    assert idle.readline().startswith(b"+ ")
     reply = env.api("PUT", "/%s/mailboxes/%s" % (
         box.domain, box.address.split("@")[0]), data={"password": "newsecret"})
     assert reply.json()["message"] == "Password changed"
     assert_ends(c, pop)
+    while not idle.readline().startswith(b"* BYE"):
+        pass
     with pytest.raises(imaplib.IMAP4.error):
         box.imap()
     box.password = "newsecret"
