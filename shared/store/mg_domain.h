@@ -35,7 +35,7 @@ const mg_domain_setting_t *mg_domain_settings(int *pn);
 
 /**
  * Add a domain: its row, DKIM key (RSA-2048, sealed, takes ~100 ms: make it
- * with mg_dkim_make() before the transaction), and mailbox postmaster@<domain>
+ * with mg_dkim_make() before the transaction), tracking key, and mailbox postmaster@<domain>
  * with that password.
  * @return APR_EEXIST: the name is taken; MG_EBADINPUT: no domain name
  */
@@ -77,6 +77,15 @@ typedef struct {
 } mg_dkim_public_t;
 apr_status_t mg_domain_dkim(apr_array_header_t **pkeys, mg_db_t *db,
                             apr_int64_t domain_id, apr_pool_t *p);
+
+/** The key that signs a domain's tracking links now, made with the domain, and
+ * its id, which the links name. For who can open seals.
+ * @return APR_ENOENT: it has none; MG_ECRYPT, as of mg_unseal() */
+#define MG_TRACKING_KEY_LEN 32
+apr_status_t mg_domain_tracking_key(unsigned char key[MG_TRACKING_KEY_LEN],
+                                    apr_int64_t *pid, mg_db_t *db,
+                                    const mg_secret_t *secret,
+                                    apr_int64_t domain_id, apr_pool_t *p);
 
 /* A process's cache of domains, dropped when the generation changes. Answers
  * APR_ENOENT are not kept. Not thread-safe: one per thread or loop. The domain

@@ -109,6 +109,10 @@ static const check_t checks[] = {
       "SELECT d.name, 0, 0, 0, 0 FROM domain d LEFT JOIN dkim_key k"
       " ON k.domain_id = d.id AND k.retired_at IS NULL"
       " WHERE k.id IS NULL LIMIT 51", NO_TIME },
+    { "tracking key %1: there is no domain %2",
+      "SELECT k.id, k.domain_id, 0, 0, 0 FROM tracking_key k"
+      " LEFT JOIN domain d ON d.id = k.domain_id WHERE d.id IS NULL"
+      " LIMIT 51", NO_TIME },
     { "API key %1: there is no account %2",
       "SELECT k.id, k.account_id, 0, 0, 0 FROM api_key k LEFT JOIN account a"
       " ON a.id = k.account_id WHERE a.id IS NULL LIMIT 51", NO_TIME },

@@ -64,6 +64,79 @@ static void adds(void **state)
     assert_int_equal(total, 0);
 }
 
+/* A row's sealed bytes and id; the table is one of ours. */
+static const void *sealed_in(unit_store_t *s, const char *table,
+                             apr_int64_t *pid, apr_size_t *plen)
+{
+    const void *sealed;
+    mg_stmt_t *stmt;
+
+    unit_store_ok(s->db, mg_db_query(&stmt, s->db, apr_psprintf(s->p,
+        "SELECT id, sealed FROM %s ORDER BY id", table), ""));
+    unit_store_ok(s->db, mg_stmt_next(stmt));
+    *pid = mg_stmt_int(stmt, 0);
+    sealed = mg_stmt_blob(stmt, 1, plen, s->p);
+    mg_stmt_done(stmt);
+    return sealed;
+}
+
+static int holds(const void *bytes, apr_size_t len, const void *part,
+                 apr_size_t part_len)
+{
+    return memmem(bytes, len, part, part_len) != NULL;
+}
+
+/* DKIM and tracking keys: neither lies in the store as it is, both come back
+ * for who has the secret, and for nobody else. */
+static void keys_are_sealed(void **state)
+{
+    unit_store_t *s = *state;
+    mg_secret_t *secret = unit_secret(s), *httpd;
+    unsigned char key[MG_TRACKING_KEY_LEN], other[MG_TRACKING_KEY_LEN];
+    apr_int64_t a = unit_account(s, "a"), id, row;
+    const void *sealed, *data;
+    apr_size_t len, sealed_len;
+    mg_domain_t *d, *e;
+    mg_dkim_t *dkim;
+
+    assert_int_equal(mg_dkim_make(&dkim, s->p), APR_SUCCESS);
+    unit_store_ok(s->db, mg_domain_add(&d, s->db, secret, a, "a.test",
+                                       "$2y$h", dkim, s->p));
+    sealed = sealed_in(s, "dkim_key", &id, &sealed_len);
+    assert_int_equal(mg_unseal(&data, &len, secret, "dkim_key", id, sealed,
+                               sealed_len, s->p), APR_SUCCESS);
+    assert_true(len > 1000); /* a PKCS#8 of RSA-2048 */
+    assert_false(holds(sealed, sealed_len, (const char *)data + 200, 16));
+    assert_int_equal(mg_unseal(&data, &len, secret, "tracking_key", id,
+                               sealed, sealed_len, s->p), MG_ECRYPT);
+
+    unit_store_ok(s->db, mg_domain_tracking_key(key, &id, s->db, secret,
+                                                d->id, s->p));
+    sealed = sealed_in(s, "tracking_key", &row, &sealed_len);
+    assert_int_equal(row, id);
+    assert_false(holds(sealed, sealed_len, key, 16));
+    /* httpd has the public half only */
+    assert_int_equal(apr_file_copy(
+        apr_pstrcat(s->p, s->dir, "/secret.pub", NULL),
+        apr_pstrcat(s->p, s->dir, "/half.pub", NULL),
+        APR_FPROT_OS_DEFAULT, s->p), APR_SUCCESS);
+    assert_int_equal(mg_secret_load(&httpd, apr_pstrcat(
+        s->p, s->dir, "/half", NULL), s->p), APR_SUCCESS);
+    assert_int_not_equal(mg_domain_tracking_key(other, &id, s->db, httpd,
+                                                d->id, s->p), APR_SUCCESS);
+
+    unit_store_ok(s->db, mg_domain_add(&e, s->db, httpd, a, "b.test",
+                                       "$2y$h", dkim, s->p));
+    unit_store_ok(s->db, mg_domain_tracking_key(other, &id, s->db, secret,
+                                                e->id, s->p));
+    assert_memory_not_equal(key, other, sizeof(key));
+    unit_fsck(s, 0, NULL);
+    unit_store_ok(s->db, mg_domain_remove(s->db, d->id, s->p));
+    unit_store_is(s->db, mg_domain_tracking_key(key, &id, s->db, secret,
+                                                d->id, s->p), APR_ENOENT);
+    unit_fsck(s, 0, NULL);
+}
+
 static void sets(void **state)
 {
     unit_store_t *s = *state;
@@ -223,6 +296,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(adds),
+        UNIT_ON_BOTH(keys_are_sealed),
         UNIT_ON_BOTH(sets),
         UNIT_ON_BOTH(cached),
         UNIT_ON_BOTH(removes),

@@ -75,6 +75,33 @@ static void other_ages(void **state)
     assert_int_equal(to, MG_SCHEMA_VERSION + 1);
 }
 
+/* A store of the version before is refused, brought up to date where it is, and
+ * keeps what it holds. */
+static void step_by_step(void **state)
+{
+    unit_store_t *store = *state;
+    int from = -1, to = -1;
+    mg_db_t *db;
+
+    unit_store_ok(store->db, mg_db_exec(store->db, NULL,
+        "INSERT INTO account (id, name, created_at) VALUES (1, 'a', 0)", ""));
+    unit_store_ok(store->db, mg_db_exec(store->db, NULL,
+        "DROP TABLE tracking_key", ""));
+    unit_store_ok(store->db, mg_db_exec(store->db, NULL,
+        "UPDATE schema_version SET version = 1", ""));
+    unit_store_is(db, mg_db_open(&db, store->url, 0, store->p), MG_ESCHEMA);
+    mg_db_close(db);
+    unit_store_ok(store->db, mg_migrate(store->db, &from, &to));
+    assert_int_equal(from, 1);
+    assert_int_equal(to, MG_SCHEMA_VERSION);
+    assert_int_equal(unit_store_int(store->db,
+        "SELECT count(*) FROM tracking_key"), 0);
+    assert_int_equal(unit_store_int(store->db,
+        "SELECT count(*) FROM account"), 1);
+    unit_store_ok(db, mg_db_open(&db, store->url, 0, store->p));
+    mg_db_close(db);
+}
+
 /* Two inits at once: one does it, the other finds it done. */
 typedef struct {
     const char *url;
@@ -161,6 +188,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_EMPTY_ON_BOTH(from_nothing),
         UNIT_ON_BOTH(other_ages),
+        UNIT_ON_BOTH(step_by_step),
         UNIT_EMPTY_ON_BOTH(two_at_once),
         UNIT_ON_SQLITE(sqlite_keys_cost_no_index),
         UNIT_ON_PGSQL(pgsql_text_is_bytewise),
