@@ -326,20 +326,14 @@ static apr_status_t read_ahead(mta_site_t *site, sender_group_t *first)
 {
     sender_message_t *unread[MG_MESSAGES_AT_ONCE];
     sender_group_t *g;
-    int n = 0, i, looked = 0;
+    int n = 0, looked = 0;
 
     for (g = first; g != APR_RING_SENTINEL(&site->waiting, sender_group_t,
                                            link)
                     && n < MG_MESSAGES_AT_ONCE
                     && looked < 2 * MG_MESSAGES_AT_ONCE;
-         g = APR_RING_NEXT(g, link), looked++) {
-        if (g->message->state != SENDER_UNREAD)
-            continue;
-        for (i = 0; i < n && unread[i] != g->message; i++)
-            ;
-        if (i == n)
-            unread[n++] = g->message;
-    }
+         g = APR_RING_NEXT(g, link), looked++)
+        sender_list_unread(unread, &n, g->message);
     return sender_read_messages(site->s, unread, n);
 }
 

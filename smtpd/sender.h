@@ -133,7 +133,11 @@ apr_status_t sender_renew(sender_t *s);
 /** May a transaction begin with this lease? */
 int sender_lease_is_good(const sender_t *s, const sender_entry_t *entry);
 
-/** Reads rows, and content where that is small, of n messages at once. */
+/** Puts a message that was not read yet on a list of up to
+ * MG_MESSAGES_AT_ONCE, once. */
+void sender_list_unread(sender_message_t **list, int *pn, sender_message_t *m);
+/** Reads rows, and content where that is small, of n messages at once; none
+ * of them twice. */
 apr_status_t sender_read_messages(sender_t *s, sender_message_t **messages,
                                   int n);
 

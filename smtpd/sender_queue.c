@@ -52,6 +52,16 @@ static void message_let_go(sender_t *s, sender_message_t *m)
     free(m);
 }
 
+void sender_list_unread(sender_message_t **list, int *pn, sender_message_t *m)
+{
+    int i;
+
+    for (i = 0; i < *pn && list[i] != m; i++)
+        ;
+    if (i == *pn && m->state == SENDER_UNREAD)
+        list[(*pn)++] = m;
+}
+
 apr_status_t sender_read_messages(sender_t *s, sender_message_t **messages,
                                   int n)
 {

@@ -250,10 +250,8 @@ static apr_status_t read_missing(sender_t *s)
     int n = 0, seen = 0;
 
     APR_RING_FOREACH(e, &s->results, sender_entry_t, link) {
-        if (e->message->state == SENDER_UNREAD
-            && e->verdict != SENDER_RELEASED
-            && (n == 0 || missing[n - 1] != e->message))
-            missing[n++] = e->message;
+        if (e->verdict != SENDER_RELEASED)
+            sender_list_unread(missing, &n, e->message);
         if (n == MG_MESSAGES_AT_ONCE) {
             rv = sender_read_messages(s, missing, n);
             n = 0;

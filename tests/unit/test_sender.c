@@ -742,6 +742,32 @@ static void test_memory_is_bounded(void **state)
     assert_int_equal(rows(b, "delivery"), 300);
 }
 
+/* Two of its recipients fail before the message was read, with another's result
+ * between theirs: it is read once, and the third gets it. */
+static void test_read_for_results(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site;
+    mg_delivery_t d;
+
+    add_transport(b, "down2.test", 2);
+    memset(&d, 0, sizeof(d));
+    d.transport = MG_TRANSPORT_SMTP;
+    d.dest = "x.test";
+    site = mta_site_for(b->s, &d);
+    site->window = 0;
+    mail_to(b, "1@down.test,1@down2.test,ok@x.test");
+    mail_to(b, "2@down.test,2@down2.test");
+    await(b, "delivery WHERE attempts > 0", 4);
+    site->window = 4;
+    mta_site_touch(site);
+    await(b, "event WHERE kind = 'delivered'", 1);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed'"), 0);
+    assert_int_equal(b->mx->messages, 1);
+    await(b, "delivery WHERE claimed_by <> 0", 0);
+    assert_int_equal(b->s->content_bytes, 0);
+}
+
 /* A transaction that was given up ends with RSET: the next one begins when
  * that was answered, else its recipients get each other's replies. */
 static void test_after_reset(void **state)
@@ -857,6 +883,7 @@ int main(void)
         UNIT_ON_BOTH(test_stop),
         UNIT_ON_BOTH(test_stop_idle),
         UNIT_ON_BOTH(test_memory_is_bounded),
+        UNIT_ON_SQLITE(test_read_for_results),
         UNIT_ON_SQLITE(test_after_reset),
         UNIT_ON_SQLITE(test_broken_tls),
         UNIT_ON_SQLITE(test_next_host),
