@@ -54,6 +54,36 @@ static int read_options(api_t *q, api_outgoing_t *out)
     return API_GO_ON;
 }
 
+static int becomes_header(const char *name)
+{
+    static const char *const names[] = { "from", "to", "cc", "bcc", "subject",
+                                         NULL };
+    int i;
+
+    for (i = 0; names[i]; i++)
+        if (strcmp(name, names[i]) == 0)
+            return 1;
+    return strncmp(name, "h:", 2) == 0;
+}
+
+/* Behind this, a NUL is U+FFFD as in all text. */
+static int refuse_nul(api_t *q)
+{
+    const apr_array_header_t *fields = mg_form_fields(q->form);
+    int i;
+
+    for (i = 0; i < fields->nelts; i++) {
+        const mg_form_field_t *f =
+            &APR_ARRAY_IDX(fields, i, mg_form_field_t);
+
+        if (f->value && becomes_header(f->name) &&
+            memchr(f->value, '\0', (size_t)f->size))
+            return api_reply_message(q, HTTP_BAD_REQUEST, "'%s' parameter "
+                                     "contains a NUL character", f->name);
+    }
+    return API_GO_ON;
+}
+
 static int read_variables(api_t *q, api_outgoing_t *out)
 {
     const mg_form_field_t *f =
@@ -86,7 +116,7 @@ int api_outgoing_begin(api_t *q, api_outgoing_t *out)
         return api_reply_message(q, HTTP_FORBIDDEN,
                                  "Domain %s is not allowed to send: disabled",
                                  q->domain.name);
-    if (read_options(q, out))
+    if (refuse_nul(q) || read_options(q, out))
         return API_REPLIED;
     return read_variables(q, out);
 }

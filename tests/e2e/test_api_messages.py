@@ -407,6 +407,18 @@ def test_header_injection(env, value):
     assert r.status_code == 400
 
 
+@pytest.mark.parametrize("name", ["from", "to", "cc", "bcc", "subject",
+                                  "h:X-A", "h:Message-Id"])
+def test_nul_in_what_becomes_a_header(env, name):
+    given = fields(env)
+    given[name] = given.get(name, "a@b.test") + "\0"
+    r = post(env, given)
+    assert (r.status_code, r.json()) == (
+        400, {"message": "'%s' parameter contains a NUL character" % name})
+    # elsewhere it is replaced
+    assert post(env, fields(env, text="a\0b")).status_code == 200
+
+
 def test_unknown_domain(env):
     r = env.api("POST", "/nobody.test/messages", data=fields(env))
     assert (r.status_code, r.json()) == (
