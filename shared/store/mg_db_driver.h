@@ -1,9 +1,10 @@
-/* mg_db_driver.h - between mg_db.c and its two drivers; nobody else's.
+/* mg_db_driver.h - between mg_db.c, mg_db_stmt.c and the two drivers; nobody
+ * else's.
  *
- * mg_db.c has what both do alike: parameters from their format, the cache of
- * statements, transaction state, hooks, "after an error only rollback". A
- * driver talks to its library and sorts errors into our classes, with the
- * words left by mg_db_fail().
+ * Those two have what both drivers do alike: parameters from their format, the
+ * cache of statements, transaction state, hooks, "after an error only
+ * rollback". A driver talks to its library and sorts errors into our classes,
+ * with the words left by mg_db_fail().
  */
 #ifndef MG_DB_DRIVER_H
 #define MG_DB_DRIVER_H
@@ -90,7 +91,6 @@ struct mg_db_t {
     int flags;
     void *conn;             /* the driver's; NULL: not connected */
     pid_t pid;              /* who opened: a forked child must not close */
-    int lost;
     apr_hash_t *stmts;      /* by text */
 
     int tx_open;
