@@ -34,9 +34,10 @@ def hammer(env, stop, results):
             sock = socket.create_connection(("127.0.0.1", env.api_port), 30)
             sock.settimeout(60)
             fresh = True
+        sent, data = False, b""
         try:
             sock.sendall(head + body)
-            data = b""
+            sent = True
             while b"\r\n\r\n" not in data:
                 got = sock.recv(65536)
                 if not got:
@@ -44,8 +45,8 @@ def hammer(env, stop, results):
                 data += got
         except OSError as e:
             # a server may close an idle keep-alive connection at any time
-            # (RFC 9112 9.3.1); with an answer under way it may not
-            if data or fresh:
+            # (RFC 9112 9.3.1); a request that was sent has an answer
+            if sent or fresh:
                 results.append("reset: %r" % e)
             sock.close()
             sock = None
