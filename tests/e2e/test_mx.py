@@ -1,5 +1,7 @@
 """The way to a destination by DNS: MX by preference, A where there is none,
-null MX, names that do not exist, a server that does not answer."""
+null MX, names that do not exist, a server that does not answer. And how the
+sender speaks to the MX: under TLS where it is offered, several messages on a
+connection."""
 
 import pytest
 
@@ -12,6 +14,7 @@ RECORDS = """
 --host-record=live.two.test,127.0.0.1
 --host-record=plain.test,127.0.0.1
 --mx-host=nohost.test,gone.nohost.test,10
+--mx-host=null.test,.,0
 --local=/test/
 """.split()
 
@@ -70,3 +73,31 @@ def test_by_dns(by_dns):
         i for i in env.api("GET", "/%s/log" % env.domain).json()["items"]
         if "d@nohost.test" in i["message"]
         and i["hap"] in ("bounced", "tempfail")])
+    # null MX (RFC 7505): takes no mail, ever
+    env.send(to="e@null.test")
+    assert "5.1.10" in event(env, "e@null.test", "bounced")
+
+
+def test_tls_where_it_is_offered(own_env):
+    """The sandbox MX has a certificate that nobody trusts: opportunistic is
+    better than clear. Without a certificate it offers none."""
+    env = own_env
+    env.send(to="a@tls.test")
+    assert env.wait_mx("a@tls.test")[0]["tls"] is True
+    env.processes["mx"].stop()
+    env.launch("mx", [
+        a for a in env.processes["mx"].popen.args if a not in (
+            "--certificate", env.dir + "/etc/cert.pem",
+            "--key", env.dir + "/etc/key.pem")]).wait_listening(env.mx_port)
+    env.send(to="b@tls.test")
+    assert env.wait_mx("b@tls.test")[0]["tls"] is False
+
+
+def test_connections_are_used_again(env):
+    """By the other side's port, which the MX logs."""
+    d = "again%d.test" % env.mx_port
+    for n in range(10):
+        env.send(to="%d@%s" % (n, d))
+        env.wait_mx("%d@%s" % (n, d))
+    peers = {m["peer"] for m in env.mx_messages() if m["to"][0].endswith(d)}
+    assert len(peers) == 1

@@ -16,7 +16,7 @@ that addresses can be told apart (bounce-550-anna, slow-10+x):
 
 What is taken goes into a Maildir, one file a message, with the envelope on top
 as X-Envelope-From and X-Envelope-To. A line for each goes to --log as JSON:
-time, from, to, message_id, file. It is written before the 250 is said.
+time, from, to, message_id, tls, peer, file. It is written before the 250 is said.
 """
 import argparse
 import asyncio
@@ -113,7 +113,8 @@ class Handler:
         line = {"time": time.time(), "from": envelope.mail_from,
                 "to": envelope.rcpt_tos,
                 "message_id": str(message["Message-Id"] or "").strip(" <>"),
-                "tls": session.ssl is not None, "file": name}
+                "tls": session.ssl is not None,
+                "peer": "%s:%d" % session.peer[:2], "file": name}
         self.log.write(json.dumps(line) + "\n")
         self.log.flush()
         return "250 2.0.0 taken as %s" % name
