@@ -122,6 +122,35 @@ def test_bad_settings_change_nothing(env, bad):
     assert env.api("GET", "/domains/" + d).status_code == 404
 
 
+@pytest.mark.parametrize("setting, given, shown", [
+    ("local", "no", "no"), ("quota_bytes", "25M", "26214400"),
+    ("spam_action", "tag", "tag"), ("wildcard", "yes", "true"),
+    ("webhook.deliver", "https://hooks.test/x", "https://hooks.test/x")])
+def test_put_and_domain_set_are_twins(env, setting, given, shown):
+    """Each takes what the other takes, and sees what the other did."""
+    d, other = env.new_domain(), env.new_domain()
+    pattern = r"(?m)^  %s +%s  " % (re.escape(setting), re.escape(shown))
+    assert not re.search(pattern, env.ctl("domain", "show", d))
+    r = env.api("PUT", "/domains/" + d, data={setting: given})
+    assert r.status_code == 200, r.text
+    assert re.search(pattern, env.ctl("domain", "show", d))
+    env.ctl("domain", "set", other, "%s=%s" % (setting, given))
+    assert re.search(pattern, env.ctl("domain", "show", other))
+    ours = [env.api("GET", "/domains/" + name).json()["domain"]
+            for name in (d, other)]
+    for domain in ours:
+        for varies in ("name", "smtp_login", "created_at"):
+            domain.pop(varies)
+    assert ours[0] == ours[1]
+
+
+def test_twins_know_the_same_settings(env):
+    """What mailgunctl shows is what was tried above."""
+    shown = env.ctl("domain", "show", env.new_domain())
+    assert re.findall(r"(?m)^  (\S+) .*", shown.split("DNS records")[0]) == [
+        "local", "quota_bytes", "spam_action", "webhook.deliver", "wildcard"]
+
+
 def test_settings(env):
     r, d = create(env)
     r = env.api("PUT", "/domains/" + d, data={

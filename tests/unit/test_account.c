@@ -33,6 +33,45 @@ static void accounts(void **state)
                                         &error, s->p));
 }
 
+static apr_int64_t keys_where(unit_store_t *s, const char *where,
+                              const void *bytes, apr_size_t len)
+{
+    apr_int64_t n = -1;
+
+    unit_store_ok(s->db, mg_db_get_int(s->db, &n, apr_psprintf(s->p,
+        "SELECT COUNT(*) FROM api_key WHERE %s", where), "b", bytes, len));
+    return n;
+}
+
+/* Found by its SHA-256; the key itself is nowhere in its row, but sealed. */
+static void keys_are_sealed(void **state)
+{
+    unit_store_t *s = *state;
+    mg_secret_t *secret = unit_secret(s);
+    apr_int64_t a = unit_account(s, "a"), id;
+    unsigned char digest[32];
+    const void *sealed, *data;
+    apr_size_t len;
+    const char *key;
+    mg_stmt_t *stmt;
+
+    unit_store_ok(s->db, mg_key_add(&key, s->db, secret, a, s->p));
+    mg_sha256(digest, key, strlen(key));
+    assert_int_equal(keys_where(s, "digest = $1", digest, 32), 1);
+    unit_store_ok(s->db, mg_db_query(&stmt, s->db,
+        "SELECT id, sealed, hint FROM api_key", ""));
+    unit_store_ok(s->db, mg_stmt_next(stmt));
+    id = mg_stmt_int(stmt, 0);
+    sealed = mg_stmt_blob(stmt, 1, &len, s->p);
+    assert_string_equal(mg_stmt_text(stmt, 2, s->p), key + 32);
+    mg_stmt_done(stmt);
+    assert_null(memmem(sealed, len, key + 4, 8));
+    assert_int_equal(mg_unseal(&data, &len, secret, "api_key", id, sealed,
+                               len, s->p), APR_SUCCESS);
+    assert_int_equal(len, strlen(key));
+    assert_memory_equal(data, key, len);
+}
+
 static void keys(void **state)
 {
     unit_store_t *s = *state;
@@ -87,6 +126,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(accounts),
         UNIT_ON_BOTH(keys),
+        UNIT_ON_BOTH(keys_are_sealed),
     };
     return unit_store_run("account", tests);
 }
