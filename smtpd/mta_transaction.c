@@ -13,6 +13,8 @@
 #include "mg_status.h"
 #include "mta_client_private.h"
 
+#define BODY_A_TURN (512 * 1024)
+
 static int is_ascii(const char *s)
 {
     for (; *s; s++)
@@ -200,18 +202,25 @@ void mta_begin_body(mta_client_t *c)
 }
 
 /* Called again whenever the buffer is drained: a message of 25 MB passes
- * through, it never sits in memory. */
+ * through, it never sits in memory; and it goes BODY_A_TURN octets at a time,
+ * or a remote that takes them as fast as we read them would have us for
+ * itself. */
 void mta_say_body(mta_client_t *c)
 {
-    while (!c->all_read && conn_pending(c->conn) < CONN_HIGH_WATER) {
+    apr_size_t said = 0;
+
+    while (!c->all_read && said < BODY_A_TURN
+           && conn_pending(c->conn) < CONN_HIGH_WATER) {
         const char *bytes = NULL;
         apr_size_t len = 0;
         apr_status_t rv = c->job->read(&bytes, &len, c->job->baton);
 
         if (rv == APR_EOF)
             c->all_read = 1;
-        else if (rv == APR_SUCCESS)
+        else if (rv == APR_SUCCESS) {
             write_stuffed(c, bytes, len);
+            said += len;
+        }
         else {
             mta_reply_set(&c->reply, "451 4.3.0 the message could not be "
                           "read from our store");
