@@ -379,15 +379,19 @@ static int send_first(mta_site_t *site, mta_link_t *link)
     return 1;
 }
 
-/* Slow start: as many again as already work. */
+/* Slow start: as many again as already work. Where many sites hang, their
+ * connections leave room for everybody's first one, and for our own LMTP. */
 static int may_open(const mta_site_t *site)
 {
     int working = site->nlinks - site->nconnecting;
+    int most = site->protocol == MTA_LMTP ? 2 * MTA_CONNECTIONS
+               : site->nlinks > 0         ? MTA_CONNECTIONS / 2
+                                          : MTA_CONNECTIONS;
 
     return site->nconnecting < site->ngroups
            && site->nconnecting < (working > 1 ? working : 2)
            && site->nlinks < site->window
-           && site->s->connections < MTA_CONNECTIONS;
+           && site->s->connections < most;
 }
 
 static void pump(mta_site_t *site)

@@ -177,6 +177,8 @@ static void on_tidy(loop_t *loop, void *baton)
     sender_t *s = baton;
 
     loop_timer_set(loop, APR_USEC_PER_SEC, on_tidy, s);
+    if (s->store_down)
+        look_ahead(s); /* whether it works again */
     mta_sites_tidy(s);
 }
 

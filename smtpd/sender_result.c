@@ -314,10 +314,10 @@ static void on_commit(loop_t *loop, void *baton)
 {
     sender_t *s = baton;
     apr_interval_time_t delay;
-    int stay = 0, i;
+    int stay = 0, i, rounds = s->nresults / COMMIT_MAX + 1;
 
     (void)loop;
-    while (s->nresults > stay)
+    while (s->nresults > stay && rounds-- > 0)
         if (commit(s, &stay) != APR_SUCCESS)
             break;
     if (s->nresults > 0) {

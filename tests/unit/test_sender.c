@@ -768,6 +768,50 @@ static void test_read_for_results(void **state)
     assert_int_equal(b->s->content_bytes, 0);
 }
 
+/* All that may be held is held and waits, and a question to the store fails:
+ * nothing else asks it, yet it is seen that it works again. */
+static void test_full_in_an_outage(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site;
+    mg_delivery_t d;
+    int i;
+
+    b->config.claims = 5;
+    memset(&d, 0, sizeof(d));
+    d.transport = MG_TRANSPORT_SMTP;
+    d.dest = "x.test";
+    site = mta_site_for(b->s, &d);
+    site->window = 0;
+    for (i = 0; i < 10; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE claimed_by <> 0", 5);
+    assert_int_equal(sender_store_works(b->s, MG_EIO), 0);
+    site->window = 4;
+    for (i = 0; i < 400 && b->mx->messages == 0; i++) {
+        turn(b, 10);
+        b->worker.on_bell(&b->worker);
+    }
+    assert_true(b->mx->messages > 0);
+}
+
+/* Others hold many connections that hang. */
+static void test_many_connections(void **state)
+{
+    bench_t *b = bench(state);
+    int i;
+
+    b->s->connections += MTA_CONNECTIONS;
+    mail_to(b, "bob@a.test");
+    await(b, "delivery", 0);
+    b->s->connections -= MTA_CONNECTIONS / 2;
+    for (i = 0; i < 5; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 5);
+    assert_int_equal(b->mx->sessions, 1);
+}
+
 /* A transaction that was given up ends with RSET: the next one begins when
  * that was answered, else its recipients get each other's replies. */
 static void test_after_reset(void **state)
@@ -884,6 +928,8 @@ int main(void)
         UNIT_ON_BOTH(test_stop_idle),
         UNIT_ON_BOTH(test_memory_is_bounded),
         UNIT_ON_SQLITE(test_read_for_results),
+        UNIT_ON_SQLITE(test_full_in_an_outage),
+        UNIT_ON_SQLITE(test_many_connections),
         UNIT_ON_SQLITE(test_after_reset),
         UNIT_ON_SQLITE(test_broken_tls),
         UNIT_ON_SQLITE(test_next_host),
