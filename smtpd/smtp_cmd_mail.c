@@ -4,7 +4,6 @@
  *   "MAIL FROM:" ("<>" / Reverse-Path) [SP Mail-parameters]
  */
 #include <apr_strings.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -33,9 +32,7 @@ static smtp_reply_t param_size(mail_parameters_t *m, const char *value,
         if (value[i] < '0' || value[i] > '9')
             return SAY_BAD_PARAMETER;
     }
-    m->size = apr_strtoi64(value, NULL, 10);
-    if (errno == ERANGE || len > 18)
-        m->size = APR_INT64_MAX;
+    m->size = len > 18 ? APR_INT64_MAX : apr_strtoi64(value, NULL, 10);
     return SAY_OK;
 }
 

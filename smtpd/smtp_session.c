@@ -296,6 +296,8 @@ static void on_ready(conn_t *conn, void *baton)
         conn_write(conn, s->server->greeting, strlen(s->server->greeting));
     s->helo[0] = '\0';
     s->esmtp = 0;
+    s->authenticated = 0;
+    memset(&s->login, 0, sizeof(s->login));
     smtp_session_reset(s);
     smtp_session_enter(s, S_GREETED);
 }

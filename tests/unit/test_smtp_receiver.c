@@ -515,6 +515,28 @@ static void test_rubbish(void **state)
     mg_log_set_level(MG_LOG_INFO);
 }
 
+/* RFC 3207 4.2: what was learned in clear is forgotten, a login that somebody
+ * on the way may have slipped in first of all. */
+static void test_login_before_tls(void **state)
+{
+    unit_client_t *c;
+
+    (void)state;
+    u->config->auth_without_tls = MG_NOTLS_AUTH_ON;
+    c = hello(MG_LISTEN_MX);
+    /* \0bob@a.test\0secret */
+    expect(c, "AUTH PLAIN AGJvYkBhLnRlc3QAc2VjcmV0\r\n", "235 ");
+    expect(c, "STARTTLS\r\n", "220 ");
+    assert_true(unit_client_start_tls(c));
+    expect(c, "EHLO client.test\r\n", "250-");
+    expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
+    expect(c, "RCPT TO:<somebody@remote.test>\r\n", "550 5.7.1");
+    expect(c, "RSET\r\n", "250 ");
+    expect(c, "AUTH PLAIN AGJvYkBhLnRlc3QAc2VjcmV0\r\n", "235 ");
+    unit_client_close(c);
+    u->config->auth_without_tls = MG_NOTLS_AUTH_OFF;
+}
+
 /* The last test: a message that was begun is finished, then 421. */
 static void test_stop(void **state)
 {
@@ -567,6 +589,7 @@ int main(void)
         cmocka_unit_test(test_early_talker),
         cmocka_unit_test(test_nuisance),
         cmocka_unit_test(test_rubbish),
+        cmocka_unit_test(test_login_before_tls),
         cmocka_unit_test(test_stop),
     };
     int failed;
