@@ -25,7 +25,6 @@ typedef struct {
     int (*run)(ctl_t *ctl);
     const char *help;
 } ctl_command_t;
-const ctl_command_t *ctl_commands(int *pn);
 
 struct ctl_t {
     apr_pool_t *pool;

@@ -79,12 +79,6 @@ static const ctl_command_t commands[] = {
 };
 #define COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
 
-const ctl_command_t *ctl_commands(int *pn)
-{
-    *pn = COMMANDS;
-    return commands;
-}
-
 /* Help on all commands, or those of one noun. */
 static void print_help(FILE *out, const char *noun)
 {

@@ -332,11 +332,6 @@ mg_db_kind_t mg_db_kind(const mg_db_t *db)
     return db->driver->kind;
 }
 
-const char *mg_db_url(const mg_db_t *db)
-{
-    return db->url;
-}
-
 const char *mg_db_error(const mg_db_t *db)
 {
     return db->error;

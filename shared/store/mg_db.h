@@ -49,7 +49,6 @@ apr_status_t mg_db_open(mg_db_t **pdb, const char *url, int flags,
                         apr_pool_t *p);
 void mg_db_close(mg_db_t *db);
 mg_db_kind_t mg_db_kind(const mg_db_t *db);
-const char *mg_db_url(const mg_db_t *db);
 /** What the driver said of the last failure, for the log. */
 const char *mg_db_error(const mg_db_t *db);
 /** After MG_ELOST: connect again; statements are prepared anew as needed. */
