@@ -520,7 +520,7 @@ static void nothing_to_post(void **state)
 static void shares(void **state)
 {
     const int hanging = NOTIFIER_HOST_CLAIMS + 30;
-    apr_int64_t id;
+    apr_int64_t id, tried;
     int i;
     rig_t r;
 
@@ -538,10 +538,12 @@ static void shares(void **state)
                                     "delivery"), hanging);
     assert_int_equal(unit_store_int(r.store->db, "SELECT count(*) FROM "
                                     "delivery WHERE claimed_by <> 0"), 0);
-    /* the ten that were tried; the host was then left alone */
-    assert_int_equal(unit_store_int(r.store->db, "SELECT count(*) FROM "
-                                    "delivery WHERE attempts = 1"), 10);
-    assert_int_equal(server.requests, 11);
+    /* ten at once were tried, and those that went out before five of them had
+     * failed; the host was then left alone */
+    tried = unit_store_int(r.store->db, "SELECT count(*) FROM delivery WHERE "
+                                        "attempts = 1");
+    assert_in_range(tried, 10, 14);
+    assert_int_equal(server.requests, tried + 1);
 }
 
 int main(void)
