@@ -202,7 +202,8 @@ apr_status_t mailboxd_box_reservations(int *plive, int *pdead,
 
 /* watching */
 
-static void box_gone(mailboxd_box_t *box)
+/* Tell those who watch it as it was before; revision 0: all. */
+static void box_gone(mailboxd_box_t *box, apr_int64_t revision)
 {
     mailboxd_interest_t *i, *next;
     apr_int64_t id = box->id;
@@ -216,7 +217,7 @@ static void box_gone(mailboxd_box_t *box)
         next = APR_RING_NEXT(i, of_box);
         last = next == APR_RING_SENTINEL(&box->interests, mailboxd_interest_t,
                                          of_box);
-        if (i->watching) {
+        if (i->watching && (!revision || i->revision != revision)) {
             mailboxd_say_gone(i->session, id);
             mailboxd_interest_drop(i);
         }
@@ -227,24 +228,17 @@ static void box_gone(mailboxd_box_t *box)
 
 static void check_box(mailboxd_t *d, mailboxd_box_t *box)
 {
-    mailboxd_interest_t *i;
     mg_mailbox_t *mailbox;
     apr_status_t rv;
 
     rv = mg_mailbox_by_id(&mailbox, d->worker->db, box->id, d->ptemp);
     worker_db_check(d->worker, rv);
     if (APR_STATUS_IS_ENOENT(rv)) {
-        box_gone(box);
+        box_gone(box, 0);
         return;
     }
-    if (rv != APR_SUCCESS)
-        return;
-    APR_RING_FOREACH(i, &box->interests, mailboxd_interest_t, of_box) {
-        if (i->watching && i->revision != mailbox->revision) {
-            box_gone(box);
-            return;
-        }
-    }
+    if (rv == APR_SUCCESS)
+        box_gone(box, mailbox->revision);
 }
 
 static void check_all(mailboxd_t *d)
@@ -291,7 +285,7 @@ static void check_tombstones(mailboxd_t *d)
     for (i = 0; i < ids->nelts; i++) {
         box = box_get(d, APR_ARRAY_IDX(ids, i, apr_int64_t), 0);
         if (box)
-            box_gone(box);
+            box_gone(box, 0);
     }
 }
 

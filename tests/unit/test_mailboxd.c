@@ -369,7 +369,7 @@ static void watching(void **state)
 {
     char gone[64];
     bench_t b;
-    int fd;
+    int fd, newer;
 
     begin(&b, *state);
     fd = client(&b);
@@ -378,11 +378,16 @@ static void watching(void **state)
     b.w->on_bell(b.w);
     assert_string_equal(hear(&b, fd), "");
     unit_store_ok(b.s->db, mg_mailbox_set_password(b.s->db, b.box->id, "h2"));
+    /* who logs in with the new one stays */
+    newer = client(&b);
+    assert_string_equal(ask(&b, newer, "1 WATCH " N, b.box->id), "1 OK|");
     mg_shared_bump(b.w->shared);
     b.w->on_bell(b.w);
     assert_string_equal(hear(&b, fd), gone);
+    assert_string_equal(hear(&b, newer), "");
     b.w->on_bell(b.w);
     assert_string_equal(hear(&b, fd), "");        /* once */
+    close(newer);
     /* deleted, and nobody bumped the generation */
     assert_string_equal(ask(&b, fd, "2 WATCH " N, b.box->id), "2 OK|");
     b.w->on_bell(b.w);
