@@ -519,9 +519,10 @@ static void test_host_down(void **state)
     await(b, "event WHERE kind = 'delivered'", 1);
     assert_int_equal(rows(b, "delivery WHERE recipient = 'late@down.test' AND"
                           " claimed_by = 0 AND attempts = 0"), 1);
-    /* and the closed one is tried again in its time */
-    await(b, "delivery WHERE recipient = 'late@down.test' AND attempts = 1",
-          1);
+    /* and it comes again in its time: either it is the one that finds the
+     * host down, or the other one was first, and it waits once more */
+    await(b, "delivery WHERE recipient = 'late@down.test' AND"
+             " (attempts > 0 OR claim_no > 1)", 1);
 }
 
 static void test_busy_greeting(void **state)
