@@ -1,9 +1,9 @@
 /* sender_job.c - a group of entries becomes a transaction: envelope, header
  * lines on top, content.
  *
- * Outgoing messages carry a VERP sender, the delivery's id in it; where copies
- * do not differ and several recipients share a transaction, the message's id.
- * Then the header lines name no recipient either: one must not learn of the
+ * Outgoing messages carry a VERP sender with the message's id and a tag of the
+ * recipient; where copies do not differ and several recipients share a
+ * transaction, without. Then the header lines name no recipient either: one must not learn of the
  * other. LMTP carries the delivery's id, so that the plugin can drop a repeat.
  */
 #include <apr_strings.h>
@@ -147,7 +147,7 @@ static apr_status_t set_sender(sender_t *s, sender_group_t *g,
     if (!sender_store_works(s, rv))
         return rv;
     g->job.sender = on_the_wire(
-        g->n == 1 ? mg_verp_make(s->verp_key, first->row.id,
+        g->n == 1 ? mg_verp_make(s->verp_key, m->id,
                                  first->row.recipient, domain->name, g->pool)
                   : mg_verp_make(s->verp_key, m->id, first->row.dest,
                                  domain->name, g->pool),

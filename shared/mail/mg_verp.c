@@ -1,4 +1,4 @@
-/* mg_verp.c - bounce+<mac>.<id>-<local>=<rcptdomain>@<domain> */
+/* mg_verp.c - bounce+<mac><tag>.<id>-<local>=<rcptdomain>@<domain> */
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <string.h>
@@ -8,26 +8,48 @@
 #include "mg_verp.h"
 
 #define PREFIX "bounce+"
-#define MAC_BYTES 6
+#define MAC_HEX 12
 #define LOCAL_MAX 64
+#define NOBODY "00000000"    /* the tag of a sender that many share */
 
-static void make_mac(char hex[2 * MAC_BYTES + 1], const unsigned char key[32],
-                     apr_int64_t id, const char *domain)
+/* The first n digits of the MAC of text in lower case. */
+static void mac_of(char *hex, int n, const unsigned char key[32], char *text)
 {
     static const char digits[] = "0123456789abcdef";
     unsigned char mac[32];
-    char text[320], *c;
+    char *c;
     int i;
 
-    apr_snprintf(text, sizeof(text), "%" APR_INT64_T_FMT "|%s", id, domain);
     for (c = text; *c; c++)
         *c = (char)apr_tolower(*c);
     mg_hmac_sha256(mac, key, 32, text, strlen(text));
-    for (i = 0; i < MAC_BYTES; i++) {
-        hex[2 * i] = digits[mac[i] >> 4];
-        hex[2 * i + 1] = digits[mac[i] & 15];
+    for (i = 0; i < n; i++)
+        hex[i] = digits[i % 2 ? mac[i / 2] & 15 : mac[i / 2] >> 4];
+    hex[n] = '\0';
+}
+
+static void make_mac(char hex[MAC_HEX + 1], const unsigned char key[32],
+                     const mg_verp_t *verp, const char *domain)
+{
+    char text[320];
+
+    apr_snprintf(text, sizeof(text), "%" APR_INT64_T_FMT "|%s|%s",
+                 verp->message_id, verp->tag, domain);
+    mac_of(hex, MAC_HEX, key, text);
+}
+
+static void make_tag(char tag[MG_VERP_TAG + 1], const unsigned char key[32],
+                     apr_int64_t message_id, const char *recipient)
+{
+    char text[400];
+
+    if (!strchr(recipient, '@')) {
+        memcpy(tag, NOBODY, MG_VERP_TAG + 1);
+        return;
     }
-    hex[2 * MAC_BYTES] = '\0';
+    apr_snprintf(text, sizeof(text), "to|%" APR_INT64_T_FMT "|%s", message_id,
+                 recipient);
+    mac_of(tag, MG_VERP_TAG, key, text);
 }
 
 /* The recipient is there for people to read: what would not be a dot-string
@@ -52,35 +74,50 @@ static void put_tail(char *out, apr_size_t room, const char *recipient)
     *o = '\0';
 }
 
-char *mg_verp_make(const unsigned char key[32], apr_int64_t id,
+char *mg_verp_make(const unsigned char key[32], apr_int64_t message_id,
                    const char *recipient, const char *domain, apr_pool_t *p)
 {
-    char mac[2 * MAC_BYTES + 1], head[48], tail[LOCAL_MAX + 1];
+    char mac[MAC_HEX + 1], head[64], tail[LOCAL_MAX + 1];
+    mg_verp_t verp;
 
-    make_mac(mac, key, id, domain);
-    apr_snprintf(head, sizeof(head), PREFIX "%s.%" APR_UINT64_T_HEX_FMT "-",
-                 mac, (apr_uint64_t)id);
+    verp.message_id = message_id;
+    make_tag(verp.tag, key, message_id, recipient);
+    make_mac(mac, key, &verp, domain);
+    apr_snprintf(head, sizeof(head), PREFIX "%s%s.%" APR_UINT64_T_HEX_FMT "-",
+                 mac, verp.tag, (apr_uint64_t)message_id);
     put_tail(tail, LOCAL_MAX - strlen(head), recipient);
     return apr_pstrcat(p, head, tail, "@", domain, NULL);
 }
 
-apr_status_t mg_verp_read(apr_int64_t *pid, const unsigned char key[32],
+/* n hex digits, as lower case; 0: they are none. */
+static int take_hex(char *to, const char *s, int n)
+{
+    int i;
+
+    for (i = 0; i < n; i++) {
+        if (!apr_isxdigit(s[i]))
+            return 0;
+        to[i] = (char)apr_tolower(s[i]);
+    }
+    to[n] = '\0';
+    return 1;
+}
+
+apr_status_t mg_verp_read(mg_verp_t *verp, const unsigned char key[32],
                           const char *local, const char *domain)
 {
-    const char *mac, *s;
-    char given[2 * MAC_BYTES], want[2 * MAC_BYTES + 1];
+    char given[MAC_HEX + 1], want[MAC_HEX + 1];
     apr_uint64_t id = 0;
-    int i, n;
+    const char *s;
+    int n;
 
     if (strncasecmp(local, PREFIX, sizeof(PREFIX) - 1) != 0)
         return APR_ENOENT;
-    mac = local + sizeof(PREFIX) - 1;
-    for (i = 0; i < 2 * MAC_BYTES; i++) {
-        if (!apr_isxdigit(mac[i]))
-            return APR_ENOENT;
-        given[i] = (char)apr_tolower(mac[i]);
-    }
-    s = mac + 2 * MAC_BYTES;
+    s = local + sizeof(PREFIX) - 1;
+    if (!take_hex(given, s, MAC_HEX)
+        || !take_hex(verp->tag, s + MAC_HEX, MG_VERP_TAG))
+        return APR_ENOENT;
+    s += MAC_HEX + MG_VERP_TAG;
     if (*s++ != '.')
         return APR_ENOENT;
     for (n = 0; n < 16 && apr_isxdigit(*s); n++, s++) {
@@ -90,9 +127,22 @@ apr_status_t mg_verp_read(apr_int64_t *pid, const unsigned char key[32],
     }
     if (n == 0 || *s != '-')
         return APR_ENOENT;
-    make_mac(want, key, (apr_int64_t)id, domain);
-    if (!mg_text_same_secret(given, want, 2 * MAC_BYTES))
-        return MG_EDENIED;
-    *pid = (apr_int64_t)id;
-    return APR_SUCCESS;
+    verp->message_id = (apr_int64_t)id;
+    make_mac(want, key, verp, domain);
+    return mg_text_same_secret(given, want, MAC_HEX) ? APR_SUCCESS
+                                                     : MG_EDENIED;
+}
+
+int mg_verp_is_shared(const mg_verp_t *verp)
+{
+    return strcmp(verp->tag, NOBODY) == 0;
+}
+
+int mg_verp_is_for(const mg_verp_t *verp, const unsigned char key[32],
+                   const char *recipient)
+{
+    char tag[MG_VERP_TAG + 1];
+
+    make_tag(tag, key, verp->message_id, recipient);
+    return strcmp(tag, verp->tag) == 0;
 }

@@ -222,12 +222,12 @@ static apr_status_t add_verp(apr_array_header_t *envelopes,
                              const mg_address_t *to, apr_pool_t *p)
 {
     const char *postmaster;
-    apr_int64_t id;
+    mg_verp_t verp;
     apr_status_t rv;
 
     if (!routing->has_verp_key)
         return APR_ENOENT;
-    rv = mg_verp_read(&id, routing->verp_key, to->local, domain->name_lc);
+    rv = mg_verp_read(&verp, routing->verp_key, to->local, domain->name_lc);
     if (rv != APR_SUCCESS)
         return rv;
     postmaster = apr_pstrcat(p, "postmaster@", domain->name_lc, NULL);

@@ -414,7 +414,7 @@ static void test_delivered(void **state)
     apr_int64_t id;
     char address[200];
     unsigned char key[32];
-    apr_int64_t verp = 0;
+    mg_verp_t verp;
 
     id = mail_to(b, "ok@x.test");
     await(b, "delivery", 0);
@@ -429,7 +429,8 @@ static void test_delivered(void **state)
                      APR_SUCCESS);
     assert_int_equal(mg_verp_read(&verp, key, address, "a.test"),
                      APR_SUCCESS);
-    assert_true(verp > id);
+    assert_true(verp.message_id == id);
+    assert_true(mg_verp_is_for(&verp, key, "OK@x.test"));
     assert_non_null(strstr(text(b, "SELECT detail FROM event WHERE kind = "
                                 "'delivered'"), "250 2.0.0 queued as 1"));
     /* everything that was held is let go */
