@@ -347,6 +347,24 @@ static int leases_are_good(const sender_t *s, const sender_group_t *group)
     return 1;
 }
 
+/* Now that the message is read: its recipients may have copies of their own.
+ */
+static void split_up(mta_site_t *site, sender_group_t *group)
+{
+    sender_entry_t *e;
+    sender_group_t *own;
+
+    while (group->n > 1) {
+        e = APR_RING_LAST(&group->entries);
+        APR_RING_REMOVE(e, link);
+        group->n--;
+        own = sender_group_make(site->s, e);
+        APR_RING_INSERT_AFTER(group, own, link);
+        site->ngroups++;
+        site->s->waiting++;
+    }
+}
+
 /* @return 0: not now (the store, or leases that cannot be renewed) */
 static int send_first(mta_site_t *site, mta_link_t *link)
 {
@@ -366,6 +384,9 @@ static int send_first(mta_site_t *site, mta_link_t *link)
     if (group->message->state == SENDER_UNREAD
         && read_ahead(site, group) != APR_SUCCESS)
         return 0;
+    if (group->message->state == SENDER_THERE
+        && !sender_copy_is_shared(group->message))
+        split_up(site, group);
     take_out(site, group);
     rv = sender_job_make(s, group);
     if (rv == APR_SUCCESS)

@@ -20,7 +20,9 @@
 #include "mg_event.h"
 #include "mg_group.h"
 #include "mg_queue.h"
+#include "mg_sending.h"
 #include "mta_client.h"
+#include "sender_copy.h"
 #include "worker.h"
 
 typedef struct sender_t sender_t;
@@ -29,12 +31,13 @@ typedef struct sender_group_t sender_group_t;
 typedef struct mta_site_t mta_site_t;
 typedef struct mta_link_t mta_link_t;
 
-typedef struct {
+typedef struct sender_message_t {
     apr_int64_t id;
     apr_pool_t *pool;          /* from when it is read */
     int refs;
     enum { SENDER_UNREAD, SENDER_THERE, SENDER_GONE } state;
     const mg_message_t *row;   /* bytes: the whole content, or NULL */
+    mg_sending_t sending;      /* its options */
 } sender_message_t;
 
 typedef enum {
@@ -63,11 +66,10 @@ struct sender_group_t {
     int n;
     sender_message_t *message;
     /* while it runs */
-    apr_pool_t *pool, *slice_pool;
+    apr_pool_t *pool;
     sender_t *sender;
     mta_job_t job;
-    const char *top;                      /* our header lines */
-    apr_int64_t seq;                      /* next part: -1 top, 0.. slices */
+    sender_copy_t *copy;
     int delivered;
 };
 APR_RING_HEAD(sender_group_ring_t, sender_group_t);

@@ -1,18 +1,14 @@
-/* sender_job.c - a group of entries becomes a transaction: envelope, header
- * lines on top, content.
+/* sender_job.c - a group of entries becomes a transaction: its envelope; the
+ * content is sender_copy.c's.
  *
- * Outgoing messages carry a VERP sender with the message's id and a tag of the
- * recipient; where copies do not differ and several recipients share a
- * transaction, without. Then the header lines name no recipient either: one must not learn of the
- * other. LMTP carries the delivery's id, so that the plugin can drop a repeat.
+ * Outgoing messages carry a VERP sender with the message's id, and a tag of the
+ * recipient where it is alone in the transaction: that differs between copies
+ * that are otherwise the same, but it is the envelope's, and it is not signed.
  */
 #include <apr_strings.h>
-#include <stdlib.h>
 #include <string.h>
 
-#include "mg_log.h"
 #include "mg_mailbox.h"
-#include "mg_render.h"
 #include "mg_status.h"
 #include "mg_verp.h"
 #include "sender.h"
@@ -124,7 +120,7 @@ static apr_status_t add_rcpt(sender_t *s, sender_group_t *g,
     return APR_SUCCESS;
 }
 
-/* --- sender and header lines --- */
+/* --- sender --- */
 
 static apr_status_t set_sender(sender_t *s, sender_group_t *g,
                                const sender_entry_t *first)
@@ -147,86 +143,17 @@ static apr_status_t set_sender(sender_t *s, sender_group_t *g,
     if (!sender_store_works(s, rv))
         return rv;
     g->job.sender = on_the_wire(
-        g->n == 1 ? mg_verp_make(s->verp_key, m->id,
-                                 first->row.recipient, domain->name, g->pool)
-                  : mg_verp_make(s->verp_key, m->id, first->row.dest,
-                                 domain->name, g->pool),
+        mg_verp_make(s->verp_key, m->id,
+                     g->n == 1 ? first->row.recipient : first->row.dest,
+                     domain->name, g->pool),
         g->pool);
     return APR_SUCCESS;
 }
 
-static void set_top(sender_group_t *g, const sender_entry_t *first)
+static apr_status_t read_copy(const char **pbytes, apr_size_t *plen,
+                              void *baton)
 {
-    mg_delivery_t row = first->row;
-
-    if (g->n > 1) /* nobody's name in everybody's copy */
-        row.recipient = row.recipient_as_given = row.dest;
-    g->top = mg_render_top(g->message->row, &row, g->pool);
-    if (row.transport == MG_TRANSPORT_LMTP)
-        g->top = apr_psprintf(g->pool, "X-Mailgun-Delivery-Id: %"
-                              APR_INT64_T_FMT "\r\n%s", row.id, g->top);
-}
-
-/* --- content --- */
-
-static int has_eight_bit(const char *bytes, apr_size_t len)
-{
-    unsigned char all = 0;
-    apr_size_t i;
-
-    for (i = 0; i < len; i++)
-        all |= (unsigned char)bytes[i];
-    return all > 127;
-}
-
-static apr_status_t read_slice(const char **pbytes, apr_size_t *plen,
-                               sender_group_t *g)
-{
-    sender_t *s = g->sender;
-    const void *bytes;
-    apr_status_t rv;
-
-    apr_pool_clear(g->slice_pool);
-    rv = mg_message_slice(&bytes, plen, s->db, g->message->id, g->seq,
-                          g->slice_pool);
-    if (rv == APR_SUCCESS) {
-        *pbytes = bytes;
-        g->seq++;
-        return APR_SUCCESS;
-    }
-    if (!APR_STATUS_IS_EOF(rv)) {
-        sender_store_works(s, rv);
-        return rv;
-    }
-    if (g->seq == 0 && g->message->row->size > 0) {
-        mg_log(MG_LOG_ERR, APR_SUCCESS, "message %" APR_INT64_T_FMT
-               " has no content", g->message->id);
-        return MG_EIO; /* an empty mail would look like success */
-    }
-    return rv;
-}
-
-static apr_status_t read_content(const char **pbytes, apr_size_t *plen,
-                                 void *baton)
-{
-    sender_group_t *g = baton;
-    const mg_message_t *m = g->message->row;
-
-    if (g->seq < 0) {
-        g->seq = 0;
-        if (g->top[0]) {
-            *pbytes = g->top;
-            *plen = strlen(g->top);
-            return APR_SUCCESS;
-        }
-    }
-    if (!m->bytes)
-        return read_slice(pbytes, plen, g);
-    if (g->seq++ > 0)
-        return APR_EOF;
-    *pbytes = m->bytes;
-    *plen = m->bytes_len;
-    return APR_SUCCESS;
+    return sender_copy_read(pbytes, plen, baton);
 }
 
 /* --- the job --- */
@@ -241,7 +168,6 @@ apr_status_t sender_job_make(sender_t *s, sender_group_t *group)
         apr_pool_clear(group->pool);
     else
         apr_pool_create(&group->pool, s->pool);
-    apr_pool_create(&group->slice_pool, group->pool);
     memset(&group->job, 0, sizeof(group->job));
     group->job.rcpts = apr_pcalloc(group->pool, sizeof(mta_rcpt_t)
                                                     * (apr_size_t)group->n);
@@ -266,12 +192,13 @@ apr_status_t sender_job_make(sender_t *s, sender_group_t *group)
     rv = set_sender(s, group, first);
     if (rv != APR_SUCCESS)
         return rv;
-    set_top(group, first);
-    group->seq = -1;
+    rv = sender_copy_make(&group->copy, s, first, group->pool);
+    if (rv != APR_SUCCESS)
+        return rv;
     group->delivered = 0;
-    group->job.size = m->size + (apr_int64_t)strlen(group->top);
-    group->job.eight_bit = !m->bytes || has_eight_bit(m->bytes, m->bytes_len);
-    group->job.read = read_content;
-    group->job.baton = group;
+    group->job.size = group->copy->size;
+    group->job.eight_bit = group->copy->eight_bit;
+    group->job.read = read_copy;
+    group->job.baton = group->copy;
     return APR_SUCCESS;
 }

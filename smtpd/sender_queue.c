@@ -86,6 +86,9 @@ apr_status_t sender_read_messages(sender_t *s, sender_message_t **messages,
     for (i = 0; i < n; i++) {
         messages[i]->row = rows[i];
         messages[i]->state = rows[i] ? SENDER_THERE : SENDER_GONE;
+        if (rows[i])
+            mg_sending_read(&messages[i]->sending, rows[i]->options,
+                            messages[i]->pool);
         if (rows[i] && rows[i]->bytes)
             s->content_bytes += (apr_int64_t)rows[i]->bytes_len;
     }
@@ -168,7 +171,9 @@ sender_group_t *sender_group_make(sender_t *s, sender_entry_t *first)
 int sender_group_takes(const sender_group_t *group,
                        const sender_entry_t *entry)
 {
-    return group->message == entry->message && group->n < SENDER_GROUP_MAX;
+    return group->message == entry->message && group->n < SENDER_GROUP_MAX
+           && (group->message->state != SENDER_THERE
+               || sender_copy_is_shared(group->message));
 }
 
 void sender_group_add(sender_group_t *group, sender_entry_t *entry)

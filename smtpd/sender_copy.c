@@ -1,0 +1,230 @@
+/* sender_copy.c - see sender_copy.h.
+ *
+ * What is in memory (small content, what was rendered) is handed out as it
+ * lies; the rest is read from the store slice by slice as it goes out.
+ */
+#include <apr_strings.h>
+#include <string.h>
+
+#include "mg_log.h"
+#include "mg_mime.h"
+#include "mg_status.h"
+#include "sender.h"
+
+/* --- stored content --- */
+
+static apr_status_t missing(const sender_copy_t *copy)
+{
+    mg_log(MG_LOG_ERR, APR_SUCCESS, "message %" APR_INT64_T_FMT
+           " has no content", copy->message->id);
+    return MG_EIO; /* an empty mail would look like success */
+}
+
+/* From offset to the end of its slice, at most max octets. */
+static apr_status_t read_stored(const char **pbytes, apr_size_t *plen,
+                                sender_copy_t *copy, apr_int64_t offset,
+                                apr_int64_t max)
+{
+    const mg_message_t *m = copy->message->row;
+    apr_size_t skip, len;
+    const void *bytes;
+    apr_status_t rv;
+
+    if (m->bytes) {
+        *pbytes = (const char *)m->bytes + offset;
+        *plen = (apr_size_t)max;
+        return APR_SUCCESS;
+    }
+    apr_pool_clear(copy->slice_pool);
+    rv = mg_message_slice(&bytes, &len, copy->sender->db, copy->message->id,
+                          offset / MG_CONTENT_SLICE, copy->slice_pool);
+    skip = (apr_size_t)(offset % MG_CONTENT_SLICE);
+    if (APR_STATUS_IS_EOF(rv) || (rv == APR_SUCCESS && len <= skip))
+        return missing(copy);
+    if (rv != APR_SUCCESS) {
+        sender_store_works(copy->sender, rv);
+        return rv;
+    }
+    *pbytes = (const char *)bytes + skip;
+    *plen = len - skip;
+    if ((apr_int64_t)*plen > max)
+        *plen = (apr_size_t)max;
+    return APR_SUCCESS;
+}
+
+static int has_eight_bit(const char *bytes, apr_size_t len)
+{
+    unsigned char all = 0;
+    apr_size_t i;
+
+    for (i = 0; i < len; i++)
+        all |= (unsigned char)bytes[i];
+    return all > 127;
+}
+
+/* --- what it is made of --- */
+
+int sender_copy_is_shared(const sender_message_t *message)
+{
+    return !message->sending.batch && !message->sending.is_template;
+}
+
+static void add_piece(sender_copy_t *copy, const char *bytes,
+                      apr_int64_t offset, apr_int64_t len)
+{
+    mg_render_piece_t *piece = apr_array_push(copy->pieces);
+
+    piece->bytes = bytes;
+    piece->offset = offset;
+    piece->len = len;
+}
+
+static void take_stored(sender_copy_t *copy)
+{
+    const mg_message_t *m = copy->message->row;
+
+    copy->pieces = apr_array_make(copy->pool, 2, sizeof(mg_render_piece_t));
+    if (m->size > 0)
+        add_piece(copy, NULL, 0, m->size);
+    copy->eight_bit = !m->bytes || has_eight_bit(m->bytes, m->bytes_len);
+}
+
+static void set_top(sender_copy_t *copy, const sender_entry_t *entry)
+{
+    copy->top = "";
+    if (entry->row.transport == MG_TRANSPORT_SMTP)
+        copy->top = mg_render_top(&copy->who, copy->pool);
+    else if (entry->row.transport == MG_TRANSPORT_LMTP)
+        copy->top = apr_psprintf(copy->pool, "X-Mailgun-Delivery-Id: %"
+                                 APR_INT64_T_FMT "\r\n", entry->row.id);
+}
+
+apr_status_t sender_copy_make(sender_copy_t **pcopy, sender_t *s,
+                              sender_entry_t *entry, apr_pool_t *p)
+{
+    sender_copy_t *copy = apr_pcalloc(p, sizeof(*copy));
+    int i;
+
+    copy->sender = s;
+    copy->message = entry->message;
+    copy->pool = p;
+    apr_pool_create(&copy->slice_pool, p);
+    copy->who.message = entry->message->row;
+    copy->who.delivery = sender_copy_is_shared(entry->message) ? NULL
+                                                               : &entry->row;
+    set_top(copy, entry);
+    take_stored(copy);
+    /* Here a copy is signed, over the pieces: they do not change any more. A
+     * shared one takes its message's signature where there is one already. */
+    copy->signature = "";
+
+    copy->size = (apr_int64_t)(strlen(copy->top) + strlen(copy->signature));
+    for (i = 0; i < copy->pieces->nelts; i++)
+        copy->size += APR_ARRAY_IDX(copy->pieces, i, mg_render_piece_t).len;
+    sender_copy_rewind(copy, SENDER_COPY_ALL);
+    *pcopy = copy;
+    return APR_SUCCESS;
+}
+
+/* --- reading --- */
+
+void sender_copy_rewind(sender_copy_t *copy, sender_copy_from_t from)
+{
+    copy->piece = from == SENDER_COPY_ALL ? -2
+                  : from == SENDER_COPY_HEAD ? 0 : copy->nhead;
+    copy->at = 0;
+}
+
+apr_status_t sender_copy_read(const char **pbytes, apr_size_t *plen,
+                              sender_copy_t *copy)
+{
+    const mg_render_piece_t *piece;
+    apr_int64_t left;
+    apr_status_t rv;
+
+    while (copy->piece < 0) {
+        const char *lines = copy->piece++ == -2 ? copy->signature : copy->top;
+
+        *pbytes = lines;
+        *plen = strlen(lines);
+        if (*plen > 0)
+            return APR_SUCCESS;
+    }
+    if (copy->piece >= copy->pieces->nelts)
+        return APR_EOF;
+    piece = &APR_ARRAY_IDX(copy->pieces, copy->piece, mg_render_piece_t);
+    left = piece->len - copy->at;
+    if (piece->bytes) {
+        *pbytes = piece->bytes + copy->at;
+        *plen = left > MG_CONTENT_SLICE ? MG_CONTENT_SLICE : (apr_size_t)left;
+    }
+    else {
+        rv = read_stored(pbytes, plen, copy, piece->offset + copy->at, left);
+        if (rv != APR_SUCCESS)
+            return rv;
+    }
+    copy->at += (apr_int64_t)*plen;
+    if (copy->at == piece->len) {
+        copy->piece++;
+        copy->at = 0;
+    }
+    return APR_SUCCESS;
+}
+
+/* The first piece is all of the content: its header block becomes a piece of
+ * its own. It lies within the first slice: more was refused. */
+static apr_status_t find_head(sender_copy_t *copy)
+{
+    mg_render_piece_t *all;
+    apr_array_header_t *headers;
+    const char *bytes;
+    apr_size_t len, head_len;
+    apr_status_t rv;
+
+    if (copy->pieces->nelts == 0)
+        return APR_SUCCESS;
+    all = &APR_ARRAY_IDX(copy->pieces, 0, mg_render_piece_t);
+    rv = read_stored(&bytes, &len, copy, 0, all->len);
+    if (rv != APR_SUCCESS)
+        return rv;
+    mg_mime_headers(&headers, &head_len, bytes, len, copy->pool);
+    if (head_len == 0)
+        return APR_SUCCESS;
+    bytes = apr_pmemdup(copy->pool, bytes, head_len);
+    all->bytes = bytes;
+    copy->nhead = 1;
+    if ((apr_int64_t)head_len < all->len)
+        add_piece(copy, NULL, (apr_int64_t)head_len,
+                  all->len - (apr_int64_t)head_len);
+    all = &APR_ARRAY_IDX(copy->pieces, 0, mg_render_piece_t);
+    all->len = (apr_int64_t)head_len;
+    return APR_SUCCESS;
+}
+
+apr_status_t sender_copy_head(const char **phead, apr_size_t *plen,
+                              sender_copy_t *copy)
+{
+    apr_status_t rv = APR_SUCCESS;
+    apr_size_t len = 0;
+    char *head;
+    int i;
+
+    if (copy->nhead == 0)
+        rv = find_head(copy);
+    if (rv != APR_SUCCESS)
+        return rv;
+    for (i = 0; i < copy->nhead; i++)
+        len += (apr_size_t)APR_ARRAY_IDX(copy->pieces, i,
+                                         mg_render_piece_t).len;
+    *phead = head = apr_palloc(copy->pool, len + 1);
+    *plen = len;
+    for (i = 0; i < copy->nhead; i++) {
+        const mg_render_piece_t *piece = &APR_ARRAY_IDX(copy->pieces, i,
+                                                        mg_render_piece_t);
+
+        memcpy(head, piece->bytes, (apr_size_t)piece->len);
+        head += piece->len;
+    }
+    *head = '\0';
+    return APR_SUCCESS;
+}

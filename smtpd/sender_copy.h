@@ -1,0 +1,61 @@
+/* sender_copy.h - what a transaction's recipients get: our header lines, the
+ * signature, the message's header block, its body.
+ *
+ * A shared copy is the same for all recipients of a message: it names none of
+ * them, neither in X-Mailgun-Sid nor in the VERP sender, so one transaction
+ * takes many RCPTs and one signature does for all. Where a message is a
+ * template, or batch, each recipient has a copy of its own.
+ *
+ * A copy is read in parts, and may be read several times: whoever signs it
+ * reads it first, from SENDER_COPY_HEAD or SENDER_COPY_BODY on.
+ */
+#ifndef SENDER_COPY_H
+#define SENDER_COPY_H
+
+#include "mg_render.h"
+
+struct sender_t;
+struct sender_group_t;
+struct sender_message_t;
+struct sender_entry_t;
+
+typedef struct {
+    struct sender_t *sender;
+    struct sender_message_t *message;
+    apr_pool_t *pool, *slice_pool;
+    mg_render_for_t who;         /* delivery NULL: a shared one */
+    const char *top;             /* X-Mailgun-Sid and the like, CRLF */
+    const char *signature;       /* DKIM-Signature fields, CRLF; "" */
+    apr_array_header_t *pieces;  /* of mg_render_piece_t: header block, body */
+    int nhead;                   /* of them, the header block; 0: not yet known */
+    apr_int64_t size;            /* of all that is sent */
+    int eight_bit;               /* there may be octets above 127 */
+    /* where it is read: -2 signature, -1 top, 0.. pieces */
+    int piece;
+    apr_int64_t at;              /* octets of that piece */
+} sender_copy_t;
+
+/** Do all its recipients get the same? Asked once the message is read. */
+int sender_copy_is_shared(const struct sender_message_t *message);
+
+/**
+ * The copy for this recipient, or the shared one.
+ * @return an error of the store; MG_EBADINPUT: damaged, logged
+ */
+apr_status_t sender_copy_make(sender_copy_t **pcopy, struct sender_t *s,
+                              struct sender_entry_t *entry, apr_pool_t *p);
+
+typedef enum { SENDER_COPY_ALL, SENDER_COPY_HEAD, SENDER_COPY_BODY }
+    sender_copy_from_t;
+/** The next read begins there. BODY asks for the header block to be found
+ * first: sender_copy_head(). */
+void sender_copy_rewind(sender_copy_t *copy, sender_copy_from_t from);
+/** The next part, up to MG_CONTENT_SLICE octets, valid until the next call.
+ * @return APR_EOF after the last */
+apr_status_t sender_copy_read(const char **pbytes, apr_size_t *plen,
+                              sender_copy_t *copy);
+/** The message's header block with the empty line that ends it, as it goes
+ * out (without top and signature); in the copy's pool. */
+apr_status_t sender_copy_head(const char **phead, apr_size_t *plen,
+                              sender_copy_t *copy);
+#endif
