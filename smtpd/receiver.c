@@ -141,6 +141,24 @@ static void hang_up(smtp_session_t *s, smtp_reply_t reply)
     smtp_session_finish(s);
 }
 
+/* Silent for too long, or feeding us a message a drop at a time. */
+static int is_too_slow(const smtp_session_t *s, apr_time_t now,
+                       apr_interval_time_t timeout)
+{
+    apr_int64_t octets = s->chunk.size - s->chunk.left;
+
+    if (s->state == S_COMMIT)
+        return 0;
+    if (now - s->heard > timeout)
+        return 1;
+    if (!(s->state & (S_DATA | S_CHUNK)))
+        return 0;
+    if (s->tx != NULL && s->tx->body.size > octets)
+        octets = s->tx->body.size;
+    return now - s->content_since
+           > timeout + apr_time_from_sec(octets / SMTP_CONTENT_RATE);
+}
+
 static void sweep(receiver_t *r)
 {
     smtp_server_t *server = r->server;
@@ -156,7 +174,7 @@ static void sweep(receiver_t *r)
         next = APR_RING_NEXT(s, link);
         if (stopping && (smtp_session_is_idle(s) || now > r->stop_by))
             hang_up(s, SAY_SHUTDOWN);
-        else if (s->state != S_COMMIT && now - s->heard > timeout)
+        else if (is_too_slow(s, now, timeout))
             hang_up(s, SAY_TIMEOUT);
     }
 }
@@ -219,7 +237,8 @@ static void make_texts(smtp_server_t *server)
         server->ehlo[i] = apr_psprintf(
             server->pool,
             "250-%s\r\n250-PIPELINING\r\n250-SIZE %" APR_INT64_T_FMT "\r\n"
-            "%s%s250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250 SMTPUTF8\r\n",
+            "%s%s250-ENHANCEDSTATUSCODES\r\n250-8BITMIME\r\n250-DSN\r\n"
+            "250-CHUNKING\r\n250 SMTPUTF8\r\n",
             config->hostname, config->message_limit,
             i & 1 ? "250-STARTTLS\r\n" : "",
             i & 2 ? "250-AUTH PLAIN LOGIN\r\n" : "");

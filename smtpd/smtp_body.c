@@ -1,4 +1,4 @@
-/* smtp_body.c - see smtp_body.h. RFC 5321 4.1.1.4, 4.5.2, 2.3.8. */
+/* smtp_body.c - see smtp_body.h. RFC 5321 4.1.1.4, 4.5.2, 2.3.8; RFC 3030. */
 #include <apr_strings.h>
 #include <stdlib.h>
 #include <string.h>
@@ -232,5 +232,42 @@ apr_size_t smtp_body_feed(smtp_body_t *body, const char *in, apr_size_t len)
         }
     }
     body_emit(body, run, (apr_size_t)(p - run));
+    if (!body->nul && memchr(in, '\0', (apr_size_t)(p - in)) != NULL)
+        body->nul = 1;
     return (apr_size_t)(p - in);
+}
+
+/* --- chunks --- */
+
+void smtp_body_chunk(smtp_body_t *body, const char *in, apr_size_t len)
+{
+    const char *p = in, *end = in + len;
+
+    if (len == 0)
+        return;
+    if (!body->nul && memchr(in, '\0', len) != NULL)
+        body->nul = 1;
+    if (body->state == BODY_CR) {
+        /* the CR was passed on with its chunk */
+        if (*p == '\n')
+            p++;
+        else
+            body->bare = 1;
+        body->state = BODY_LINE;
+    }
+    while (p < end) {
+        p = scan_line(body, p, end);
+        if (body->state == BODY_CR)
+            break;
+    }
+    body_emit(body, in, len);
+}
+
+void smtp_body_last(smtp_body_t *body)
+{
+    if (body->state == BODY_CR)
+        body->bare = 1;
+    else if (body->state == BODY_TEXT)
+        body_emit(body, "\r\n", 2);
+    body->state = BODY_END;
 }

@@ -1,4 +1,4 @@
-/* smtp_body.h - what follows DATA (RFC 5321 4.1.1.4, 4.5.2).
+/* smtp_body.h - what follows DATA (RFC 5321 4.1.1.4, 4.5.2) or BDAT (RFC 3030).
  *
  * The end is CRLF.CRLF and nothing else: LF.LF, LF.CRLF, CR.CR and the like
  * are content, and content with a bare CR or LF is refused once the end has
@@ -7,6 +7,9 @@
  * follows goes to a file in the spool folder that has no name, so a crash
  * leaves nothing behind. Whatever is wrong, the input is consumed to its end,
  * so that no line of a message is ever taken as a command.
+ *
+ * By BDAT the length is known and dots are nothing special; what is refused is
+ * the same. A message that does not end with CRLF is given one.
  */
 #ifndef SMTP_BODY_H
 #define SMTP_BODY_H
@@ -36,6 +39,7 @@ typedef enum {
 typedef struct {
     smtp_body_state_t state;
     int bare;              /* a CR or LF stood alone */
+    int nul;               /* there was a NUL (RFC 5321 2.3.7, RFC 2045 2.8) */
     int too_big;           /* over limit: what came since is dropped */
     apr_status_t failed;   /* the spool file could not be written */
     char *buf;             /* the first octets */
@@ -57,4 +61,8 @@ void smtp_body_init(smtp_body_t *body, apr_int64_t limit,
 void smtp_body_put(smtp_body_t *body, const char *bytes, apr_size_t len);
 /** @return how much was taken; less than len only at the end of data */
 apr_size_t smtp_body_feed(smtp_body_t *body, const char *in, apr_size_t len);
+/** Octets of a chunk; all of them are taken. */
+void smtp_body_chunk(smtp_body_t *body, const char *in, apr_size_t len);
+/** That was the last chunk: BODY_END. */
+void smtp_body_last(smtp_body_t *body);
 #endif

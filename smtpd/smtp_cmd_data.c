@@ -2,6 +2,7 @@
 #include "mg_fault.h"
 #include "mg_log.h"
 #include "mg_status.h"
+#include "mg_time.h"
 #include "smtp_session.h"
 
 void smtp_cmd_data(smtp_session_t *s, const char *args)
@@ -17,14 +18,20 @@ void smtp_cmd_data(smtp_session_t *s, const char *args)
         return;
     }
     smtp_tx_begin_body(s->tx);
+    s->content_since = mg_ticks();
     smtp_session_enter(s, S_DATA);
     smtp_reply(s, SAY_GO_AHEAD, NULL);
 }
 
-static smtp_reply_t body_verdict(const smtp_body_t *body)
+smtp_reply_t smtp_data_verdict(const smtp_body_t *body)
 {
+    if (body->failed != APR_SUCCESS)
+        mg_log(MG_LOG_ERR, body->failed, "cannot spool a message in %s",
+               body->spool_dir);
     if (body->bare)
         return SAY_BARE_NEWLINE;
+    if (body->nul)
+        return SAY_NUL;
     if (body->too_big)
         return SAY_TOO_BIG;
     if (body->failed == MG_EFULL)
@@ -32,13 +39,10 @@ static smtp_reply_t body_verdict(const smtp_body_t *body)
     return body->failed == APR_SUCCESS ? SAY_OK : SAY_SPOOL;
 }
 
-static void data_end(smtp_session_t *s)
+void smtp_data_end(smtp_session_t *s)
 {
-    smtp_reply_t reply = body_verdict(&s->tx->body);
+    smtp_reply_t reply = smtp_data_verdict(&s->tx->body);
 
-    if (s->tx->body.failed != APR_SUCCESS)
-        mg_log(MG_LOG_ERR, s->tx->body.failed, "cannot spool a message in %s",
-               s->tx->body.spool_dir);
     if (reply == SAY_OK)
         reply = smtp_tx_finish(s->tx);
     if (reply != SAY_OK) {
@@ -61,7 +65,7 @@ int smtp_data_input(smtp_session_t *s)
     conn_skip(s->conn, smtp_body_feed(&s->tx->body, in, len));
     if (s->tx->body.state != BODY_END)
         return 0;
-    data_end(s);
+    smtp_data_end(s);
     return 1;
 }
 

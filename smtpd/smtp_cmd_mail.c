@@ -1,25 +1,20 @@
 /* smtp_cmd_mail.c - MAIL (RFC 5321 4.1.1.2; RFC 1870 SIZE, RFC 6152 BODY,
- * RFC 6531 SMTPUTF8, RFC 4954 AUTH=).
+ * RFC 6531 SMTPUTF8, RFC 4954 AUTH=, RFC 3461 RET and ENVID).
  *
  *   "MAIL FROM:" ("<>" / Reverse-Path) [SP Mail-parameters]
  */
 #include <apr_strings.h>
-#include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "mg_status.h"
+#include "smtp_params.h"
 #include "smtp_session.h"
 
 typedef struct {
     int size_seen, body_seen, utf8, eightbit, auth_seen;
     apr_int64_t size;
+    mg_dsn_mail_t dsn;
 } mail_parameters_t;
-
-static int param_is(const char *word, apr_size_t len, const char *name)
-{
-    return len == strlen(name) && strncasecmp(word, name, len) == 0;
-}
 
 static smtp_reply_t param_size(mail_parameters_t *m, const char *value,
                                apr_size_t len)
@@ -41,55 +36,46 @@ static smtp_reply_t param_body(mail_parameters_t *m, const char *value,
 {
     if (m->body_seen++)
         return SAY_BAD_PARAMETER;
-    if (param_is(value, len, "8BITMIME"))
+    if (smtp_param_is(value, len, "8BITMIME"))
         m->eightbit = 1;
-    else if (!param_is(value, len, "7BIT"))
+    else if (!smtp_param_is(value, len, "7BIT"))
         return SAY_BAD_PARAMETER;
     return SAY_OK;
 }
 
-static smtp_reply_t one_param(mail_parameters_t *m, const char *word,
-                              apr_size_t len)
+static smtp_reply_t one_param(mail_parameters_t *m, const smtp_param_t *param,
+                              apr_pool_t *p)
 {
-    const char *eq = memchr(word, '=', len);
-    apr_size_t name_len = eq ? (apr_size_t)(eq - word) : len;
-    const char *value = eq ? eq + 1 : word + len;
-    apr_size_t value_len = (apr_size_t)(word + len - value);
+    const char *name = param->name, *value = param->value;
+    apr_size_t len = param->name_len, value_len = param->value_len;
+    int eq = param->has_value;
+    apr_status_t rv;
 
-    if (param_is(word, name_len, "SIZE") && eq)
+    if (smtp_param_is(name, len, "SIZE") && eq)
         return param_size(m, value, value_len);
-    if (param_is(word, name_len, "BODY") && eq)
+    if (smtp_param_is(name, len, "BODY") && eq)
         return param_body(m, value, value_len);
-    if (param_is(word, len, "SMTPUTF8"))
+    if (smtp_param_is(name, len, "SMTPUTF8") && !eq)
         return m->utf8++ ? SAY_BAD_PARAMETER : SAY_OK;
     /* who sends on behalf of whom: we trust only our own login */
-    if (param_is(word, name_len, "AUTH") && eq && value_len > 0)
+    if (smtp_param_is(name, len, "AUTH") && value_len > 0)
         return m->auth_seen++ ? SAY_BAD_PARAMETER : SAY_OK;
-    return SAY_UNKNOWN_PARAMETER;
+    rv = mg_dsn_mail_param(&m->dsn, name, len, value, value_len, p);
+    if (rv == APR_ENOENT)
+        return SAY_UNKNOWN_PARAMETER;
+    return rv == APR_SUCCESS ? SAY_OK : SAY_BAD_PARAMETER;
 }
 
-static smtp_reply_t read_parameters(mail_parameters_t *m, const char *rest)
+static smtp_reply_t read_parameters(mail_parameters_t *m, const char *rest,
+                                    apr_pool_t *p)
 {
     smtp_reply_t reply = SAY_OK;
-    apr_size_t len;
+    smtp_param_t param;
 
     memset(m, 0, sizeof(*m));
-    while (reply == SAY_OK) {
-        rest += strspn(rest, " ");
-        len = strcspn(rest, " ");
-        if (len == 0)
-            break;
-        reply = one_param(m, rest, len);
-        rest += len;
-    }
+    while (reply == SAY_OK && smtp_param_next(&param, &rest))
+        reply = one_param(m, &param, p);
     return reply;
-}
-
-static int is_ascii(const char *text)
-{
-    while (*text > 0)
-        text++;
-    return *text == '\0';
 }
 
 static smtp_reply_t check_mail(smtp_session_t *s, const char *args,
@@ -107,10 +93,10 @@ static smtp_reply_t check_mail(smtp_session_t *s, const char *args,
     if (mg_address_parse_path(psender, &rest, path, 1, 1, s->tx->pool)
         != APR_SUCCESS)
         return SAY_BAD_SENDER;
-    reply = read_parameters(m, rest);
+    reply = read_parameters(m, rest, s->tx->pool);
     if (reply != SAY_OK)
         return reply;
-    if (!m->utf8 && !is_ascii((*psender)->address))
+    if (!m->utf8 && !smtp_is_ascii((*psender)->address))
         return SAY_NEEDS_UTF8;
     if (m->size > s->server->worker->config->message_limit)
         return SAY_TOO_BIG;
@@ -139,6 +125,7 @@ void smtp_cmd_mail(smtp_session_t *s, const char *args)
     s->tx->sender = sender->address;
     s->tx->utf8 = m.utf8;
     s->tx->eightbit = m.eightbit;
+    s->tx->dsn = m.dsn;
     smtp_session_enter(s, S_MAIL);
     smtp_reply(s, SAY_SENDER_OK, NULL);
 }

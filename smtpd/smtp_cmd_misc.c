@@ -9,7 +9,7 @@ void smtp_cmd_rset(smtp_session_t *s, const char *args)
         return;
     }
     smtp_session_reset(s);
-    if (s->state & (S_MAIL | S_RCPT))
+    if (s->state & (S_MAIL | S_RCPT | S_BDAT))
         smtp_session_enter(s, S_READY);
     smtp_reply(s, SAY_OK, NULL);
 }

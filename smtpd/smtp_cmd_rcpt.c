@@ -1,24 +1,33 @@
 /* smtp_cmd_rcpt.c - RCPT (RFC 5321 4.1.1.3).
  *
  *   "RCPT TO:" ("<Postmaster@" Domain ">" / "<Postmaster>" / Forward-Path)
- *   [SP Rcpt-parameters]           none of those are offered
+ *   [SP Rcpt-parameters]           NOTIFY and ORCPT (RFC 3461)
  */
 #include <string.h>
 
+#include "smtp_params.h"
 #include "smtp_session.h"
 
-static int is_ascii(const char *text)
+static smtp_reply_t read_parameters(mg_dsn_rcpt_t *dsn, const char *rest,
+                                    apr_pool_t *p)
 {
-    while (*text > 0)
-        text++;
-    return *text == '\0';
+    apr_status_t rv = APR_SUCCESS;
+    smtp_param_t param;
+
+    while (rv == APR_SUCCESS && smtp_param_next(&param, &rest))
+        rv = mg_dsn_rcpt_param(dsn, param.name, param.name_len, param.value,
+                               param.value_len, p);
+    if (rv == APR_ENOENT)
+        return SAY_UNKNOWN_PARAMETER;
+    return rv == APR_SUCCESS ? SAY_OK : SAY_BAD_PARAMETER;
 }
 
 static smtp_reply_t check_rcpt(smtp_session_t *s, const char *args,
-                               mg_address_t **prcpt)
+                               mg_address_t **prcpt, mg_dsn_rcpt_t *dsn)
 {
     const char *path = smtp_after(args, "TO:");
     const char *rest = "";
+    smtp_reply_t reply;
 
     if (path == NULL)
         return SAY_SYNTAX_RCPT;
@@ -27,9 +36,10 @@ static smtp_reply_t check_rcpt(smtp_session_t *s, const char *args,
     if (mg_address_parse_path(prcpt, &rest, path, 0, 1, s->tx->pool)
         != APR_SUCCESS)
         return SAY_BAD_RECIPIENT;
-    if (*rest != '\0')
-        return SAY_UNKNOWN_PARAMETER;
-    if (!s->tx->utf8 && !is_ascii((*prcpt)->address))
+    reply = read_parameters(dsn, rest, s->tx->pool);
+    if (reply != SAY_OK)
+        return reply;
+    if (!s->tx->utf8 && !smtp_is_ascii((*prcpt)->address))
         return SAY_NEEDS_UTF8;
     return SAY_OK;
 }
@@ -37,11 +47,12 @@ static smtp_reply_t check_rcpt(smtp_session_t *s, const char *args,
 void smtp_cmd_rcpt(smtp_session_t *s, const char *args)
 {
     mg_address_t *rcpt = NULL;
+    mg_dsn_rcpt_t dsn = { NULL, NULL };
     smtp_reply_t reply;
 
-    reply = check_rcpt(s, args, &rcpt);
+    reply = check_rcpt(s, args, &rcpt, &dsn);
     if (reply == SAY_OK)
-        reply = smtp_tx_recipient(s->tx, rcpt);
+        reply = smtp_tx_recipient(s->tx, rcpt, &dsn);
     if (reply != SAY_RECIPIENT_OK) {
         s->tx->refused++;
         smtp_refuse(s, reply, rcpt ? rcpt->as_given : NULL);

@@ -8,7 +8,7 @@
 static const char *const replies[SAY_MAX] = {
     [SAY_OK] = "250 2.0.0 Ok",
     [SAY_BYE] = "221 2.0.0 Bye",
-    [SAY_HELP] = "214 2.0.0 EHLO HELO MAIL RCPT DATA RSET NOOP QUIT VRFY "
+    [SAY_HELP] = "214 2.0.0 EHLO HELO MAIL RCPT DATA BDAT RSET NOOP QUIT VRFY "
                "STARTTLS AUTH; RFC 5321",
     [SAY_VRFY] = "252 2.0.0 Cannot verify, but will take a message and try",
     [SAY_STARTTLS] = "220 2.0.0 Ready to start TLS",
@@ -16,6 +16,7 @@ static const char *const replies[SAY_MAX] = {
     [SAY_RECIPIENT_OK] = "250 2.1.5 Recipient ok",
     [SAY_QUEUED] = "250 2.0.0 Ok: queued as",
     [SAY_GO_AHEAD] = "354 End data with <CR><LF>.<CR><LF>",
+    [SAY_CHUNK_OK] = "250 2.0.0 Ok: octets taken:",
     [SAY_AUTH_OK] = "235 2.7.0 Authentication successful",
     [SAY_AUTH_GO] = "334 ",
     [SAY_AUTH_NAME] = "334 VXNlcm5hbWU6",
@@ -37,6 +38,8 @@ static const char *const replies[SAY_MAX] = {
     [SAY_BAD_PARAMETER] = "501 5.5.4 Bad parameter",
     [SAY_UNKNOWN_PARAMETER] = "555 5.5.4 Unsupported parameter",
     [SAY_BAD_HELO] = "501 5.5.4 Syntax: EHLO domain",
+    [SAY_BDAT_SYNTAX] = "501 5.5.4 Syntax: BDAT size [LAST]",
+    [SAY_BDAT_SIZE] = "552 5.3.4 Chunk size exceeds all limits",
     [SAY_NOT_IN_STEP] = "554 5.5.0 SMTP protocol synchronization",
 
     [SAY_BAD_SENDER] = "501 5.1.7 Bad sender address syntax",
@@ -52,6 +55,7 @@ static const char *const replies[SAY_MAX] = {
 
     [SAY_TOO_BIG] = "552 5.3.4 Message size exceeds limit",
     [SAY_BARE_NEWLINE] = "550 5.5.2 Message has a bare CR or LF",
+    [SAY_NUL] = "554 5.6.0 Message has a NUL octet",
     [SAY_BAD_HEADER] = "554 5.6.0 Message header is malformed",
     [SAY_LOOP] = "554 5.4.6 Too many hops",
     [SAY_NO_SPACE] = "452 4.3.1 Insufficient system storage",

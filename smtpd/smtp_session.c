@@ -14,8 +14,7 @@
 #include "mg_time.h"
 #include "smtp_session.h"
 
-#define ANY (S_GREETED | S_READY | S_MAIL | S_RCPT)
-#define GREETED (S_READY | S_MAIL | S_RCPT)
+#define ANY (S_GREETED | S_READY | S_MAIL | S_RCPT | S_BDAT)
 
 enum {
     F_LAST = 1,  /* RFC 2920 3.1: last of a pipelined group */
@@ -30,7 +29,7 @@ typedef struct {
     smtp_reply_t otherwise;  /* the reply in other states */
 } smtp_command_t;
 
-/* RFC 5321 4.1.1; RFC 3207 4 has STARTTLS, RFC 4954 4 AUTH. */
+/* RFC 5321 4.1.1; RFC 3207 4 has STARTTLS, RFC 4954 4 AUTH, RFC 3030 2 BDAT. */
 static const smtp_command_t commands[] = {
     /* verb       legal in         flags   handler            else */
     { "EHLO",     ANY,             F_LAST, smtp_cmd_ehlo,     SAY_SEQUENCE },
@@ -38,6 +37,7 @@ static const smtp_command_t commands[] = {
     { "MAIL",     S_READY,         0,      smtp_cmd_mail,     SAY_NESTED_MAIL },
     { "RCPT",     S_MAIL | S_RCPT, 0,      smtp_cmd_rcpt,     SAY_MAIL_FIRST },
     { "DATA",     S_MAIL | S_RCPT, F_LAST, smtp_cmd_data,     SAY_RCPT_FIRST },
+    { "BDAT",     ANY,             0,      smtp_cmd_bdat,     SAY_SEQUENCE },
     { "RSET",     ANY,             F_IDLE, smtp_cmd_rset,     SAY_SEQUENCE },
     { "VRFY",     ANY,             F_IDLE, smtp_cmd_vrfy,     SAY_SEQUENCE },
     { "EXPN",     ANY,             F_IDLE, smtp_cmd_expn,     SAY_SEQUENCE },
@@ -64,6 +64,8 @@ static const char *state_name(smtp_state_t state)
     case S_AUTH: return "auth";
     case S_CHECK: return "check";
     case S_CLOSED: return "closed";
+    case S_BDAT: return "bdat";
+    case S_CHUNK: return "chunk";
     }
     return "?";
 }
@@ -158,6 +160,8 @@ static void not_legal(smtp_session_t *s, const smtp_command_t *command)
 {
     if (s->state == S_GREETED)
         smtp_reply(s, SAY_HELO_FIRST, NULL);
+    else if (s->state == S_BDAT)
+        smtp_reply(s, SAY_SEQUENCE, NULL);
     else
         smtp_reply(s, command->otherwise, NULL);
 }
@@ -257,8 +261,9 @@ void smtp_session_run(smtp_session_t *s)
             break;
         if (conn_pending(s->conn) > CONN_HIGH_WATER)
             break; /* it asks and does not listen: on_drained() goes on */
-        if (s->state == S_DATA) {
-            if (!smtp_data_input(s))
+        if (s->state & (S_DATA | S_CHUNK)) {
+            if (!(s->state == S_DATA ? smtp_data_input(s)
+                                     : smtp_bdat_input(s)))
                 break;
         }
         else if (!take_line(s)) {
@@ -278,7 +283,7 @@ static void on_input(conn_t *conn, void *baton)
     if (s->state == S_CLOSED)
         return;
     smtp_commit_heard(s);
-    if (s->state == S_DATA)
+    if (s->state & (S_DATA | S_CHUNK))
         s->heard = mg_ticks();
     smtp_session_run(s);
 }
@@ -316,7 +321,7 @@ static void on_close(conn_t *conn, apr_status_t rv, void *baton)
 
     if (s->state == S_CLOSED)
         return;
-    if (s->state & (S_DATA | S_COMMIT))
+    if (s->tx != NULL && (s->state & (S_DATA | S_COMMIT | S_BDAT | S_CHUNK)))
         mg_log(MG_LOG_INFO, rv, "smtp lost: client=[%s] hung up in %s "
                "from=<%s>", conn_peer_ip(conn), state_name(s->state),
                s->tx->sender);

@@ -8,6 +8,10 @@
  *  S_HANDSHAKE -> S_GREETED -> S_READY -> S_MAIL -> S_RCPT -> S_DATA
  *                                ^ |  ^                          |
  *                  S_AUTH, S_CHECK-+  +------- S_COMMIT <--------+
+ *
+ * BDAT (RFC 3030) is legal wherever a command is: the octets behind it are
+ * taken in S_CHUNK in any case. Chunks of a message that lacks its last one
+ * leave the session in S_BDAT.
  */
 #ifndef SMTP_SESSION_H
 #define SMTP_SESSION_H
@@ -32,7 +36,9 @@ typedef enum {
     S_COMMIT = 64,   /* it waits for the commit */
     S_AUTH = 128,    /* the next line answers our 334 */
     S_CHECK = 256,   /* the auth worker was asked */
-    S_CLOSED = 512   /* gone; freed at the end of the turn */
+    S_CLOSED = 512,  /* gone; freed at the end of the turn */
+    S_BDAT = 1024,   /* part of a message came by BDAT */
+    S_CHUNK = 2048   /* the octets behind a BDAT are coming */
 } smtp_state_t;
 
 #define SMTP_LINE_MAX 2048       /* RFC 5321 4.5.3.1.4 has 512; be generous */
@@ -42,6 +48,7 @@ typedef enum {
 #define SMTP_ERROR_LIMIT 20      /* 5xx without a message taken between */
 #define SMTP_IDLE_LIMIT 100      /* NOOP, RSET ... without a message */
 #define SMTP_LOGIN_TRIES 5
+#define SMTP_CONTENT_RATE 500    /* octets/s, or it is no mail but a siege */
 
 typedef struct smtp_server_t smtp_server_t;
 typedef struct smtp_session_t smtp_session_t;
@@ -51,6 +58,14 @@ typedef apr_uint32_t smtp_ask_fn(smtp_server_t *server, const char *login,
                                  const char *password, const char *remote_ip,
                                  auth_answer_fn *fn, void *baton);
 typedef void smtp_forget_fn(smtp_server_t *server, apr_uint32_t ticket);
+
+/** The BDAT whose octets are coming. */
+typedef struct {
+    apr_int64_t size, left;
+    int last;
+    smtp_reply_t verdict;        /* SAY_OK: they belong to the message */
+    smtp_state_t back;           /* the state it was said in */
+} smtp_chunk_t;
 
 typedef struct {
     apr_int64_t account_id, domain_id;
@@ -74,7 +89,9 @@ struct smtp_session_t {
     apr_uint32_t ticket;         /* of the question, in S_CHECK */
     apr_uint32_t epoch;          /* of the last input, receiver_commit.c */
     apr_time_t heard;            /* mg_ticks() of the last command or octet */
+    apr_time_t content_since;    /* mg_ticks() of the DATA, the first BDAT */
     smtp_tx_t *tx;
+    smtp_chunk_t chunk;
     smtp_login_t login;
     char helo[SMTP_HELO_MAX + 1];
     enum { AUTH_NONE, AUTH_PLAIN, AUTH_LOGIN_NAME, AUTH_LOGIN_PASSWORD } auth;
@@ -138,13 +155,19 @@ const char *smtp_after(const char *args, const char *keyword);
 /* --- handlers; args: what follows the verb, no blanks around --- */
 typedef void smtp_handler_fn(smtp_session_t *s, const char *args);
 smtp_handler_fn smtp_cmd_helo, smtp_cmd_ehlo, smtp_cmd_mail, smtp_cmd_rcpt,
-    smtp_cmd_data, smtp_cmd_auth, smtp_cmd_starttls, smtp_cmd_rset,
-    smtp_cmd_noop, smtp_cmd_quit, smtp_cmd_vrfy, smtp_cmd_expn, smtp_cmd_help,
-    smtp_cmd_http;
+    smtp_cmd_data, smtp_cmd_bdat, smtp_cmd_auth, smtp_cmd_starttls,
+    smtp_cmd_rset, smtp_cmd_noop, smtp_cmd_quit, smtp_cmd_vrfy, smtp_cmd_expn,
+    smtp_cmd_help, smtp_cmd_http;
 /** The answer to a 334. */
 void smtp_auth_line(smtp_session_t *s, const char *line);
 /** S_DATA: take what is buffered. @return 0: it was not all yet */
 int smtp_data_input(smtp_session_t *s);
+/** S_CHUNK: the same. */
+int smtp_bdat_input(smtp_session_t *s);
+/** The message is whole: to the commit, or refused. */
+void smtp_data_end(smtp_session_t *s);
+/** SAY_OK, or what is wrong with what came so far. */
+smtp_reply_t smtp_data_verdict(const smtp_body_t *body);
 /** How its commit went. */
 void smtp_data_committed(smtp_session_t *s, apr_status_t rv);
 

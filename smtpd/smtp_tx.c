@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "mg_id.h"
+#include "mg_json.h"
 #include "mg_log.h"
 #include "mg_message_content.h"
 #include "mg_mime.h"
@@ -124,7 +125,24 @@ static void take_envelopes(smtp_tx_t *tx, const mg_domain_t *domain,
     apr_array_cat(share->envelopes, envelopes);
 }
 
-static apr_status_t route(smtp_tx_t *tx, const mg_address_t *address)
+/* Deliveries by mail carry what the sender asked for. */
+static void request_dsn(apr_array_header_t *envelopes, const mg_dsn_rcpt_t *dsn,
+                        apr_pool_t *p)
+{
+    const char *payload = mg_dsn_payload(dsn, p);
+    int i;
+
+    for (i = 0; payload != NULL && i < envelopes->nelts; i++) {
+        mg_envelope_t *e = &APR_ARRAY_IDX(envelopes, i, mg_envelope_t);
+
+        if (e->transport == MG_TRANSPORT_SMTP
+            || e->transport == MG_TRANSPORT_LMTP)
+            e->payload = payload;
+    }
+}
+
+static apr_status_t route(smtp_tx_t *tx, const mg_address_t *address,
+                          const mg_dsn_rcpt_t *dsn)
 {
     smtp_server_t *server = tx->session->server;
     apr_array_header_t *found = apr_array_make(tx->pool, 1,
@@ -136,8 +154,10 @@ static apr_status_t route(smtp_tx_t *tx, const mg_address_t *address)
                               server->worker->db, address,
                               tx->incoming ? MG_ROUTING_INCOMING
                                            : MG_ROUTING_OUTGOING, tx->pool);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
+        request_dsn(found, dsn, tx->pool);
         take_envelopes(tx, domain, found);
+    }
     return rv;
 }
 
@@ -157,7 +177,8 @@ static smtp_reply_t route_verdict(smtp_tx_t *tx, apr_status_t rv)
     return SAY_TRY_LATER;
 }
 
-smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address)
+smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address,
+                               const mg_dsn_rcpt_t *dsn)
 {
     smtp_session_t *s = tx->session;
     int bare = address->domain == NULL;
@@ -174,10 +195,10 @@ smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address)
         s->idles++; /* for ever would fill the memory */
         return SAY_RECIPIENT_OK;
     }
-    rv = route(tx, address);
+    rv = route(tx, address, dsn);
     if (bare && tx->incoming && (rv == MG_EDENIED || rv == APR_ENOENT)) {
         address = postmaster_at(tx, postmaster_domain(s, 1));
-        rv = route(tx, address);
+        rv = route(tx, address, dsn);
         if (rv == MG_EDENIED)
             rv = APR_ENOENT;
     }
@@ -297,6 +318,30 @@ static void join_content(smtp_tx_t *tx)
     tx->head_len = 0;
 }
 
+/* RET and ENVID, as mg_sending.h has them. */
+static json_t *dsn_option(const smtp_tx_t *tx)
+{
+    json_t *dsn = json_object();
+
+    if (tx->dsn.ret != NULL)
+        json_object_set_new(dsn, "ret", json_string(tx->dsn.ret));
+    if (tx->dsn.envid != NULL)
+        json_object_set_new(dsn, "envid", json_string(tx->dsn.envid));
+    return dsn;
+}
+
+static void fill_options(smtp_tx_t *tx)
+{
+    json_t *options;
+
+    if (tx->dsn.ret == NULL && tx->dsn.envid == NULL)
+        return;
+    options = json_object();
+    json_object_set_new(options, "dsn", dsn_option(tx));
+    tx->options = mg_json_compact(options, tx->pool);
+    json_decref(options);
+}
+
 static void fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
                          const apr_array_header_t *headers,
                          const char *message_id)
@@ -312,6 +357,7 @@ static void fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
     m->sender = tx->sender;
     m->from_header = header_value(headers, "From");
     m->subject = header_value(headers, "Subject");
+    m->options = tx->options;
     m->size = tx->size;
     m->created_at = mg_now();
     m->envelopes = share->envelopes;
@@ -352,6 +398,7 @@ smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
     tx->ahead = tx->size > MG_CONTENT_INLINE;
     if (!tx->ahead)
         join_content(tx);
+    fill_options(tx);
     for (i = 0; i < tx->shares->nelts; i++)
         fill_message(tx, APR_ARRAY_IDX(tx->shares, i, smtp_share_t *), i,
                      headers, message_id);

@@ -12,6 +12,7 @@
 #include <apr_ring.h>
 #include <apr_tables.h>
 
+#include "mg_dsn_request.h"
 #include "mg_group.h"
 #include "mg_message.h"
 #include "mg_routing.h"
@@ -38,6 +39,7 @@ struct smtp_tx_t {
     apr_pool_t *pool;
     const char *sender;              /* bare, "" for the null sender */
     int utf8, eightbit;
+    mg_dsn_mail_t dsn;
     int incoming;                    /* nobody logged in */
     apr_int64_t id;                  /* the first message's; in Received: */
     int refused;                     /* RCPTs */
@@ -46,6 +48,7 @@ struct smtp_tx_t {
     int n_recipients;
     apr_array_header_t *shares;      /* of smtp_share_t * */
     smtp_body_t body;
+    const char *options;             /* message.options or NULL */
     /* the content: head, then rest, then the body's file */
     const char *head, *rest;
     apr_size_t head_len, rest_len;
@@ -60,9 +63,11 @@ struct smtp_tx_t {
 smtp_tx_t *smtp_tx_create(struct smtp_session_t *s, const char *sender);
 /**
  * One recipient more; a repeated one is taken once.
+ * @param dsn  what the sender wants to be told of it
  * @return SAY_RECIPIENT_OK or what to refuse it with
  */
-smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address);
+smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address,
+                               const mg_dsn_rcpt_t *dsn);
 /** DATA was taken: the body begins. */
 void smtp_tx_begin_body(smtp_tx_t *tx);
 /** The body is whole: make messages of it.

@@ -39,7 +39,7 @@ typedef struct {
     const char *variables;        /* JSON or NULL */
     const char *dest;             /* smtp: domain; lmtp: mailbox id; http: host */
     const char *target;           /* http: URL; else NULL */
-    const char *payload;          /* JSON or NULL */
+    const char *payload;          /* JSON or NULL; smtp, lmtp: mg_dsn_request.h */
     apr_time_t due_at;            /* 0: when the message was made */
     apr_time_t expires_at;        /* 0: due_at + MG_RETRY_LIMIT */
 } mg_envelope_t;

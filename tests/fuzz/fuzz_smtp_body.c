@@ -1,11 +1,12 @@
 /* fuzz_smtp_body.c - the end-of-data scanner of smtpd: the first octet says
  * how the rest is cut; cut or whole, the outcome is the same, the end is after
- * CRLF.CRLF only, and content with a bare CR or LF is known as such. */
+ * CRLF.CRLF only, and content with a bare CR or LF is known as such. The same
+ * octets as chunks: all are content, however they are cut. */
 #include "fuzz.h"
 #include "../../smtpd/smtp_body.c"
 
 static smtp_spares_t spares;
-static smtp_body_t whole, cut; /* they outlive the pool */
+static smtp_body_t whole, cut, parts; /* they outlive the pool */
 
 static size_t feed_cut(smtp_body_t *body, const char *in, size_t len,
                        size_t step)
@@ -23,6 +24,33 @@ static size_t feed_cut(smtp_body_t *body, const char *in, size_t len,
         FUZZ_MUST(taken == n || body->state == BODY_END);
     }
     return at;
+}
+
+static void chunks(const char *in, size_t len, size_t step, apr_pool_t *p)
+{
+    size_t at, n, i;
+    int bare = 0;
+
+    smtp_body_init(&parts, 1000, "/nonexistent", &spares, p);
+    for (at = 0; at < len; at += n) {
+        char *piece;
+
+        n = len - at < step ? len - at : step;
+        piece = fuzz_exact(in + at, n);
+        smtp_body_chunk(&parts, piece, n);
+        free(piece);
+    }
+    smtp_body_last(&parts);
+    for (i = 0; i < len; i++) {
+        bare |= in[i] == '\n' && (i == 0 || in[i - 1] != '\r');
+        bare |= in[i] == '\r' && (i + 1 == len || in[i + 1] != '\n');
+    }
+    FUZZ_MUST(parts.state == BODY_END && parts.bare == bare);
+    FUZZ_MUST(parts.nul == (memchr(in, '\0', len) != NULL));
+    if (bare || parts.too_big || len == 0)
+        return;
+    FUZZ_MUST(parts.len >= len && memcmp(parts.buf, in, len) == 0);
+    FUZZ_MUST(memcmp(parts.buf + parts.len - 2, "\r\n", 2) == 0);
 }
 
 FUZZ(text, len, p)
@@ -43,6 +71,7 @@ FUZZ(text, len, p)
         FUZZ_MUST(whole.len == cut.len
                   && (whole.len == 0
                       || memcmp(whole.buf, cut.buf, whole.len) == 0));
+    chunks(text + 1, len - 1, 1 + (unsigned char)text[0] % 16, p);
     text++;
     if (whole.state != BODY_END)
         return;

@@ -197,6 +197,53 @@ static void test_random(void **state)
     }
 }
 
+/* Chunks, however they are cut: the octets as they came, CRLF at the end, and
+ * a CR or LF that stands alone is seen. */
+static void test_chunks(void **state)
+{
+    static const char alphabet[] = "\r\n.\r\na\0";
+    unsigned int seed = 4711, round;
+    char in[32];
+
+    (void)state;
+    for (round = 0; round < 100000; round++) {
+        apr_size_t len = (apr_size_t)(rand_r(&seed) % 24), i, at, n;
+        int bare = 0, nul = 0, whole;
+        smtp_body_t body;
+        apr_pool_t *p;
+
+        for (i = 0; i < len; i++)
+            in[i] = alphabet[rand_r(&seed) % 7];
+        for (i = 0; i < len; i++) {
+            bare |= in[i] == '\n' && (i == 0 || in[i - 1] != '\r');
+            bare |= in[i] == '\r' && (i + 1 == len || in[i + 1] != '\n');
+            nul |= in[i] == '\0';
+        }
+        whole = len == 0 || in[len - 1] == '\n' || in[len - 1] == '\r';
+        apr_pool_create(&p, pool);
+        smtp_body_init(&body, 1 << 20, "/tmp", &spares, p);
+        for (at = 0; at < len; at += n) {
+            char *copy;
+
+            n = 1 + (apr_size_t)rand_r(&seed) % (len - at);
+            copy = malloc(n);
+            memcpy(copy, in + at, n);
+            smtp_body_chunk(&body, copy, n);
+            free(copy);
+        }
+        smtp_body_last(&body);
+        assert_int_equal(body.state, BODY_END);
+        assert_int_equal(body.bare, bare);
+        assert_int_equal(body.nul, nul);
+        if (!bare) {
+            assert_int_equal(body.len, len + (whole ? 0 : 2));
+            if (len)
+                assert_memory_equal(body.buf, in, len);
+        }
+        apr_pool_destroy(p);
+    }
+}
+
 /* 1 MB: the first 256 KB in memory, the rest in a file without a name. */
 static void test_spool(void **state)
 {
@@ -270,5 +317,6 @@ static void test_no_spool_dir(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_cut_everywhere),
           cmocka_unit_test(test_octet_by_octet),
-          cmocka_unit_test(test_random), cmocka_unit_test(test_spool),
+          cmocka_unit_test(test_random),
+          cmocka_unit_test(test_chunks), cmocka_unit_test(test_spool),
           cmocka_unit_test(test_limit), cmocka_unit_test(test_no_spool_dir))

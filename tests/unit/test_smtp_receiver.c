@@ -192,6 +192,42 @@ static void test_submitted(void **state)
     u->config->auth_without_tls = MG_NOTLS_AUTH_OFF;
 }
 
+static apr_int64_t deliveries_like(apr_int64_t id, const char *payload)
+{
+    apr_int64_t n = 0;
+
+    assert_int_equal(mg_db_get_int(u->db, &n, "SELECT count(*) FROM delivery"
+                                   " WHERE message_id = $1 AND payload = $2",
+                                   "it", id, payload), APR_SUCCESS);
+    return n;
+}
+
+/* By BDAT, with all that RFC 3461 has. */
+static void test_dsn_stored(void **state)
+{
+    unit_client_t *c = hello(MG_LISTEN_MX);
+    const char *content;
+    apr_size_t len;
+    mg_message_t *m;
+
+    (void)state;
+    expect(c, "MAIL FROM:<x@remote.test> RET=HDRS ENVID=a+2Bb\r\n", "250 ");
+    expect(c, "RCPT TO:<bob@a.test> NOTIFY=DELAY,FAILURE"
+              " ORCPT=rfc822;b+2Bob@x\r\n", "250 ");
+    expect(c, "RCPT TO:<carol@a.test> NOTIFY=NEVER\r\n", "250 ");
+    expect(c, "BDAT 14\r\nSubject: dsn\r\n", "250 2.0.0 Ok: octets taken: 14");
+    expect(c, "BDAT 9 LAST\r\n\r\n..\r\n.\r\n", "250 2.0.0 Ok: queued as ");
+    m = message(newest(0));
+    assert_string_equal(m->options,
+                        "{\"dsn\":{\"ret\":\"HDRS\",\"envid\":\"a+2Bb\"}}");
+    content = content_of(m->id, &len);
+    assert_non_null(strstr(content, "\r\nSubject: dsn\r\n\r\n..\r\n.\r\n"));
+    assert_int_equal(deliveries_like(m->id, "{\"notify\":\"FAILURE,DELAY\","
+                                     "\"orcpt\":\"rfc822;b+2Bob@x\"}"), 1);
+    assert_int_equal(deliveries_like(m->id, "{\"notify\":\"NEVER\"}"), 1);
+    unit_client_close(c);
+}
+
 /* Sizes about the limits of memory and slices: byte for byte. */
 static void test_sizes(void **state)
 {
@@ -480,6 +516,33 @@ static void test_nuisance(void **state)
     unit_client_close(c);
 }
 
+/* A message that comes a drop at a time. */
+static void test_slow_content(void **state)
+{
+    static const char *const how[] = { "DATA\r\n", "BDAT 1000\r\n" };
+    unit_client_t *c;
+    int i, k;
+
+    (void)state;
+    u->config->command_timeout = apr_time_from_msec(300);
+    for (k = 0; k < 2; k++) {
+        c = hello(MG_LISTEN_MX);
+        expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
+        expect(c, "RCPT TO:<bob@a.test>\r\n", "250 ");
+        unit_client_send(c, how[k], strlen(how[k]));
+        if (k == 0)
+            expect(c, "", "354 ");
+        for (i = 0; i < 40 && u->server->n_sessions > 0; i++) {
+            unit_client_send(c, "x", 1);
+            unit_smtp_turn(u, apr_time_from_msec(50));
+        }
+        assert_true(i < 40);
+        expect(c, "", "421 4.4.2");
+        unit_client_close(c);
+    }
+    u->config->command_timeout = apr_time_from_sec(60);
+}
+
 /* Octets of no meaning, to every state: no crash, and it ends. */
 static void test_rubbish(void **state)
 {
@@ -487,7 +550,8 @@ static void test_rubbish(void **state)
         "EHLO a\r\n", "MAIL FROM:<x@remote.test>", "RCPT TO:<bob@a.test>",
         "DATA\r\n", "\r\n", ".\r\n", "\r\n.\r\n", "AUTH LOGIN ", "AUTH PLAIN ",
         "=", "STARTTLS\r\n", "\n", "\r", "\0", "<", ">", "@", " SIZE=", "QUIT",
-        "RSET\r\n", "\xff", "\"", "\\", ":", "BODY=", "xxxxxxxxxxxxxxxxxxxxxxx",
+        "RSET\r\n", "\xff", "\"", "\\", ":", "BODY=", "BDAT 20\r\n", "BDAT 3 LAST\r\n", "BDAT ",
+        " NOTIFY=", " ENVID=", "xxxxxxxxxxxxxxxxxxxxxxx",
     };
     unsigned int seed = 42;
     int round, i;
@@ -576,6 +640,7 @@ int main(void)
         cmocka_unit_test(test_incoming),
         cmocka_unit_test(test_two_domains),
         cmocka_unit_test(test_submitted),
+        cmocka_unit_test(test_dsn_stored),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_taken_ids),
         cmocka_unit_test(test_together),
@@ -586,6 +651,7 @@ int main(void)
         cmocka_unit_test(test_session_limit),
         cmocka_unit_test(test_timeouts),
         cmocka_unit_test(test_slow_line),
+        cmocka_unit_test(test_slow_content),
         cmocka_unit_test(test_early_talker),
         cmocka_unit_test(test_nuisance),
         cmocka_unit_test(test_rubbish),
