@@ -231,45 +231,14 @@ int api_outgoing_too_big(api_t *q)
 typedef struct {
     mg_message_t message;   /* first: is_there() is given it */
     api_child_t *child;
-    const apr_array_header_t *tested;  /* o:testmode: its recipients */
 } accept_t;
-
-/* Test mode: accepted and, as far as anybody can see, delivered. */
-static apr_status_t append_tested(mg_db_t *db, accept_t *a, apr_pool_t *ptemp)
-{
-    static const mg_event_kind_t kinds[] = { MG_EVENT_ACCEPTED,
-                                             MG_EVENT_DELIVERED };
-    const mg_message_t *m = &a->message;
-    apr_status_t rv = APR_SUCCESS;
-    int i, k;
-
-    for (i = 0; a->tested && i < a->tested->nelts; i++) {
-        const mg_address_t *to =
-            APR_ARRAY_IDX(a->tested, i, const mg_address_t *);
-        mg_event_t event = {
-            .account_id = m->account_id, .domain_id = m->domain_id,
-            .message_id = m->id, .direction = m->direction,
-            .recipient = to->address, .recipient_as_given = to->as_given,
-            .sender = m->sender, .subject = m->subject,
-            .reply = "test mode: not sent"
-        };
-
-        for (k = 0; k < 2 && rv == APR_SUCCESS; k++) {
-            event.kind = kinds[k];
-            rv = mg_event_append(db, &event, ptemp);
-        }
-    }
-    return rv;
-}
 
 static apr_status_t run_accept(mg_db_t *db, void *baton, apr_pool_t *ptemp)
 {
     accept_t *a = baton;
-    apr_status_t rv;
 
     api_child_context(a->child, db);
-    rv = mg_message_accept(db, &a->message, ptemp);
-    return rv == APR_SUCCESS ? append_tested(db, a, ptemp) : rv;
+    return mg_message_accept(db, &a->message, ptemp);
 }
 
 static void draw_ids(mg_message_t *message)
@@ -330,6 +299,23 @@ static apr_status_t route_one(api_t *q, const api_outgoing_t *out,
     return rv;
 }
 
+/* Nothing is delivered, so nobody is asked who wants it. */
+static void test_all(const api_outgoing_t *out, apr_array_header_t *envelopes)
+{
+    int i;
+
+    for (i = 0; i < out->recipients->nelts; i++) {
+        const mg_address_t *to =
+            APR_ARRAY_IDX(out->recipients, i, const mg_address_t *);
+        mg_envelope_t *e = apr_array_push(envelopes);
+
+        memset(e, 0, sizeof(*e));
+        e->transport = MG_TRANSPORT_SMTP;
+        e->recipient = to->address;
+        e->recipient_as_given = to->as_given;
+    }
+}
+
 static int route_all(api_t *q, const api_outgoing_t *out, accept_t *a)
 {
     apr_array_header_t *envelopes = apr_array_make(
@@ -339,7 +325,7 @@ static int route_all(api_t *q, const api_outgoing_t *out, accept_t *a)
 
     a->message.envelopes = envelopes;
     if (out->options->testmode) {
-        a->tested = out->recipients;
+        test_all(out, envelopes);
         return API_GO_ON;
     }
     if (api_reader(q))
@@ -358,6 +344,7 @@ static void fill_message(api_t *q, const api_outgoing_t *out,
     message->account_id = q->account_id;
     message->domain_id = q->domain.id;
     message->direction = MG_OUTGOING;
+    message->testmode = out->options->testmode;
     message->method = "http";
     message->message_id = out->message_id;
     message->sender = out->sender;

@@ -21,8 +21,9 @@ void mg_hook_field(apr_array_header_t *fields, const char *name,
                    const char *value);
 void mg_hook_sign(apr_array_header_t *fields, const char *api_key,
                   apr_time_t now, apr_pool_t *p);
-/** "delivered": event, recipient, domain, message-headers, Message-Id and the
- * message's variables, each top-level key its own field. */
+/** "delivered": event, recipient, domain, message-headers, Message-Id,
+ * is-test-mode ("true", of a message sent in test mode) and the message's
+ * variables, each top-level key its own field. */
 void mg_hook_delivered(apr_array_header_t *fields, const mg_domain_t *domain,
                        const mg_message_t *message, const char *recipient,
                        const apr_array_header_t *headers, apr_pool_t *p);

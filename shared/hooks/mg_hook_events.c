@@ -6,6 +6,7 @@
 #include <string.h>
 #include "mg_hook.h"
 #include "mg_json.h"
+#include "mg_sending.h"
 
 /* Each top-level key is its own field; what is no string is JSON text. On a
  * name clash the event's field comes first (reference, section 11). */
@@ -30,6 +31,14 @@ static void add_variables(apr_array_header_t *fields, const char *variables,
     }
 }
 
+static int is_test(const char *options, apr_pool_t *p)
+{
+    mg_sending_t sending;
+
+    mg_sending_read(&sending, options, p);
+    return sending.testmode;
+}
+
 void mg_hook_delivered(apr_array_header_t *fields, const mg_domain_t *domain,
                        const mg_message_t *message, const char *recipient,
                        const apr_array_header_t *headers, apr_pool_t *p)
@@ -41,5 +50,7 @@ void mg_hook_delivered(apr_array_header_t *fields, const mg_domain_t *domain,
                   mg_mime_headers_json(headers, p));
     mg_hook_field(fields, "Message-Id",
                   apr_pstrcat(p, "<", message->message_id, ">", NULL));
+    if (is_test(message->options, p))
+        mg_hook_field(fields, "is-test-mode", "true");
     add_variables(fields, message->variables, p);
 }

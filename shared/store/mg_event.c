@@ -19,9 +19,11 @@
 
 const mg_event_kind_info_t mg_event_kinds[MG_EVENT_MAX] = {
     [MG_EVENT_ACCEPTED] = { "accepted", "accepted", "info", "Accepted",
-                            { "accepted", "accepted.in" }, NULL },
+                            { "accepted", "accepted.in",
+                              "accepted.test" }, NULL },
     [MG_EVENT_DELIVERED] = { "delivered", "delivered", "info", "Delivered",
-                             { "delivered", "delivered.in" },
+                             { "delivered", "delivered.in",
+                               "delivered.test" },
                              "webhook.deliver" },
     [MG_EVENT_FAILED_TEMP] = { "failed_temp", "tempfail", "warn", "Will retry",
                                { "failed_temp", "failed_temp.in" }, NULL },
@@ -103,7 +105,7 @@ static const char *log_text(const mg_event_t *event, apr_pool_t *p)
         event->kind == MG_EVENT_FAILED || event->kind == MG_EVENT_DROPPED)
         reply = one_line(event->reply, LOG_REPLY_MAX, p);
     return apr_pstrcat(
-        p, word, ": ", one_line(event->sender, LOG_SUBJECT_MAX, p),
+        p, word, event->testmode ? " (test mode): " : ": ", one_line(event->sender, LOG_SUBJECT_MAX, p),
         " \xE2\x86\x92 ",
         one_line(event->recipient_as_given && *event->recipient_as_given
                      ? event->recipient_as_given
@@ -150,9 +152,12 @@ static const char *json_text(const char *s, apr_pool_t *p)
     return json_string(mg_text_clean(s, strlen(s), p), p);
 }
 
-/* {"code":250,"reply":"2.0.0 ok","mx":"mx.x","attempt":1}; '{}' if accepted */
+/* {"code":250,"reply":"2.0.0 ok","mx":"mx.x","attempt":1}; '{}' if accepted;
+ * what nobody was asked about has no code */
 static const char *detail_json(const mg_event_t *event, apr_pool_t *p)
 {
+    if (event->testmode)
+        return "{\"is-test-mode\":true}";
     if (event->kind == MG_EVENT_ACCEPTED)
         return "{}";
     return apr_pstrcat(
@@ -256,7 +261,9 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
         return rv;
     rv = mg_stat_add(batch, event->account_id, event->domain_id,
                      mg_time_day(now),
-                     kind->counted_as[event->direction == MG_INCOMING], "", 1);
+                     event->testmode ? kind->counted_as[2]
+                     : kind->counted_as[event->direction == MG_INCOMING],
+                     "", 1);
     if (rv != APR_SUCCESS)
         return rv;
     return append_hook(batch, event, id, now, ptemp);

@@ -30,6 +30,8 @@ typedef struct {
     mg_event_kind_t kind;
     apr_int64_t account_id, domain_id, message_id, delivery_id;
     int direction;                /* of its message */
+    int testmode;                 /* nothing was sent: so say log, detail and
+                                   * webhook; counted as "<kind>.test" */
     const char *recipient;        /* bare */
     const char *recipient_as_given;
     const char *sender, *subject; /* of its message, for the log line */

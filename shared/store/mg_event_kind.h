@@ -8,7 +8,7 @@ typedef struct {
     const char *name;         /* event.kind */
     const char *hap, *type;   /* GET /<domain>/log */
     const char *word;         /* the log line begins so */
-    const char *counted_as[2]; /* stat.kind: outgoing, incoming */
+    const char *counted_as[3]; /* stat.kind: outgoing, incoming, test mode */
     const char *webhook;      /* the domain's setting with the URL, or NULL */
 } mg_event_kind_info_t;
 

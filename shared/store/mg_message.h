@@ -48,6 +48,9 @@ typedef struct {
     apr_int64_t id;               /* mg_id_next(), set by the caller */
     apr_int64_t account_id, domain_id;
     int direction;                /* MG_OUTGOING, MG_INCOMING */
+    int testmode;                 /* 1: nothing is delivered; each recipient's
+                                   * events are accepted and delivered, and
+                                   * say so. The options say it too */
     const char *method;           /* "http", "smtp" */
     const char *message_id;       /* without < > */
     const char *sender;           /* bare; "" for the null sender */

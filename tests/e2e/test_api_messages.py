@@ -179,7 +179,10 @@ def test_test_mode_sends_nothing(env):
         data = fields(env, **{"o:testmode": value})
         queued(post(env, data), env.domain)
         log = env.api("GET", "/%s/log" % env.domain).json()["items"]
-        assert any(data["to"] in i["message"] for i in log)
+        assert ["%s (test mode): me@%s \u2192 %s 'Hello'" % (
+            word, env.domain, data["to"]) for word in (
+                "Delivered", "Accepted")] == [
+            i["message"] for i in log if data["to"] in i["message"]]
         time.sleep(1)
         assert not env.mx_messages(data["to"])
     data = fields(env, **{"o:testmode": "no"})

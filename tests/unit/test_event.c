@@ -37,6 +37,39 @@ static apr_status_t append(mg_db_t *db, const mg_event_t *e, apr_pool_t *p)
     return rv;
 }
 
+/* Marked in log and detail, counted apart. */
+static void test_mode_is_marked(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_event_t e = event_of_domain(d);
+    apr_array_header_t *items;
+    apr_int64_t total;
+
+    e.testmode = 1;
+    e.kind = MG_EVENT_ACCEPTED;
+    unit_store_ok(s->db, append(s->db, &e, s->p));
+    e.kind = MG_EVENT_DELIVERED;
+    unit_store_ok(s->db, append(s->db, &e, s->p));
+    unit_store_ok(s->db, mg_event_log(&items, &total, s->db, d->id, 0, 10,
+                                      s->p));
+    assert_int_equal(total, 2);
+    assert_string_equal(APR_ARRAY_IDX(items, 0, mg_log_item_t *)->message,
+                        "Delivered (test mode): me@samples.mailgun.org " ARROW
+                        " Sasha Klizhentas <alex@mailgun.net> 'Hello'");
+    assert_string_equal(APR_ARRAY_IDX(items, 1, mg_log_item_t *)->message,
+                        "Accepted (test mode): me@samples.mailgun.org " ARROW
+                        " Sasha Klizhentas <alex@mailgun.net> 'Hello'");
+    assert_int_equal(
+        unit_store_int(s->db, "SELECT COUNT(*) FROM event"
+                       " WHERE detail = '{\"is-test-mode\":true}'"), 2);
+    assert_int_equal(
+        unit_store_int(s->db, "SELECT CAST(SUM(n) AS BIGINT) FROM stat"
+                       " WHERE kind IN ('accepted.test', 'delivered.test')"),
+        2);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM stat"), 2);
+}
+
 static void log_lines(void **state)
 {
     unit_store_t *s = *state;
@@ -265,6 +298,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(log_lines),
+        UNIT_ON_BOTH(test_mode_is_marked),
         UNIT_ON_BOTH(hostile_detail),
         UNIT_ON_BOTH(counts_per_batch),
         UNIT_ON_BOTH(folds),

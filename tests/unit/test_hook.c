@@ -120,6 +120,11 @@ static void test_delivered(void **state)
         "deep={\"a\":[1]}\nevent=mine\nok=true\n");
     message.variables = NULL;
     mg_hook_delivered(new_fields(), &domain, &message, "b@c.d", headers, pool);
+    message.options = "{\"testmode\":true}";
+    fields = new_fields();
+    mg_hook_delivered(fields, &domain, &message, "b@c.d", headers, pool);
+    assert_non_null(strstr(show(fields),
+                           "Message-Id=<1.2@d.test>\nis-test-mode=true\n"));
     message.variables = "no JSON";
     mg_hook_delivered(new_fields(), &domain, &message, "b@c.d", headers, pool);
 }

@@ -50,6 +50,26 @@ static void accepts(void **state)
                                     " FROM account_usage"), 2);
 }
 
+/* Booked, and nobody is asked to deliver. */
+static void test_mode(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_message_t *m = unit_message(s, d);
+
+    unit_envelope(m, MG_TRANSPORT_SMTP, "b@a.test", "a.test");
+    unit_envelope(m, MG_TRANSPORT_SMTP, "c@b.test", "b.test");
+    m->testmode = 1;
+    unit_store_ok(s->db, unit_accept(s->db, m, s->p));
+    unit_store_ok(s->db, mg_message_is_there(s->db, m));
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM delivery"),
+                     0);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM event WHERE"
+                                    " kind = 'accepted'"), 2);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM event WHERE"
+                                    " kind = 'delivered'"), 2);
+}
+
 static void conflict_and_rollback(void **state)
 {
     unit_store_t *s = *state;
@@ -243,6 +263,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(accepts),
+        UNIT_ON_BOTH(test_mode),
         UNIT_ON_BOTH(conflict_and_rollback),
         UNIT_ON_BOTH(content_of_another),
         UNIT_ON_BOTH(dirty_text),
