@@ -175,7 +175,6 @@ int api_reply_failed(api_t *q, apr_status_t rv, const char *what);
 typedef struct {
     apr_array_header_t *recipients;   /* of mg_address_t *, each once */
     mg_options_t *options;            /* o:, h:, v: */
-    json_t *recipient_variables;      /* object, or NULL */
     const char *sender;               /* bare */
     const char *from_header, *subject;
     const char *message_id;           /* without < > */
@@ -187,14 +186,16 @@ typedef struct {
 
 #define API_RECIPIENTS_MAX 1000
 
-/** Shared first steps: may this domain send, options, recipient variables. */
+/** Shared first steps: may this domain send; nothing breaks a header. */
 int api_outgoing_begin(api_t *q, api_outgoing_t *out);
+/** o:, h:, v: and recipient variables. What the parameters say wins over
+ * headers (of a message that the client built, or NULL). */
+int api_outgoing_options(api_t *q, api_outgoing_t *out,
+                         const apr_array_header_t *headers);
 /** All fields of one name, "to", into out->recipients and (if not NULL) list:
  * 400 unless they are addresses; *pfound: how many fields. */
 int api_outgoing_addresses(api_t *q, api_outgoing_t *out, const char *name,
                            apr_array_header_t *list, int *pfound);
-/** "me=other.com@d" where the address is in another domain, else NULL. */
-const char *api_outgoing_sender_header(api_t *q, const mg_address_t *from);
 /** Content of the Received: field put on top. */
 const char *api_outgoing_received(api_t *q, const api_outgoing_t *out);
 int api_outgoing_too_big(api_t *q);

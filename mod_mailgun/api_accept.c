@@ -35,7 +35,6 @@ static int read_options(api_t *q, api_outgoing_t *out)
     const char *error = NULL;
     int i;
 
-    out->options = mg_options_create(q->p);
     for (i = 0; i < fields->nelts; i++) {
         const mg_form_field_t *f =
             &APR_ARRAY_IDX(fields, i, mg_form_field_t);
@@ -88,7 +87,7 @@ static int read_variables(api_t *q, api_outgoing_t *out)
 {
     const mg_form_field_t *f =
         mg_form_find(q->form, "recipient-variables", NULL);
-    const char *bytes, *why;
+    const char *bytes, *error;
     apr_size_t len;
     apr_status_t rv;
 
@@ -100,10 +99,9 @@ static int read_variables(api_t *q, api_outgoing_t *out)
     rv = mg_form_bytes(&bytes, &len, f, q->p);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot read a spooled field");
-    out->recipient_variables = mg_json_parse(bytes, len, &why, q->p);
-    if (!json_is_object(out->recipient_variables))
-        return bad_request(
-            q, "'recipient-variables' parameter is not a valid JSON");
+    if (mg_options_recipient_variables(out->options, bytes, len, &error) !=
+        APR_SUCCESS)
+        return bad_request(q, error);
     return API_GO_ON;
 }
 
@@ -116,9 +114,19 @@ int api_outgoing_begin(api_t *q, api_outgoing_t *out)
         return api_reply_message(q, HTTP_FORBIDDEN,
                                  "Domain %s is not allowed to send: disabled",
                                  q->domain.name);
-    if (refuse_nul(q) || read_options(q, out))
-        return API_REPLIED;
-    return read_variables(q, out);
+    return refuse_nul(q);
+}
+
+int api_outgoing_options(api_t *q, api_outgoing_t *out,
+                         const apr_array_header_t *headers)
+{
+    const char *error;
+
+    out->options = mg_options_create(q->p);
+    if (headers && mg_options_from_headers(out->options, headers, out->now,
+                                           &error) != APR_SUCCESS)
+        return bad_request(q, error);
+    return read_options(q, out) || read_variables(q, out);
 }
 
 /* recipients */
@@ -205,14 +213,6 @@ static apr_array_header_t *each_once(const apr_array_header_t *all,
 
 /* headers */
 
-const char *api_outgoing_sender_header(api_t *q, const mg_address_t *from)
-{
-    if (strcasecmp(from->domain, q->domain.name) == 0)
-        return NULL;
-    return apr_pstrcat(q->p, from->local, "=", from->domain, "@",
-                       q->domain.name, NULL);
-}
-
 const char *api_outgoing_received(api_t *q, const api_outgoing_t *out)
 {
     return apr_psprintf(q->p, "by %s with HTTP; %s", q->config->hostname,
@@ -268,14 +268,13 @@ static apr_status_t store_content(api_t *q, const api_outgoing_t *out,
 
 /* deliveries */
 
-static const char *variables_of(const api_outgoing_t *out,
-                                const mg_address_t *to, apr_pool_t *p)
+static apr_interval_time_t retry_limit(const api_t *q,
+                                       const mg_options_t *options)
 {
-    const json_t *own = NULL;
+    apr_interval_time_t limit = q->config->retry_limit;
 
-    if (out->recipient_variables)
-        own = json_object_get(out->recipient_variables, to->address);
-    return json_is_object(own) ? mg_json_compact(own, p) : NULL;
+    return options->deliver_within && options->deliver_within < limit
+               ? options->deliver_within : limit;
 }
 
 static apr_status_t route_one(api_t *q, const api_outgoing_t *out,
@@ -292,9 +291,10 @@ static apr_status_t route_one(api_t *q, const api_outgoing_t *out,
         mg_envelope_t *e = &APR_ARRAY_IDX(envelopes, i, mg_envelope_t);
 
         e->recipient_as_given = to->as_given;
-        e->variables = variables_of(out, to, q->p);
+        e->variables = mg_options_of_recipient(out->options, to->address,
+                                               q->p);
         e->due_at = out->options->due_at ? out->options->due_at : out->now;
-        e->expires_at = e->due_at + q->config->retry_limit;
+        e->expires_at = e->due_at + retry_limit(q, out->options);
     }
     return rv;
 }
@@ -383,6 +383,10 @@ int api_accept(api_t *q, api_outgoing_t *out)
     if (api_child_is_full(q->child))
         return api_reply_failed(q, MG_EFULL, "below MailgunMinFreeSpace: "
                                              "a message is refused");
+    if (out->options->bad_variables)
+        mg_log(MG_LOG_INFO, APR_SUCCESS, "domain %s: message %s: an "
+               "X-Mailgun-Variables is no JSON object and stays as it is",
+               q->domain.name, out->message_id);
     out->recipients = each_once(out->recipients, q->p);
     a->child = q->child;
     fill_message(q, out, &a->message);

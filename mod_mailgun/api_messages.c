@@ -31,7 +31,7 @@ static int read_from(api_t *q, api_outgoing_t *out, mg_compose_t *c)
                                  "please check documentation");
     c->from = APR_ARRAY_IDX(list, 0, const mg_address_t *);
     c->from_as_given = text;
-    c->sender = api_outgoing_sender_header(q, c->from);
+    c->sender = mg_address_sender(c->from, q->domain.name, q->p);
     out->from_header = text;
     out->sender = c->from->address;
     return API_GO_ON;
@@ -182,9 +182,9 @@ int api_messages_send(api_t *q)
     api_outgoing_t out;
     mg_compose_t c = { 0 };
 
-    if (api_outgoing_begin(q, &out) || read_from(q, &out, &c) ||
-        read_recipients(q, &out, &c) || read_subject(q, &out) ||
-        read_texts(q, &c))
+    if (api_outgoing_begin(q, &out) || api_outgoing_options(q, &out, NULL) ||
+        read_from(q, &out, &c) || read_recipients(q, &out, &c) ||
+        read_subject(q, &out) || read_texts(q, &c))
         return API_REPLIED;
     api_reader_done(q); /* composing 25 MB takes a while */
     c.parts = read_parts(q);

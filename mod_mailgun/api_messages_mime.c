@@ -70,7 +70,7 @@ static void read_from(api_t *q, const source_t *source, api_outgoing_t *out,
             APR_ARRAY_IDX(list, 0, const mg_address_t *);
 
         out->sender = first->address;
-        fix->sender = api_outgoing_sender_header(q, first);
+        fix->sender = mg_address_sender(first, q->domain.name, q->p);
     }
 }
 
@@ -166,7 +166,6 @@ int api_messages_send_mime(api_t *q)
     api_outgoing_t out;
     source_t source = { 0 };
     mg_mime_fix_t fix = { 0 };
-    const char *error = NULL;
     int found;
 
     if (!q->is_multipart)
@@ -180,16 +179,15 @@ int api_messages_send_mime(api_t *q)
     if (!found)
         return api_reply_message(q, HTTP_BAD_REQUEST,
                                  "'to' parameter is missing");
-    if (read_message(q, &source))
+    if (read_message(q, &source) ||
+        api_outgoing_options(q, &out, source.headers))
         return API_REPLIED;
     api_reader_done(q);
-    if (mg_options_from_headers(out.options, source.headers, out.now,
-                                &error) != APR_SUCCESS)
-        return api_reply_message(q, HTTP_BAD_REQUEST, "%s", error);
     fix.new_message_id = mg_id_message(q->domain.name, q->p);
     fix.received = api_outgoing_received(q, &out);
     fix.date = out.now;
     fix.set = out.options->headers;
+    fix.variables = mg_options_variables(out.options, q->p);
     read_from(q, &source, &out, &fix);
     if (finish(q, &out, &source, &fix))
         return API_REPLIED;

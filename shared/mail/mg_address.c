@@ -6,6 +6,7 @@
  * in the wild send "Excited User<Excited User <me@d>>".
  */
 #include <apr_strings.h>
+#include <idn2.h>
 #include <string.h>
 #include "mg_address.h"
 #include "mg_mime.h"
@@ -50,6 +51,43 @@ int mg_address_is_domain(const char *domain)
     apr_size_t len = strlen(domain);
 
     return mg_address_labels(domain, len) >= 2 && mg_text_is_utf8(domain, len);
+}
+
+const char *mg_address_ascii_domain(const char *domain, apr_pool_t *p)
+{
+    uint8_t *ascii;
+    const char *c;
+
+    for (c = domain; *c && (unsigned char)*c < 0x80; c++)
+        ;
+    if (*c == '\0'
+        || idn2_lookup_u8((const uint8_t *)domain, &ascii,
+                          IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) != IDN2_OK)
+        return domain;
+    domain = apr_pstrdup(p, (const char *)ascii);
+    idn2_free(ascii);
+    return domain;
+}
+
+/* A From without "@" has no domain: whose it is cannot be said. */
+char *mg_address_sender(const mg_address_t *from, const char *domain,
+                        apr_pool_t *p)
+{
+    const char *other = from->domain
+                            ? mg_address_ascii_domain(from->domain, p) : "";
+    const char *c;
+    char *local;
+
+    if (strcasecmp(other, mg_address_ascii_domain(domain, p)) == 0)
+        return NULL;
+    local = apr_pstrcat(p, from->local, "=", other, NULL);
+    for (c = local; *c; c++)
+        if (*c <= ' ' || *c == 0x7f || (unsigned char)*c >= 0x80
+            || strchr("\"(),:;<>@[\\]", *c))
+            break;
+    if (*c || c - local > 64)
+        local = "postmaster";
+    return apr_pstrcat(p, local, "@", domain, NULL);
 }
 
 static char *trim(const char *start, const char *end, apr_pool_t *p)

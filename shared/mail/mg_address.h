@@ -33,6 +33,14 @@ apr_status_t mg_address_parse(mg_address_t **paddress, const char *text,
 apr_status_t mg_address_parse_path(mg_address_t **paddress,
                                    const char **prest, const char *text,
                                    int null_ok, int utf8, apr_pool_t *p);
+/** A domain with its U-labels as A-labels; as it is where there is no such
+ * form. */
+const char *mg_address_ascii_domain(const char *domain, apr_pool_t *p);
+/** The Sender: of a message whose From is in another domain than the one that
+ * sends it: "me=other.com@domain", "postmaster@domain" where that is no
+ * address (RFC 5321 4.5.3.1.1: 64 octets). NULL: From is in domain. */
+char *mg_address_sender(const mg_address_t *from, const char *domain,
+                        apr_pool_t *p);
 /** LDH labels, at least two, 253 octets; U-labels allowed. */
 int mg_address_is_domain(const char *domain);
 

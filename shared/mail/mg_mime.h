@@ -82,12 +82,17 @@ char *mg_mime_headers_json(const apr_array_header_t *headers, apr_pool_t *p);
 /**
  * Bring a submitted message (messages.mime, SMTP) into the form we store:
  * CRLF line ends; Date, Message-Id, MIME-Version added where they lack; Bcc
- * removed; Sender set. Works on the header block only.
+ * and what mg_options_removes_field() names removed; Sender set, unless there
+ * is one in the same domain. Works on the header block only.
  * @param pmessage_id  the one there is, or new_message_id
  */
 typedef struct {
     const char *new_message_id; /* used if there is none */
-    const char *sender;         /* Sender: to set, or NULL */
+    const char *sender;         /* Sender: to set (mg_address_sender()), or
+                                 * NULL */
+    const char *variables;      /* mg_options_variables(): one
+                                 * X-Mailgun-Variables in place of all that are
+                                 * JSON objects; NULL: they stay */
     const char *received;       /* a Received: field body to put on top */
     apr_time_t date;
     const apr_table_t *set;     /* h: added or replacing; NULL */

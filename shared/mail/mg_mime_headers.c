@@ -6,6 +6,7 @@
 #include <apr_strings.h>
 #include <string.h>
 #include "mg_json.h"
+#include "mg_options.h"
 #include "mg_status.h"
 #include "mg_text.h"
 #include "mg_time.h"
@@ -171,16 +172,65 @@ static int is_field(const raw_field_t *f, const char *name)
            && strncasecmp(f->start, name, f->name_len) == 0;
 }
 
+static int is_json_object(const raw_field_t *f, apr_pool_t *p)
+{
+    int plain;
+    char *value = unfold(f->colon + 1, f->end, &plain, p);
+
+    if (!plain)
+        value = (char *)(size_t)decode(value, p);
+    return json_is_object(mg_json_parse(value, strlen(value), NULL, p));
+}
+
 static int is_replaced(const raw_field_t *f, const mg_mime_fix_t *fix,
                        apr_pool_t *p)
 {
+    const char *name;
+
     if (is_field(f, "Bcc") || is_field(f, "Resent-Bcc"))
         return 1;
     if (fix->sender && is_field(f, "Sender"))
         return 1;
-    return fix->set
-           && apr_table_get(fix->set,
-                            apr_pstrmemdup(p, f->start, f->name_len));
+    if (fix->variables && is_field(f, "X-Mailgun-Variables")
+        && is_json_object(f, p))
+        return 1;
+    name = apr_pstrmemdup(p, f->start, f->name_len);
+    return mg_options_removes_field(name)
+           || (fix->set && apr_table_get(fix->set, name));
+}
+
+/* Of the first mailbox in value; NULL if there is none. */
+static const char *sender_domain(const char *value, apr_pool_t *p)
+{
+    apr_array_header_t *list;
+
+    if (mg_address_parse_list(&list, value, p) != APR_SUCCESS
+        || list->nelts == 0)
+        return NULL;
+    return APR_ARRAY_IDX(list, 0, const mg_address_t *)->domain;
+}
+
+/* NULL if the message names a sender in that domain itself (RFC 5322 3.6.2:
+ * there is one Sender). */
+static const char *sender_to_set(const char *head, apr_size_t len,
+                                 const mg_mime_fix_t *fix, apr_pool_t *p)
+{
+    const char *ours, *given = fix->set ? apr_table_get(fix->set, "Sender")
+                                        : NULL;
+    apr_array_header_t *headers;
+    const mg_header_t *h;
+
+    if (fix->sender == NULL)
+        return NULL;
+    if (given == NULL) {
+        mg_mime_headers(&headers, NULL, head, len, p);
+        h = mg_mime_header(headers, "Sender");
+        given = h ? h->value : NULL;
+    }
+    ours = strrchr(fix->sender, '@');
+    given = given ? sender_domain(given, p) : NULL;
+    return ours && given && strcasecmp(given, ours + 1) == 0 ? NULL
+                                                             : fix->sender;
 }
 
 /* What stands between < and >; without them, the first word. NULL: nothing
@@ -272,14 +322,15 @@ static void copy_fields(mime_sink_t *sink, seen_t *seen, const char *s,
 }
 
 static void add_set_fields(mime_sink_t *sink, seen_t *seen,
-                           const apr_table_t *set)
+                           const mg_mime_fix_t *fix)
 {
-    const apr_array_header_t *all = apr_table_elts(set);
+    const apr_array_header_t *all = apr_table_elts(fix->set);
     const apr_table_entry_t *e = (const apr_table_entry_t *)all->elts;
     int i;
 
     for (i = 0; i < all->nelts; i++) {
-        if (strcasecmp(e[i].key, "Bcc") == 0)
+        if (strcasecmp(e[i].key, "Bcc") == 0
+            || (fix->sender && strcasecmp(e[i].key, "Sender") == 0))
             continue;
         if (strcasecmp(e[i].key, "Message-Id") == 0) {
             const char *id = read_message_id(e[i].val, sink->p);
@@ -311,8 +362,9 @@ static apr_status_t check_set(const apr_table_t *set, apr_pool_t *p)
 apr_status_t mg_mime_fix_headers(const char **phead, apr_size_t *phead_len,
                                  const char **pmessage_id,
                                  const char *old_head, apr_size_t old_len,
-                                 const mg_mime_fix_t *fix, apr_pool_t *p)
+                                 const mg_mime_fix_t *given, apr_pool_t *p)
 {
+    mg_mime_fix_t own = *given, *fix = &own;
     const char *end = old_head + old_len;
     const char *s = skip_mbox_from(old_head, end);
     seen_t seen = { 0, 0, NULL };
@@ -322,12 +374,13 @@ apr_status_t mg_mime_fix_headers(const char **phead, apr_size_t *phead_len,
 
     if (fix->set && (rv = check_set(fix->set, p)) != APR_SUCCESS)
         return rv;
+    own.sender = sender_to_set(old_head, old_len, given, p);
     mime_sink_init(&sink, old_len + 1024, NULL, 0, p);
     if (fix->received)
         mime_put_field(&sink, "Received", fix->received);
     copy_fields(&sink, &seen, s, end, fix);
     if (fix->set)
-        add_set_fields(&sink, &seen, fix->set);
+        add_set_fields(&sink, &seen, fix);
     if (!seen.date)
         mime_put_plain(&sink, "Date", mg_time_rfc5322(fix->date, p));
     if (seen.message_id == NULL) {
@@ -337,6 +390,8 @@ apr_status_t mg_mime_fix_headers(const char **phead, apr_size_t *phead_len,
     }
     if (fix->sender)
         mime_put_any(&sink, "Sender", fix->sender);
+    if (fix->variables)
+        mime_put_json(&sink, "X-Mailgun-Variables", fix->variables);
     if (!seen.mime_version)
         mime_put_plain(&sink, "MIME-Version", "1.0");
     mime_put(&sink, "\r\n", 2);

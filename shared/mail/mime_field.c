@@ -6,7 +6,6 @@
  */
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <idn2.h>
 #include <stdio.h>
 #include <string.h>
 #include "mg_text.h"
@@ -290,20 +289,13 @@ static void put_phrase(field_t *f, const char *name)
  * speaks SMTPUTF8. A local part that is not ASCII has no such form. */
 static const char *header_spec(const mg_address_t *a, apr_pool_t *p)
 {
-    const char *c, *spec = a->address;
-    char *ascii = NULL;
+    const char *domain;
 
-    for (c = a->domain; c && *c; c++) {
-        if ((unsigned char)*c >= 0x80)
-            break;
-    }
-    if (c && *c
-        && idn2_lookup_u8((const uint8_t *)a->domain, (uint8_t **)&ascii,
-                          IDN2_NFC_INPUT | IDN2_NONTRANSITIONAL) == IDN2_OK) {
-        spec = apr_pstrcat(p, a->local, "@", ascii, NULL);
-        idn2_free(ascii);
-    }
-    return spec;
+    if (a->domain == NULL)
+        return a->address;
+    domain = mg_address_ascii_domain(a->domain, p);
+    return domain == a->domain
+               ? a->address : apr_pstrcat(p, a->local, "@", domain, NULL);
 }
 
 static void put_address(field_t *f, const mg_address_t *a)

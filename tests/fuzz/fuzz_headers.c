@@ -6,7 +6,9 @@
 
 FUZZ(text, len, p)
 {
-    mg_mime_fix_t fix = { "new@d.test", "me@d.test", "by x; now", 0, NULL };
+    mg_mime_fix_t fix = { .new_message_id = "new@d.test",
+                          .sender = "me@d.test", .variables = "{\"a\":1}",
+                          .received = "by x; now" };
     const char *head, *twice, *id, *id_twice;
     apr_size_t head_len, twice_len, body;
     char *exact = fuzz_exact(text, len);

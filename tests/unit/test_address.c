@@ -220,5 +220,41 @@ static void test_domain(void **state)
     }
 }
 
+#define L60 "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+static const struct {
+    const char *from, *sender;
+} senders[] = {
+    { "me@d.test", NULL },
+    { "Me <me@D.Test>", NULL },
+    { "me@other.test", "me=other.test@d.test" },
+    { "me@mail.d.test", "me=mail.d.test@d.test" },
+    { "me@\xe6\x97\xa5.jp", "me=xn--wgv.jp@d.test" },
+    { "m\xc3\xa4@other.test", "postmaster@d.test" },
+    { "\"a b\"@other.test", "postmaster@d.test" },
+    { L60 "@other.test", "postmaster@d.test" },
+};
+
+static void test_sender(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT(senders); i++) {
+        mg_address_t *from;
+        char *sender;
+
+        assert_int_equal(mg_address_parse(&from, senders[i].from, pool),
+                         APR_SUCCESS);
+        sender = mg_address_sender(from, "d.test", pool);
+        if (senders[i].sender)
+            assert_string_equal(sender, senders[i].sender);
+        else
+            assert_null(sender);
+    }
+    assert_string_equal(mg_address_ascii_domain("\xe6\x97\xa5.jp", pool),
+                        "xn--wgv.jp");
+}
+
 UNIT_MAIN(cmocka_unit_test(test_list), cmocka_unit_test(test_one),
-          cmocka_unit_test(test_path), cmocka_unit_test(test_domain))
+          cmocka_unit_test(test_path), cmocka_unit_test(test_domain),
+          cmocka_unit_test(test_sender))

@@ -131,6 +131,20 @@ static const struct {
       "A: 1\r\n 2\r\nB: 3\r\n" DATE ID MIME "\r\n", "new@d.test" },
     { "A: 1\r\n \r\n 2\r\n" DATE ID MIME "\r\n", NULL, NULL, NULL,
       "A: 1\r\n 2\r\n" DATE ID MIME "\r\n", "new@d.test" },
+    /* a Sender in the domain stands, and is the only one */
+    { "Sender: Me <other@D.test>\r\n" DATE ID MIME "\r\n", "me@d.test", NULL,
+      NULL, "Sender: Me <other@D.test>\r\n" DATE ID MIME "\r\n",
+      "new@d.test" },
+    { DATE ID MIME "\r\n", "me@d.test", "Sender", "x@d.test",
+      DATE ID MIME "Sender: x@d.test\r\n\r\n", "new@d.test" },
+    { "Sender: z@d.test\r\n" DATE ID MIME "\r\n", "me@d.test", "Sender",
+      "x@e.test", DATE ID MIME "Sender: me@d.test\r\n\r\n", "new@d.test" },
+    /* instructions go, labels stay */
+    { "X-Mailgun-Tag: a\r\nX-Mailgun-Drop-Message: no\r\n"
+      "X-MAILGUN-RECIPIENT-VARIABLES: {\"b@c.d\":\r\n {}}\r\n"
+      "X-Mailgun-Track: no\r\n" DATE ID MIME "\r\n", NULL, NULL, NULL,
+      "X-Mailgun-Tag: a\r\nX-Mailgun-Track: no\r\n" DATE ID MIME "\r\n",
+      "new@d.test" },
     { "A: 1\rBcc: x\r\r\n \r.\r\n \r \r\n" DATE ID MIME "\r\n", NULL, NULL,
       NULL, "A: 1 Bcc: x\r\n  .\r\n" DATE ID MIME "\r\n", "new@d.test" },
 };
@@ -141,7 +155,8 @@ static void test_fix(void **state)
 
     (void)state;
     for (i = 0; i < COUNT(fixes); i++) {
-        mg_mime_fix_t fix = { "new@d.test", fixes[i].sender, NULL, 0, NULL };
+        mg_mime_fix_t fix = { .new_message_id = "new@d.test",
+                              .sender = fixes[i].sender };
         apr_table_t *set = apr_table_make(pool, 1);
         size_t old_len = strlen(fixes[i].head), len;
         const char *head, *id;
@@ -160,9 +175,29 @@ static void test_fix(void **state)
     }
 }
 
+/* The valid ones become one; what is none stays as it is. */
+static void test_fix_variables(void **state)
+{
+    static const char given[] =
+        "X-Mailgun-Variables: {\"a\": 1}\r\nX-Mailgun-Variables: no json\r\n"
+        "X-Mailgun-Variables: {\"b\":\r\n 2}\r\n" DATE ID MIME "\r\n";
+    mg_mime_fix_t fix = { .variables = "{\"a\":1,\"b\":2}" };
+    const char *head, *id;
+    size_t len;
+
+    (void)state;
+    assert_int_equal(mg_mime_fix_headers(&head, &len, &id, given,
+                                         sizeof(given) - 1, &fix, pool),
+                     APR_SUCCESS);
+    assert_string_equal(apr_pstrmemdup(pool, head, len),
+                        "X-Mailgun-Variables: no json\r\n" DATE ID MIME
+                        "X-Mailgun-Variables: {\"a\": 1, \"b\": 2}\r\n\r\n");
+}
+
 static void test_fix_refuses(void **state)
 {
-    mg_mime_fix_t fix = { "new@d.test", NULL, "by me; now", 0, NULL };
+    mg_mime_fix_t fix = { .new_message_id = "new@d.test",
+                          .received = "by me; now" };
     apr_table_t *set = apr_table_make(pool, 1);
     const char *head, *id;
     size_t len;
@@ -202,5 +237,6 @@ static void test_crlf(void **state)
 }
 
 UNIT_MAIN(cmocka_unit_test(test_read), cmocka_unit_test(test_json),
-          cmocka_unit_test(test_fix), cmocka_unit_test(test_fix_refuses),
+          cmocka_unit_test(test_fix), cmocka_unit_test(test_fix_variables),
+          cmocka_unit_test(test_fix_refuses),
           cmocka_unit_test(test_crlf))
