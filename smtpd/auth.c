@@ -16,6 +16,7 @@
 #include "auth_client.h"
 #include "auth_memory.h"
 #include "auth_wire.h"
+#include "mg_credential.h"
 #include "mg_log.h"
 #include "mg_mailbox.h"
 #include "mg_seal.h"
@@ -60,8 +61,14 @@ static void say(int fd, const auth_question_t *q, const auth_answer_t *answer)
 
 /* the store */
 
+/* A mailbox, or a credential of a domain. Ids of both are of one kind. */
+typedef struct {
+    apr_int64_t id, account_id, domain_id, mailbox_id, revision;
+    const char *password_hash;
+} login_t;
+
 /* APR_SUCCESS, or APR_ENOENT if its domain or account may not send. */
-static apr_status_t check_owner(auth_t *auth, const mg_mailbox_t *mailbox)
+static apr_status_t check_owner(auth_t *auth, const login_t *login)
 {
     worker_t *worker = auth->worker;
     const mg_domain_t *domain;
@@ -69,45 +76,73 @@ static apr_status_t check_owner(auth_t *auth, const mg_mailbox_t *mailbox)
     apr_status_t rv;
 
     rv = mg_domain_cached_by_id(&domain, worker->domains, worker->db,
-                                mailbox->domain_id);
+                                login->domain_id);
     if (rv != APR_SUCCESS)
         return rv;
     if (strcmp(domain->state, "disabled") == 0)
         return APR_ENOENT;
     return mg_db_get_int(worker->db, &n,
                          "SELECT 1 FROM account WHERE id = $1 AND "
-                         "state = 'active'", "i", mailbox->account_id);
+                         "state = 'active'", "i", login->account_id);
 }
 
 static auth_verdict_t check_password(auth_t *auth, const auth_question_t *q,
-                                     const mg_mailbox_t *mailbox)
+                                     const login_t *login)
 {
-    if (mailbox && auth_memory_is_proven(auth->memory, mailbox->id,
-                                         mailbox->revision, q->password))
+    if (login->id && auth_memory_is_proven(auth->memory, login->id,
+                                           login->revision, q->password))
         return AUTH_OK;
-    if (!mg_password_matches(q->password, mailbox ? mailbox->password_hash
-                                                  : NOBODYS_HASH))
+    if (!mg_password_matches(q->password, login->id ? login->password_hash
+                                                    : NOBODYS_HASH))
         return AUTH_WRONG;
-    if (!mailbox)
+    if (!login->id)
         return AUTH_WRONG;
-    auth_memory_prove(auth->memory, mailbox->id, mailbox->revision,
-                      q->password);
+    auth_memory_prove(auth->memory, login->id, login->revision, q->password);
     return AUTH_OK;
 }
 
-static apr_status_t find_mailbox(mg_mailbox_t **pmailbox, auth_t *auth,
-                                 const auth_question_t *q)
+static apr_status_t find_credential(login_t *login, auth_t *auth,
+                                    const auth_question_t *q)
 {
-    worker_t *worker = auth->worker;
+    mg_credential_t *credential;
     apr_status_t rv;
 
-    rv = mg_mailbox_by_address(pmailbox, worker->db, q->login, auth->ptemp);
+    rv = mg_credential_by_login(&credential, auth->worker->db, q->login,
+                                auth->ptemp);
+    if (rv != APR_SUCCESS)
+        return rv;
+    login->id = credential->id;
+    login->account_id = credential->account_id;
+    login->domain_id = credential->domain_id;
+    login->revision = credential->revision;
+    login->password_hash = credential->password_hash;
+    return APR_SUCCESS;
+}
+
+/* login->id 0: there is none. */
+static apr_status_t find_login(login_t *login, auth_t *auth,
+                               const auth_question_t *q)
+{
+    worker_t *worker = auth->worker;
+    mg_mailbox_t *mailbox;
+    apr_status_t rv;
+
+    memset(login, 0, sizeof(*login));
+    rv = mg_mailbox_by_address(&mailbox, worker->db, q->login, auth->ptemp);
     if (rv == MG_EADDRESS)
         rv = APR_ENOENT;
-    if (rv != APR_SUCCESS)
-        *pmailbox = NULL;
-    else
-        rv = check_owner(auth, *pmailbox);
+    if (rv == APR_SUCCESS) {
+        login->id = login->mailbox_id = mailbox->id;
+        login->account_id = mailbox->account_id;
+        login->domain_id = mailbox->domain_id;
+        login->revision = mailbox->revision;
+        login->password_hash = mailbox->password_hash;
+    }
+    else if (rv == APR_ENOENT) {
+        rv = find_credential(login, auth, q);
+    }
+    if (rv == APR_SUCCESS)
+        rv = check_owner(auth, login);
     return worker_db_check(worker, rv);
 }
 
@@ -115,26 +150,26 @@ static void judge(auth_t *auth, const auth_question_t *q,
                   auth_answer_t *answer)
 {
     worker_t *worker = auth->worker;
-    mg_mailbox_t *mailbox = NULL;
+    login_t login;
     apr_status_t rv;
 
     answer->verdict = AUTH_UNAVAILABLE;
     if (!worker_db_usable(worker))
         return;
-    rv = find_mailbox(&mailbox, auth, q);
+    rv = find_login(&login, auth, q);
     /* the connection broke while we were idle, and is there again */
     if (rv == MG_ELOST && worker_db_usable(worker))
-        rv = find_mailbox(&mailbox, auth, q);
+        rv = find_login(&login, auth, q);
     if (rv != APR_SUCCESS && !APR_STATUS_IS_ENOENT(rv))
         return;
-    answer->verdict = check_password(auth, q, mailbox);
+    answer->verdict = check_password(auth, q, &login);
     if (rv != APR_SUCCESS)
         answer->verdict = AUTH_WRONG;
     if (answer->verdict != AUTH_OK)
         return;
-    answer->account_id = mailbox->account_id;
-    answer->domain_id = mailbox->domain_id;
-    answer->mailbox_id = mailbox->id;
+    answer->account_id = login.account_id;
+    answer->domain_id = login.domain_id;
+    answer->mailbox_id = login.mailbox_id;
 }
 
 static void answer_question(auth_t *auth, int fd, const auth_question_t *q)

@@ -12,7 +12,8 @@
 typedef enum { AUTH_OK, AUTH_WRONG, AUTH_UNAVAILABLE } auth_verdict_t;
 typedef struct {
     auth_verdict_t verdict;
-    apr_int64_t account_id, domain_id, mailbox_id;
+    apr_int64_t account_id, domain_id;
+    apr_int64_t mailbox_id;      /* 0: a credential without a mailbox */
 } auth_answer_t;
 typedef struct auth_client_t auth_client_t;
 typedef void auth_answer_fn(const auth_answer_t *answer, void *baton);

@@ -221,3 +221,13 @@ int ctl_domain(mg_domain_t **pdomain, ctl_t *ctl, const char *name)
         return ctl_error(ctl, "there is no domain '%s'", name);
     return rv == APR_SUCCESS ? 0 : ctl_failed(ctl, rv, "domain %s", name);
 }
+
+int ctl_domain_of(mg_domain_t **pdomain, ctl_t *ctl, const char *address)
+{
+    const char *at = strrchr(address, '@');
+
+    if (!at || at == address || !at[1])
+        return ctl_error(ctl, "'%s' is no address; try bob@example.com",
+                         address);
+    return ctl_domain(pdomain, ctl, at + 1);
+}

@@ -71,6 +71,8 @@ int ctl_password(const char **ppassword, const char **phash, int *pmade,
                  ctl_t *ctl, const char *given);
 int ctl_account(mg_account_t **paccount, ctl_t *ctl, const char *name);
 int ctl_domain(mg_domain_t **pdomain, ctl_t *ctl, const char *name);
+/** The one an address is in. */
+int ctl_domain_of(mg_domain_t **pdomain, ctl_t *ctl, const char *address);
 
 /* --- output --- */
 typedef struct ctl_table_t ctl_table_t;
@@ -105,6 +107,10 @@ int ctl_mailbox_add(ctl_t *ctl);
 int ctl_mailbox_list(ctl_t *ctl);
 int ctl_mailbox_set(ctl_t *ctl);
 int ctl_mailbox_remove(ctl_t *ctl);
+int ctl_credential_add(ctl_t *ctl);
+int ctl_credential_list(ctl_t *ctl);
+int ctl_credential_password(ctl_t *ctl);
+int ctl_credential_remove(ctl_t *ctl);
 int ctl_route_add(ctl_t *ctl);
 int ctl_route_list(ctl_t *ctl);
 int ctl_route_remove(ctl_t *ctl);

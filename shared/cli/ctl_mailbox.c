@@ -10,16 +10,6 @@
 
 #define LIST_MAX 1000000
 
-static int domain_of(mg_domain_t **pdomain, ctl_t *ctl, const char *address)
-{
-    const char *at = strrchr(address, '@');
-
-    if (!at || at == address || !at[1])
-        return ctl_error(ctl, "'%s' is no address; try bob@example.com",
-                         address);
-    return ctl_domain(pdomain, ctl, at + 1);
-}
-
 static int find_mailbox(mg_mailbox_t **pmailbox, ctl_t *ctl,
                         const char *address)
 {
@@ -58,7 +48,7 @@ int ctl_mailbox_add(ctl_t *ctl)
         || (code = ctl_password(&password, &hash, &made, ctl,
                                 ctl->argc > 1 ? ctl->argv[1] : NULL)) != 0
         || (code = ctl_begin(ctl)) != 0
-        || (code = domain_of(&domain, ctl, address)) != 0)
+        || (code = ctl_domain_of(&domain, ctl, address)) != 0)
         return code;
     rv = mg_mailbox_add(&mailbox, ctl->db, domain->account_id, domain->id,
                         address, hash, ctl->pool);

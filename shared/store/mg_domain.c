@@ -277,6 +277,18 @@ static apr_status_t drop_queued(mg_db_t *db, apr_int64_t domain_id,
     return rv;
 }
 
+/* SQLite has one writer: nothing to hold there. */
+apr_status_t mg_domain_hold(mg_db_t *db, apr_int64_t domain_id)
+{
+    apr_int64_t one;
+
+    if (mg_db_kind(db) == MG_DB_PGSQL)
+        return mg_db_get_int(db, &one, "SELECT 1 FROM domain WHERE id = $1"
+                             " FOR SHARE", "i", domain_id);
+    return mg_db_get_int(db, &one, "SELECT 1 FROM domain WHERE id = $1", "i",
+                         domain_id);
+}
+
 /* What hangs on a domain; its messages and events expire by themselves. */
 static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
 {

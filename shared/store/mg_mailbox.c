@@ -46,19 +46,6 @@ static apr_status_t mailbox_one(mg_mailbox_t **pmailbox, mg_stmt_t *stmt,
     return APR_SUCCESS;
 }
 
-/* Whoever removes the domain now waits for us, or we for him: no mailbox is
- * left behind that would get the next owner's mail. SQLite has one writer. */
-static apr_status_t hold_domain(mg_db_t *db, apr_int64_t domain_id)
-{
-    apr_int64_t one;
-
-    if (mg_db_kind(db) == MG_DB_PGSQL)
-        return mg_db_get_int(db, &one, "SELECT 1 FROM domain WHERE id = $1"
-                             " FOR SHARE", "i", domain_id);
-    return mg_db_get_int(db, &one, "SELECT 1 FROM domain WHERE id = $1", "i",
-                         domain_id);
-}
-
 static apr_status_t insert_mailbox(mg_db_t *db, const mg_mailbox_t *m,
                                    apr_pool_t *p)
 {
@@ -109,7 +96,7 @@ apr_status_t mg_mailbox_add(mg_mailbox_t **pmailbox, mg_db_t *db,
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = hold_domain(db, domain_id);
+    rv = mg_domain_hold(db, domain_id);
     if (rv == APR_SUCCESS)
         rv = insert_mailbox(db, m, p);
     rv = mg_tx_leave(db, own, rv);

@@ -54,7 +54,7 @@ CREATE TABLE setting (
     PRIMARY KEY (scope, scope_id, name)
 ) @WITHOUT_ROWID@;
 
--- A login that can send but has no mailbox (2013 credentials; a later issue).
+-- A login that can send but has no mailbox.
 CREATE TABLE smtp_credential (
     id @ID@,
     domain_id BIGINT NOT NULL,

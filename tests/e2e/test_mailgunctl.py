@@ -233,6 +233,31 @@ def test_mailboxes(ctl):
     ctl("mailbox", "add", "bob@a.test", "secret")
 
 
+def test_credentials(ctl):
+    ctl("domain", "add", "a.test", "--account", "acme")
+    made = ctl("credential", "add", "App@a.test")
+    assert re.search(r"^password \S{20}$", made, re.M)
+    ctl("credential", "add", "other@a.test", "-", stdin="secret\r\n")
+    for args, words in (
+            (("app@a.test", "secret"), "already"),
+            (("postmaster@a.test", "secret"), "already"),
+            (("app@b.test", "secret"), "no domain 'b.test'"),
+            (("app", "secret"), "no address"),
+            (("a b@a.test", "secret"), "no address"),
+            (("eve@a.test", "abc"), "5 to 32 characters")):
+        assert words in ctl.refused("credential", "add", *args)
+    assert re.search(r"^app@a.test +\d{4}-", ctl("credential", "list",
+                                                 "a.test"), re.M)
+    assert "changed" in ctl("credential", "password", "app@a.test", "another")
+    assert re.search(r"^password \S{20}$",
+                     ctl("credential", "password", "app@a.test"), re.M)
+    ctl("credential", "remove", "APP@a.test")
+    assert "no credential" in ctl.refused("credential", "remove", "app@a.test")
+    assert "no credential" in ctl.refused("credential", "password",
+                                          "app@a.test", "secret")
+    assert "app@" not in ctl("credential", "list", "a.test")
+
+
 def test_routes(ctl):
     ctl("route", "add", "acme", "--priority", "2", "--expression",
         'match_recipient(".*@a.test")', "--action",

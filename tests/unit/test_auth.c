@@ -8,6 +8,7 @@
 
 #include "auth_client.h"
 #include "auth_memory.h"
+#include "mg_credential.h"
 #include "mg_seal.h"
 #include "mg_time.h"
 #include "unit_records.h"
@@ -153,6 +154,41 @@ static void changes(void **state)
     end(&b);
 }
 
+/* A login without a mailbox, and the mailbox that is made at its address. */
+static void credentials(void **state)
+{
+    mg_credential_t *c;
+    mg_mailbox_t *box;
+    auth_answer_t a;
+    bench_t b;
+
+    begin(&b, *state);
+    unit_store_ok(b.s->db, mg_credential_add(
+        &c, b.s->db, b.domain, "app", mg_password_hash("appspass", b.s->p),
+        b.s->p));
+    a = ask(&b, "App@a.test", "appspass");
+    assert_int_equal(a.verdict, AUTH_OK);
+    assert_int_equal(a.domain_id, b.domain->id);
+    assert_int_equal(a.account_id, b.domain->account_id);
+    assert_int_equal(a.mailbox_id, 0);
+    assert_int_equal(ask(&b, "app@a.test", "bobspass").verdict, AUTH_WRONG);
+    assert_int_equal(ask(&b, "app", "appspass").verdict, AUTH_WRONG);
+    unit_store_ok(b.s->db, mg_credential_set_password(
+        b.s->db, c->id, mg_password_hash("newpass", b.s->p)));
+    assert_int_equal(ask(&b, "app@a.test", "appspass").verdict, AUTH_WRONG);
+    assert_int_equal(ask(&b, "app@a.test", "newpass").verdict, AUTH_OK);
+    unit_store_ok(b.s->db, mg_mailbox_add(
+        &box, b.s->db, b.domain->account_id, b.domain->id, "app@a.test",
+        mg_password_hash("boxspass", b.s->p), b.s->p));
+    assert_int_equal(ask(&b, "app@a.test", "newpass").verdict, AUTH_WRONG);
+    assert_int_equal(ask(&b, "app@a.test", "boxspass").mailbox_id, box->id);
+    unit_store_ok(b.s->db, mg_mailbox_delete(b.s->db, box->id));
+    assert_int_equal(ask(&b, "app@a.test", "newpass").verdict, AUTH_OK);
+    unit_store_ok(b.s->db, mg_credential_remove(b.s->db, c->id));
+    assert_int_equal(ask(&b, "app@a.test", "newpass").verdict, AUTH_WRONG);
+    end(&b);
+}
+
 static void held_back(void **state)
 {
     asked_t asked[2] = { { 0 } };
@@ -253,6 +289,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_SQLITE(verdicts),
         UNIT_ON_SQLITE(changes),
+        UNIT_ON_SQLITE(credentials),
         UNIT_ON_SQLITE(held_back),
         UNIT_ON_SQLITE(forgotten),
         UNIT_ON_SQLITE(unavailable),
