@@ -10,7 +10,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
-#include "mg_event.h"
+#include "mg_campaign.h"
 #include "mg_id.h"
 #include "mg_log.h"
 #include "mg_message.h"
@@ -117,16 +117,37 @@ int api_outgoing_begin(api_t *q, api_outgoing_t *out)
     return refuse_nul(q);
 }
 
+static int find_campaigns(api_t *q, const api_outgoing_t *out)
+{
+    apr_array_header_t *ids = mg_options_campaigns(out->options, q->p);
+    const char *unknown;
+    apr_status_t rv;
+
+    if (ids->nelts == 0)
+        return API_GO_ON;
+    if (api_reader(q))
+        return API_REPLIED;
+    rv = mg_campaign_unknown(&unknown, q->db, q->domain.id, ids);
+    if (rv != APR_SUCCESS)
+        return api_reply_failed(q, rv, "cannot look for campaigns");
+    if (unknown)
+        return api_reply_message(q, HTTP_BAD_REQUEST, "Campaign not found: %s",
+                                 unknown);
+    return API_GO_ON;
+}
+
 int api_outgoing_options(api_t *q, api_outgoing_t *out,
                          const apr_array_header_t *headers)
 {
     const char *error;
 
     out->options = mg_options_create(q->p);
+    out->options->ignores_campaigns = q->version == 3;
     if (headers && mg_options_from_headers(out->options, headers, out->now,
                                            &error) != APR_SUCCESS)
         return bad_request(q, error);
-    return read_options(q, out) || read_variables(q, out);
+    return read_options(q, out) || read_variables(q, out) ||
+           find_campaigns(q, out);
 }
 
 /* recipients */

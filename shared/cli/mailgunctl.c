@@ -72,6 +72,12 @@ static const ctl_command_t commands[] = {
       "list an account's routes" },
     { "route", "remove", "ACCOUNT ID", "", 2, 2, ctl_route_remove,
       "remove a route" },
+    { "campaign", "add", "DOMAIN NAME [--id ID]", "id", 2, 2,
+      ctl_campaign_add, "add a campaign; messages join it by its id" },
+    { "campaign", "list", "DOMAIN", "", 1, 1, ctl_campaign_list,
+      "list a domain's campaigns" },
+    { "campaign", "remove", "DOMAIN ID", "", 2, 2, ctl_campaign_remove,
+      "remove a campaign" },
     { "queue", "list", "[--domain DOMAIN] [--transport smtp|lmtp|http|hook]"
       " [--limit N]", "domain transport limit", 0, 0, ctl_queue_list,
       "deliveries that are not settled yet" },

@@ -122,6 +122,8 @@ static apr_status_t set_tag(const input_t *in, const char *key,
 static apr_status_t set_campaign(const input_t *in, const char *key,
                                  const char *value)
 {
+    if (in->options->ignores_campaigns)
+        return APR_SUCCESS;
     return set_list(in, key, value, MG_CAMPAIGNS_MAX, strcmp);
 }
 

@@ -32,6 +32,7 @@ typedef struct {
     apr_time_t due_at;            /* o:deliverytime; 0: now */
     apr_interval_time_t deliver_within;  /* 0: not said */
     int testmode;
+    int ignores_campaigns;        /* set it: version 3 of the API has none */
     apr_size_t bytes;             /* names and values together */
     const char *bad_variables;    /* the first X-Mailgun-Variables that is no
                                    * JSON object, or NULL: the message is taken
@@ -84,7 +85,7 @@ char *mg_options_variables(const mg_options_t *options, apr_pool_t *p);
 /** What recipient variables say of that address, any case; or NULL. */
 char *mg_options_of_recipient(const mg_options_t *options, const char *address,
                               apr_pool_t *p);
-/** Array of const char *; the caller asks mg_campaign_unknown(). */
+/** Array of const char *; whether they exist says mg_campaign_unknown(). */
 apr_array_header_t *mg_options_campaigns(const mg_options_t *options,
                                          apr_pool_t *p);
 

@@ -304,6 +304,9 @@ static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
         rv = mg_db_exec(db, NULL, "DELETE FROM tracking_key"
                         " WHERE domain_id = $1", "i", domain_id);
     if (rv == APR_SUCCESS)
+        rv = mg_db_exec(db, NULL, "DELETE FROM campaign WHERE domain_id = $1",
+                        "i", domain_id);
+    if (rv == APR_SUCCESS)
         rv = mg_db_exec(db, NULL, "DELETE FROM setting WHERE scope = 'domain'"
                         " AND scope_id = $1", "i", domain_id);
     return rv;

@@ -113,6 +113,10 @@ static const check_t checks[] = {
       "SELECT k.id, k.domain_id, 0, 0, 0 FROM tracking_key k"
       " LEFT JOIN domain d ON d.id = k.domain_id WHERE d.id IS NULL"
       " LIMIT 51", NO_TIME },
+    { "campaign %1: there is no domain %2",
+      "SELECT c.public_id, c.domain_id, 0, 0, 0 FROM campaign c"
+      " LEFT JOIN domain d ON d.id = c.domain_id WHERE d.id IS NULL"
+      " LIMIT 51", NO_TIME },
     { "API key %1: there is no account %2",
       "SELECT k.id, k.account_id, 0, 0, 0 FROM api_key k LEFT JOIN account a"
       " ON a.id = k.account_id WHERE a.id IS NULL LIMIT 51", NO_TIME },

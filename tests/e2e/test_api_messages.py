@@ -10,6 +10,7 @@ import re
 import time
 
 import pytest
+import requests
 
 JPG = b"\xff\xd8\xff\xe0\0\x10JFIF\r\n--\r\n\n\r\0" + bytes(range(256)) * 8
 counter = itertools.count(1)
@@ -487,3 +488,38 @@ def test_request_over_the_limit(env):
         ("attachment", ("big.bin", b"\0" * (27 << 20)))])
     assert r.status_code == 413
     assert r.json()["message"] == "request size exceeds 26.0MiB limit"
+
+
+# --- limits of tags and campaigns ---
+
+@pytest.mark.parametrize("name, values, text", [
+    ("o:tag", ["a", "b", "c", "d"], "Too many tags, max is 3"),
+    ("o:tag", ["x" * 129], "'o:tag' parameter is longer than 128 characters"),
+    ("o:tag", ["\u00e4"], "'o:tag' parameter must be pure ASCII"),
+    ("o:campaign", ["a", "b", "c", "d"], "Too many campaigns, max is 3"),
+    ("o:campaign", ["nope"], "Campaign not found: nope"),
+    ("o:testmode", ["maybe"], "'o:testmode' parameter must be yes or no"),
+    ("o:deliver-within", ["soon"],
+     "'o:deliver-within' parameter is not a duration like 1h30m"),
+    ("h:X-Mailgun-Deliver-By", ["soon"],
+     "soon is not an RFC-2822 compliant date")])
+def test_options_that_are_refused(env, name, values, text):
+    r = post(env, fields(env, **{name: values}))
+    assert (r.status_code, r.json()) == (400, {"message": text})
+
+
+def test_campaigns(env):
+    for name in "c-one", "c-two", "c-three":
+        env.ctl("campaign", "add", env.domain, "A name", "--id", name)
+    data = fields(env, **{"o:campaign": ["c-one", "c-two", "c-three"]})
+    queued(post(env, data), env.domain)
+    arrived(env, data["to"])
+    mime = "X-Mailgun-Campaign-Id: c-four\n\nx"
+    r = post(env, {"to": somebody()}, mime=True,
+             files={"message": ("m", mime)})
+    assert r.json()["message"] == "Campaign not found: c-four"
+    assert r.status_code == 400
+    r = requests.post(env.api_url[:-2] + "v3/%s/messages" % env.domain,
+                      auth=("api", env.key), data=fields(env, **{
+                          "o:campaign": ["no", "such", "campaign", "id"]}))
+    assert r.status_code == 200

@@ -281,6 +281,24 @@ def test_routes(ctl):
     assert "no route" in ctl.refused("route", "remove", "acme", public_id)
 
 
+def test_campaigns(ctl):
+    ctl("domain", "add", "a.test", "--account", "acme")
+    out = ctl("campaign", "add", "a.test", "Newsletter", "--id", "my_id")
+    assert out == "campaign my_id added\n"
+    made = ctl("campaign", "add", "a.test", "Another").split()[1]
+    assert re.fullmatch("[0-9a-f]{24}", made)
+    rows = ctl("campaign", "list", "a.test").splitlines()
+    assert len(rows) == 3 and rows[2].startswith("my_id  ")
+    for args, words in (
+            (("a.test", "x", "--id", "my_id"), "already"),
+            (("a.test", "x", "--id", "b c"), "pure ASCII"),
+            (("a.test", ""), "empty"), (("no.test", "x"), "no domain")):
+        assert words in ctl.refused("campaign", "add", *args)
+    ctl("campaign", "remove", "a.test", "my_id")
+    assert "no campaign" in ctl.refused("campaign", "remove", "a.test",
+                                        "my_id")
+
+
 def test_queue_and_fsck(ctl):
     assert "empty" in ctl("queue", "list")
     assert "no domain" in ctl.refused("queue", "list", "--domain", "x.test")

@@ -1,0 +1,103 @@
+/* test_campaign.c - rows of campaigns. */
+#include "mg_campaign.h"
+#include "mg_status.h"
+#include "unit_records.h"
+
+#define SIXTY "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static const struct {
+    const char *id, *name;
+    apr_status_t rv;
+} cases[] = {
+    { "my_campaign_id", "Newsletter", APR_SUCCESS },
+    { "my_campaign_id", "Another", MG_ECONFLICT },
+    { "My_campaign_id", "Newsletter", APR_SUCCESS },
+    { NULL, "\xe2\x82\xac", APR_SUCCESS },
+    { SIXTY "aaaa", SIXTY "\xe2\x82\xac" "aaa", APR_SUCCESS },
+    { SIXTY "aaaaa", "x", MG_EBADINPUT },
+    { "x", SIXTY "aaaaa", MG_EBADINPUT },
+    { "", "x", MG_EBADINPUT },
+    { "x", "", MG_EBADINPUT },
+    { "a b", "x", MG_EBADINPUT },
+    { "\xc3\xa4", "x", MG_EBADINPUT },
+    { "x", "\xff", MG_EBADINPUT },
+    { "x", "a\nb", MG_EBADINPUT },
+};
+
+static void adds(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_campaign_t *c, *got;
+    apr_array_header_t *list;
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unit_store_is(s->db, mg_campaign_add(&c, s->db, d->id, cases[i].id,
+                                             cases[i].name, s->p),
+                      cases[i].rv);
+        if (cases[i].rv != APR_SUCCESS) {
+            assert_null(c);
+            continue;
+        }
+        unit_store_ok(s->db, mg_campaign_by_id(&got, s->db, d->id,
+                                               c->public_id, s->p));
+        assert_string_equal(got->name, cases[i].name);
+        assert_int_equal(got->created_at, c->created_at);
+    }
+    unit_store_ok(s->db, mg_campaign_list(&list, s->db, d->id, s->p));
+    assert_int_equal(list->nelts, 4);
+}
+
+static void finds_and_removes(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t account = unit_account(s, "a");
+    mg_domain_t *d = unit_domain(s, account, "a.test");
+    mg_domain_t *other = unit_domain(s, account, "b.test");
+    apr_array_header_t *ids = apr_array_make(s->p, 3, sizeof(char *));
+    const char *unknown;
+    mg_campaign_t *c;
+
+    unit_store_ok(s->db, mg_campaign_add(&c, s->db, d->id, "one", "x", s->p));
+    unit_store_ok(s->db, mg_campaign_unknown(&unknown, s->db, d->id, ids));
+    assert_null(unknown);
+    APR_ARRAY_PUSH(ids, const char *) = "one";
+    unit_store_ok(s->db, mg_campaign_unknown(&unknown, s->db, d->id, ids));
+    assert_null(unknown);
+    APR_ARRAY_PUSH(ids, const char *) = "two\xff";
+    unit_store_ok(s->db, mg_campaign_unknown(&unknown, s->db, d->id, ids));
+    assert_string_equal(unknown, "two\xff");
+    unit_store_ok(s->db, mg_campaign_unknown(&unknown, s->db, other->id, ids));
+    assert_string_equal(unknown, "one");
+    unit_store_is(s->db, mg_campaign_by_id(&c, s->db, other->id, "one", s->p),
+                  APR_ENOENT);
+    unit_store_is(s->db, mg_campaign_remove(s->db, other->id, "one"),
+                  APR_ENOENT);
+    unit_store_ok(s->db, mg_campaign_remove(s->db, d->id, "one"));
+    unit_store_is(s->db, mg_campaign_by_id(&c, s->db, d->id, "one", s->p),
+                  APR_ENOENT);
+}
+
+/* A domain takes its campaigns along. */
+static void end_with_the_domain(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_campaign_t *c;
+
+    unit_store_ok(s->db, mg_campaign_add(&c, s->db, d->id, "one", "x", s->p));
+    unit_store_ok(s->db, mg_domain_remove(s->db, d->id, s->p));
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM campaign"),
+                     0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        UNIT_ON_BOTH(adds),
+        UNIT_ON_BOTH(finds_and_removes),
+        UNIT_ON_BOTH(end_with_the_domain),
+    };
+    return unit_store_run("campaign", tests);
+}
