@@ -1,8 +1,8 @@
 /* mta_site.h - a destination: where it is, its connections, what waits.
  *
- * A site is the domain's mail exchangers, or one host that MailgunTransport or
- * MailgunLMTP names. Groups wait in order; connections are opened as they are
- * needed, doubling as they succeed, up to MailgunDestinationConnections, and
+ * A site is a set of mail exchangers, for all domains that have the same, or
+ * one host that MailgunTransport or MailgunLMTP names. Groups wait in lines, by
+ * sending domain (mta_line.c); connections are opened as they are needed, doubling as they succeed, up to MailgunDestinationConnections, and
  * stay for the next message for a while.
  *
  * When all hosts fail the site is closed: what waits is put off, and what is
@@ -14,12 +14,11 @@
 
 #include "sender.h"
 
-/** The site of a delivery, made if it is new. */
-mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery);
-/** When it may be tried again; 0: it is open. */
+/** Take an entry to its site; it goes out when the turn ends. Where the MX
+ * records of its domain are not known, it waits for them (mta_route.c). */
+void mta_route_add(sender_t *s, sender_entry_t *entry);
+/** When the site may be tried again; 0: it is open. */
 apr_time_t mta_site_closed_until(const mta_site_t *site);
-/** Take an entry; it goes out when the turn ends. */
-void mta_site_add(mta_site_t *site, sender_entry_t *entry);
 /** Work on all sites where something changed. */
 void mta_sites_pump(sender_t *s);
 /** At the beginning of a turn's end: connections that ended are freed. */
@@ -34,6 +33,7 @@ void mta_sites_forget(sender_t *s);
 /** Waiting entries whose lease was lost are let go. */
 void mta_sites_drop_lost(sender_t *s);
 
+#define MTA_SPREAD apr_time_from_sec(1)     /* of what a closed site gets back */
 #define MTA_SITE_IDLE apr_time_from_sec(2)  /* a connection without work */
 #define MTA_SITE_SERVED 1000                /* messages per connection */
 #define MTA_CONNECTIONS 400                 /* of a sender, in all */

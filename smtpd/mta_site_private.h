@@ -1,4 +1,4 @@
-/* mta_site_private.h - what mta_site.c and mta_link.c share. */
+/* mta_site_private.h - what the files of sites and connections share. */
 #ifndef MTA_SITE_PRIVATE_H
 #define MTA_SITE_PRIVATE_H
 
@@ -34,24 +34,56 @@ struct mta_link_t {
 };
 APR_RING_HEAD(mta_link_ring_t, mta_link_t);
 
-/* Small, and without a pool until it has a route: there may be a hundred
- * thousand dead domains in one customer's list. */
+/* Groups of one sending domain that wait at a site. */
+typedef struct {
+    mta_site_t *site;
+    apr_int64_t domain_id;
+} mta_line_key_t;
+typedef struct mta_line_t mta_line_t;
+struct mta_line_t {
+    APR_RING_ENTRY(mta_line_t) link;
+    mta_line_key_t key;        /* in sender_t.lines */
+    struct sender_group_ring_t groups;
+    int ngroups;
+    int left;                  /* groups until the next line has its turn */
+};
+APR_RING_HEAD(mta_line_ring_t, mta_line_t);
+
+/* A recipients' domain on its way to its site. One block, without a pool:
+ * there may be a hundred thousand dead ones in one customer's list. */
+typedef struct mta_domain_t mta_domain_t;
+struct mta_domain_t {
+    APR_RING_ENTRY(mta_domain_t) link; /* of the site's */
+    sender_t *s;
+    char *key, *name;
+    const char *way;           /* what else parts its mail from others' */
+    mta_site_t *site;          /* NULL: not known */
+    apr_time_t until;          /* the answer holds: mg_ticks() */
+    int resolving;
+    int failures;              /* of look-ups, in a row */
+    apr_time_t closed_until;   /* mg_now() */
+    apr_time_t used_at;        /* mg_ticks() */
+    struct sender_entry_ring_t waiting; /* for the answer */
+};
+APR_RING_HEAD(mta_domain_ring_t, mta_domain_t);
+
+/* Small, and without a pool, like a domain. */
 struct mta_site_t {
     sender_t *s;
     char *key;
     mta_protocol_t protocol;
-    char *name;                /* domain, or host of a static transport */
+    char *name;                /* MX set, or host of a static transport */
     int port, by_mx;
 
     /* where it is */
-    apr_pool_t *route_pool;    /* or NULL */
-    dns_host_t *hosts;
+    dns_host_t *hosts;         /* malloc'ed with their names, or NULL */
     int nhosts;                /* at most 64 */
     apr_time_t route_until;    /* mg_ticks() */
     int resolving;
+    struct mta_domain_ring_t domains; /* that lead here by MX */
 
     /* what waits, and who carries it */
-    struct sender_group_ring_t waiting;
+    struct mta_line_ring_t lines;     /* the first one has its turn */
     int ngroups, nentries;
     struct mta_link_ring_t links;
     int nlinks, nconnecting;
@@ -69,11 +101,54 @@ struct mta_site_t {
 };
 
 /* mta_site.c */
-void mta_site_touch(mta_site_t *site);
+/** The site of MailgunTransport or MailgunLMTP; NULL: the MX records say. */
+mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery);
+mta_site_t *mta_site_by_mx(sender_t *s, const char *mx_set, const char *way);
+/** The entry waits there, or comes back when the site opens. */
+void mta_site_add(mta_site_t *site, sender_entry_t *entry);
+void mta_site_put_back(mta_site_t *site, sender_group_t *group);
+
+/* mta_route.c */
+/** Copies n hosts. until: mg_ticks() */
+void mta_route_set(mta_site_t *site, const dns_host_t *hosts, int n,
+                   apr_time_t until);
+void mta_route_drop(mta_site_t *site);
+/** @return whether hosts are known now; if not, the answer will touch us */
+int mta_route_known(mta_site_t *site);
+/** The site ends: its domains look for it anew. */
+void mta_route_leave(mta_site_t *site);
+void mta_route_tidy(sender_t *s);
+void mta_route_stop(sender_t *s);
+void mta_route_forget(sender_t *s);
+void mta_route_drop_lost(sender_t *s);
+
+/* mta_line.c */
+void mta_line_add(mta_site_t *site, sender_entry_t *entry);
+/** As the first of its line. */
+void mta_line_put_back(mta_site_t *site, sender_group_t *group);
+/** What goes out next; NULL: nothing waits. */
+sender_group_t *mta_line_first(const mta_site_t *site);
+void mta_line_take_out(mta_site_t *site, sender_group_t *group);
+/** Each entry gets its result by fn; the groups are gone. */
+typedef void mta_each_fn(sender_t *s, sender_entry_t *e, const void *baton);
+void mta_line_resolve_all(mta_site_t *site, mta_each_fn *fn,
+                          const void *baton);
+/** The same, the newest of the longest lines, until so many entries wait. */
+void mta_line_resolve_newest(mta_site_t *site, int keep, mta_each_fn *fn,
+                             const void *baton);
+/** Waiting entries whose lease was lost are let go. */
+void mta_line_drop_lost(sender_t *s);
+
+/* mta_window.c */
 /** Close it: what waits is put off, or fails. */
 void mta_site_fail(mta_site_t *site, const char *reply, int code,
                    int permanent);
-void mta_site_put_back(mta_site_t *site, sender_group_t *group);
+/** May one more connection be opened now? */
+int mta_site_may_open(const mta_site_t *site);
+
+/* mta_pump.c */
+/** Something changed: it is looked at when the turn ends. */
+void mta_site_touch(mta_site_t *site);
 
 /* mta_link.c */
 /** Open one connection, to the first host that was not tried in this attempt.

@@ -19,11 +19,11 @@
 #include "mta_site.h"
 #include "sender.h"
 #include "sender_schedule.h"
+#include "sender_share.h"
 #include "tls.h"
 
 #define CLAIM_BATCH 300
 #define CLAIM_PAUSE apr_time_from_msec(20)
-#define SPREAD apr_time_from_sec(1)       /* of what a closed site gets back */
 #define RENEW_MAX apr_time_from_sec(15)   /* between looks at the leases */
 
 /* --- claiming --- */
@@ -32,8 +32,6 @@
 static void take(sender_t *s, const mg_delivery_t *d, apr_time_t lease_until)
 {
     sender_entry_t *e = sender_hold(s, d, lease_until);
-    mta_site_t *site;
-    apr_time_t closed;
 
     if (d->attempts > 0 && mg_now() >= sender_schedule_end(s->config, d)) {
         /* MG_EEXPIRED: what the remote said last stays the reason */
@@ -46,12 +44,7 @@ static void take(sender_t *s, const mg_delivery_t *d, apr_time_t lease_until)
         sender_failed(s, e, why, code, NULL);
         return;
     }
-    site = mta_site_for(s, &e->row);
-    closed = mta_site_closed_until(site);
-    if (closed)
-        sender_released(s, e, closed + d->id % SPREAD);
-    else
-        mta_site_add(site, e);
+    mta_route_add(s, e);
 }
 
 static void on_claim_timer(loop_t *loop, void *baton)
@@ -93,6 +86,25 @@ static int by_message(const void *va, const void *vb)
     return a->id < b->id ? -1 : a->id > b->id;
 }
 
+/* A quarter of the room is kept for domains of which little is held, so that
+ * one whose destinations are slow does not keep the others out. */
+static void share_of(int *pshare, int *proom, apr_int64_t domain_id,
+                     void *baton)
+{
+    sender_t *s = baton;
+    const sender_owner_t *owner = apr_hash_get(s->owners, &domain_id,
+                                               sizeof(domain_id));
+    int reserve = s->config->claims / 4;
+    int nowners = (int)apr_hash_count(s->owners) + !owner;
+    int own = reserve / nowners - (owner ? owner->nheld : 0);
+    int common = s->config->claims - reserve - s->nheld;
+
+    *pshare = sender_share(s, domain_id);
+    *proom = common > own ? common : own;
+    if (*proom < CLAIM_BATCH)
+        s->held_back = s->nheld - s->nheld / 8;
+}
+
 static void claim(sender_t *s, int limit)
 {
     apr_time_t lease_until = mg_ticks() + s->config->lease;
@@ -102,6 +114,7 @@ static void claim(sender_t *s, int limit)
     int i;
 
     s->want_claim = 0;
+    s->held_back = 0;
     s->claimed_at = mg_ticks();
     apr_pool_create(&ptemp, s->pool);
     rv = mg_queue_claim(&claimed, s->db, s->claimer, limit, ptemp);
@@ -127,10 +140,12 @@ static void claim_if_due(sender_t *s)
     int room = s->config->claims - s->nheld;
     apr_interval_time_t since;
 
+    if (s->held_back && s->nheld < s->held_back)
+        s->want_claim = 1;
     if (!s->want_claim || s->worker->stopping || room <= 0)
         return;
     /* full, or nearly: results and their commits make room */
-    if (room < CLAIM_BATCH / 3 && room < s->config->claims / 2
+    if (room < CLAIM_BATCH / 3 && room < s->config->claims / 8
         && s->nheld > 0)
         return;
     since = mg_ticks() - s->claimed_at;
@@ -221,8 +236,11 @@ static sender_t *sender_make(worker_t *worker)
     s->pool = p;
     APR_RING_INIT(&s->held, sender_entry_t, held);
     APR_RING_INIT(&s->results, sender_entry_t, link);
+    s->owners = apr_hash_make(p);
     s->messages = apr_hash_make(p);
     s->sites = apr_hash_make(p);
+    s->mx_domains = apr_hash_make(p);
+    s->lines = apr_hash_make(p);
     apr_pool_create(&s->hosts_pool, p);
     s->hosts = apr_hash_make(s->hosts_pool);
     apr_pool_create(&s->mailbox_pool, p);
@@ -230,6 +248,7 @@ static sender_t *sender_make(worker_t *worker)
     apr_pool_pre_cleanup_register(p, s, forget);
     s->claimer = mg_claimer_create(worker->worker_id, transports, 2,
                                    s->config->lease, p);
+    mg_claimer_shares(s->claimer, share_of, s);
     return s;
 }
 

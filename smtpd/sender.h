@@ -40,6 +40,12 @@ typedef struct sender_message_t {
     mg_sending_t sending;      /* its options */
 } sender_message_t;
 
+/* A sending domain of which something is held. */
+typedef struct {
+    apr_int64_t domain_id;
+    int nheld;
+} sender_owner_t;
+
 typedef enum {
     SENDER_DELIVERED, SENDER_DEFERRED, SENDER_FAILED, SENDER_RELEASED
 } sender_verdict_t;
@@ -49,6 +55,7 @@ struct sender_entry_t {
     APR_RING_ENTRY(sender_entry_t) link;  /* its group, or the results */
     mg_delivery_t row;
     sender_message_t *message;
+    sender_owner_t *owner;
     apr_time_t lease_until;               /* mg_ticks() */
     int lost;                             /* the lease went to another */
     /* the result */
@@ -65,6 +72,7 @@ struct sender_group_t {
     struct sender_entry_ring_t entries;
     int n;
     sender_message_t *message;
+    apr_int64_t domain_id;                /* that sends it */
     /* while it runs */
     apr_pool_t *pool;
     sender_t *sender;
@@ -89,12 +97,15 @@ struct sender_t {
     /* claiming */
     mg_claimer_t *claimer;
     int want_claim;            /* the bell rang, or more is due */
+    int held_back;             /* a domain has more than it may hold; when
+                                * this many are held it is looked at again */
     apr_time_t claimed_at;     /* mg_ticks() */
     loop_timer_t *claim_timer;
 
     /* what is held (sender_queue.c) */
     struct sender_entry_ring_t held;
     int nheld;
+    apr_hash_t *owners;        /* domain id -> sender_owner_t */
     apr_hash_t *messages;      /* id -> sender_message_t */
     apr_int64_t content_bytes; /* cached content */
     apr_pool_t *mailbox_pool;  /* mailbox id -> address */
@@ -111,13 +122,16 @@ struct sender_t {
     int store_down;
     int outage;                /* failed attempts in a row */
 
-    /* destinations (mta_site.c) */
+    /* destinations (mta_site.h) */
     apr_hash_t *sites;         /* key -> mta_site_t */
+    apr_hash_t *mx_domains;    /* name -> mta_domain_t */
+    apr_hash_t *lines;         /* site and sending domain -> mta_line_t */
     apr_hash_t *hosts;         /* address -> what is known of it */
     apr_pool_t *hosts_pool;
     int connections;           /* open or opening */
     int running;               /* groups in a transaction */
-    int waiting;               /* groups that wait */
+    int waiting;               /* groups, and entries without a site, that
+                                * wait */
     mta_site_t *dirty;         /* sites to look at when the turn ends */
     mta_link_t *dead_links;    /* to be freed then */
 };
@@ -147,6 +161,9 @@ sender_group_t *sender_group_make(sender_t *s, sender_entry_t *first);
 int sender_group_takes(const sender_group_t *group,
                        const sender_entry_t *entry);
 void sender_group_add(sender_group_t *group, sender_entry_t *entry);
+/** Once the message was read: where each recipient has a copy of his own, the
+ * group keeps its first entry. @return a group of the others, or NULL */
+sender_group_t *sender_group_split(sender_group_t *group);
 /** Without its entries: they are elsewhere. */
 void sender_group_free(sender_group_t *group);
 

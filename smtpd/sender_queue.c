@@ -95,6 +95,32 @@ apr_status_t sender_read_messages(sender_t *s, sender_message_t **messages,
     return APR_SUCCESS;
 }
 
+/* --- owners --- */
+
+static sender_owner_t *owner_hold(sender_t *s, apr_int64_t domain_id)
+{
+    sender_owner_t *owner = apr_hash_get(s->owners, &domain_id,
+                                         sizeof(domain_id));
+
+    if (!owner) {
+        owner = need(calloc(1, sizeof(*owner)));
+        owner->domain_id = domain_id;
+        apr_hash_set(s->owners, &owner->domain_id, sizeof(owner->domain_id),
+                     owner);
+    }
+    owner->nheld++;
+    return owner;
+}
+
+static void owner_let_go(sender_t *s, sender_owner_t *owner)
+{
+    if (--owner->nheld > 0)
+        return;
+    apr_hash_set(s->owners, &owner->domain_id, sizeof(owner->domain_id),
+                 NULL);
+    free(owner);
+}
+
 /* --- entries --- */
 
 static char *put(char **pat, const char *text)
@@ -138,6 +164,7 @@ sender_entry_t *sender_hold(sender_t *s, const mg_delivery_t *delivery,
     e->row.last_reply = put(&at, d->last_reply);
     e->lease_until = lease_until;
     e->message = message_hold(s, d->message_id);
+    e->owner = owner_hold(s, d->domain_id);
     APR_RING_ELEM_INIT(e, link);
     APR_RING_INSERT_TAIL(&s->held, e, sender_entry_t, held);
     s->nheld++;
@@ -149,6 +176,7 @@ void sender_let_go(sender_t *s, sender_entry_t *entry)
     APR_RING_REMOVE(entry, held);
     s->nheld--;
     message_let_go(s, entry->message);
+    owner_let_go(s, entry->owner);
     free(entry->reply);
     free(entry);
 }
@@ -163,6 +191,7 @@ sender_group_t *sender_group_make(sender_t *s, sender_entry_t *first)
     APR_RING_INIT(&g->entries, sender_entry_t, link);
     g->sender = s;
     g->message = first->message;
+    g->domain_id = first->row.domain_id;
     g->message->refs++; /* entries may leave before the connection is done */
     sender_group_add(g, first);
     return g;
@@ -180,6 +209,26 @@ void sender_group_add(sender_group_t *group, sender_entry_t *entry)
 {
     APR_RING_INSERT_TAIL(&group->entries, entry, sender_entry_t, link);
     group->n++;
+}
+
+sender_group_t *sender_group_split(sender_group_t *group)
+{
+    sender_group_t *rest = NULL;
+    sender_entry_t *e;
+
+    if (group->message->state != SENDER_THERE
+        || sender_copy_is_shared(group->message))
+        return NULL;
+    while (group->n > 1) {
+        e = APR_RING_NEXT(APR_RING_FIRST(&group->entries), link);
+        APR_RING_REMOVE(e, link);
+        group->n--;
+        if (rest)
+            sender_group_add(rest, e);
+        else
+            rest = sender_group_make(group->sender, e);
+    }
+    return rest;
 }
 
 void sender_group_free(sender_group_t *group)

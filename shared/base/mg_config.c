@@ -4,7 +4,7 @@
  * in docs/CONFIG.md. A setter names the value that is wrong and one that would
  * do.
  */
-#include "mg_config.h"
+#include "mg_config_sending.h"
 #include "mg_status.h"
 #include "mg_text.h"
 
@@ -457,6 +457,10 @@ static const mg_directive_t directives[] = {
     { "MailgunSessionLimit", "number", "1000",
       "SMTP sessions that one receiver serves at a time.",
       set_count, AT(session_limit), &many },
+    { "MailgunShare", "domain number", "",
+      "How many turns a sending domain has in the queue where others have one; "
+      "repeat it for more.",
+      mg_config_set_share, AT(shares), NULL },
     { "MailgunSMTPPort", "port", "25",
       "The port that mail goes out to.",
       set_number, AT(smtp_port), &ports },
@@ -539,6 +543,7 @@ mg_config_t *mg_config_create(apr_pool_t *p)
     config->transports = apr_array_make(p, 1, sizeof(mg_transport_t));
     config->resolvers = apr_array_make(p, 1, sizeof(char *));
     config->hook_allow = apr_array_make(p, 1, sizeof(char *));
+    config->shares = apr_array_make(p, 1, sizeof(mg_share_t));
     for (i = 0; i < DIRECTIVES; i++) {
         const mg_directive_t *d = &directives[i];
         char **argv;

@@ -20,6 +20,12 @@ typedef struct {
     int port;
 } mg_transport_t;
 
+/* A sending domain's share of claims and turns; others have 1. */
+typedef struct {
+    const char *domain;  /* lower case */
+    int share;
+} mg_share_t;
+
 typedef struct {
     const char *address; /* "127.0.0.1", "::", "*" */
     int port;
@@ -70,6 +76,7 @@ typedef struct mg_config_t {
     int claims;               /* MailgunClaims: rows a sender holds */
     int destination_connections; /* MailgunDestinationConnections */
     apr_interval_time_t lease;   /* MailgunLease */
+    apr_array_header_t *shares;  /* of mg_share_t; MailgunShare */
 
     /* HTTP out */
     apr_array_header_t *hook_allow; /* of char *, CIDR; MailgunHookAllow */

@@ -24,6 +24,8 @@ struct mg_claimer_t {
     apr_interval_time_t lease;
     int ntransports;
     int first;          /* the transport that comes first next time */
+    mg_claim_share_fn *share_of;
+    void *share_baton;
     apr_time_t doubt;   /* until when the rows of a claim are leased whose
                          * COMMIT was not answered; 0: there is none */
     struct {
@@ -46,6 +48,13 @@ mg_claimer_t *mg_claimer_create(apr_int64_t worker_id,
         claimer->transports[i].kind = transports[i];
     claimer->ntransports = i;
     return claimer;
+}
+
+void mg_claimer_shares(mg_claimer_t *claimer, mg_claim_share_fn *share_of,
+                       void *baton)
+{
+    claimer->share_of = share_of;
+    claimer->share_baton = baton;
 }
 
 mg_delivery_t *mg_queue_row(mg_stmt_t *stmt, apr_pool_t *p)
@@ -77,19 +86,38 @@ mg_delivery_t *mg_queue_row(mg_stmt_t *stmt, apr_pool_t *p)
 /* --- claiming --- */
 
 typedef struct {
+    apr_int64_t domain_id;
+    int share;
+    int room;           /* rows it may have at most */
+    int slice, got;     /* asked for now, and what came */
+} turn_t;
+
+typedef struct {
     mg_db_t *db;
     mg_claimer_t *claimer;
     mg_transport_kind_t transport;
     apr_time_t now;
-    apr_int64_t domains[DOMAINS_A_ROUND];
+    turn_t turns[DOMAINS_A_ROUND];
     int ndomains;
     int has_more;       /* its share was used up */
     apr_array_header_t *claimed;
     apr_pool_t *pool;
 } round_t;
 
-/* Domains with due rows behind after, appended; *pend: the last one was seen.
- */
+static void add_turn(round_t *r, apr_int64_t domain_id)
+{
+    const mg_claimer_t *c = r->claimer;
+    turn_t *t = &r->turns[r->ndomains++];
+
+    memset(t, 0, sizeof(*t));
+    t->domain_id = domain_id;
+    t->share = 1;
+    t->room = APR_INT32_MAX;
+    if (c->share_of)
+        c->share_of(&t->share, &t->room, domain_id, c->share_baton);
+}
+
+/* Domains with due rows behind after, appended. */
 static apr_status_t find_domains(round_t *r, apr_int64_t after, int limit)
 {
     mg_stmt_t *stmt;
@@ -102,13 +130,13 @@ static apr_status_t find_domains(round_t *r, apr_int64_t after, int limit)
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
         apr_int64_t id = mg_stmt_int(stmt, 0);
 
-        for (i = 0; i < r->ndomains && r->domains[i] != id; i++)
+        for (i = 0; i < r->ndomains && r->turns[i].domain_id != id; i++)
             ;
         if (i < r->ndomains || r->ndomains == DOMAINS_A_ROUND) {
             mg_stmt_done(stmt); /* once round */
             return APR_SUCCESS;
         }
-        r->domains[r->ndomains++] = id;
+        add_turn(r, id);
     }
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
@@ -137,66 +165,91 @@ static const char *id_array(const apr_int64_t *ids, int n, apr_pool_t *p)
     return text;
 }
 
-/* At most slice rows of each domain. */
-static apr_status_t claim_slices(round_t *r, const apr_int64_t *domains, int n,
-                                 int slice)
+/* Up to its slice of each of these domains. */
+static apr_status_t claim_slices(round_t *r, const turn_t *turns, int n)
 {
     apr_int64_t until = r->now + r->claimer->lease;
+    apr_int64_t ids[DOMAINS_A_ROUND], slices[DOMAINS_A_ROUND];
     apr_status_t rv = APR_SUCCESS;
     mg_stmt_t *stmt;
     int i;
 
+    for (i = 0; i < n; i++) {
+        ids[i] = turns[i].domain_id;
+        slices[i] = turns[i].slice;
+    }
     if (mg_db_kind(r->db) == MG_DB_PGSQL) {
-        rv = mg_db_query(&stmt, r->db, QUEUE_CLAIM_PGSQL, "iitiii", until,
-                         r->claimer->worker_id, id_array(domains, n, r->pool),
+        rv = mg_db_query(&stmt, r->db, QUEUE_CLAIM_PGSQL, "iitiit", until,
+                         r->claimer->worker_id, id_array(ids, n, r->pool),
                          (apr_int64_t)r->transport, (apr_int64_t)r->now,
-                         (apr_int64_t)slice);
+                         id_array(slices, n, r->pool));
         return rv == APR_SUCCESS ? take_rows(r, stmt) : rv;
     }
     for (i = 0; rv == APR_SUCCESS && i < n; i++) {
         rv = mg_db_query(&stmt, r->db, QUEUE_CLAIM_SQLITE, "iiiiii", until,
                          r->claimer->worker_id, (apr_int64_t)r->transport,
-                         domains[i], (apr_int64_t)r->now, (apr_int64_t)slice);
+                         ids[i], (apr_int64_t)r->now, slices[i]);
         if (rv == APR_SUCCESS)
             rv = take_rows(r, stmt);
     }
     return rv;
 }
 
-/* The domains that had as many rows as they were asked for, of those claimed
- * from first on. */
-static int keep_full(apr_int64_t *domains, int n, const round_t *r, int first,
-                     int slice)
+/* Those that had as many rows as they were asked for and may have more, of
+ * what was claimed from first on. */
+static int keep_full(turn_t *turns, int n, const round_t *r, int first)
 {
-    int i, j, count, kept = 0;
+    int i, j, kept = 0;
 
     for (i = 0; i < n; i++) {
-        for (count = 0, j = first; j < r->claimed->nelts; j++)
-            count += APR_ARRAY_IDX(r->claimed, j, mg_delivery_t *)
-                         ->domain_id == domains[i];
-        if (count >= slice)
-            domains[kept++] = domains[i];
+        turn_t *t = &turns[i];
+
+        for (t->got = 0, j = first; j < r->claimed->nelts; j++)
+            t->got += APR_ARRAY_IDX(r->claimed, j, mg_delivery_t *)
+                          ->domain_id == t->domain_id;
+        t->room -= t->got;
+        if (t->got >= t->slice && t->room > 0)
+            turns[kept++] = *t;
     }
     return kept;
+}
+
+/* By their shares, one row at least, limit in all. @return how many of the
+ * domains are asked */
+static int cut_slices(turn_t *turns, int n, int limit)
+{
+    int i, left = limit;
+    apr_int64_t shares = 0;
+
+    for (i = 0; i < n; i++)
+        shares += turns[i].share;
+    for (i = 0; i < n && left > 0; i++) {
+        apr_int64_t slice = (apr_int64_t)limit * turns[i].share / shares;
+
+        slice = slice < 1 ? 1 : slice > left ? left : slice;
+        turns[i].slice = slice < turns[i].room ? (int)slice : turns[i].room;
+        left -= turns[i].slice;
+    }
+    return i;
 }
 
 /* Fair shares first; what is left over goes to the domains that have more. */
 static apr_status_t claim_round(round_t *r, int limit)
 {
-    apr_int64_t domains[DOMAINS_A_ROUND];
-    int n = r->ndomains, first, slice, end = r->claimed->nelts + limit;
+    turn_t turns[DOMAINS_A_ROUND];
+    int i, n = 0, first, end = r->claimed->nelts + limit;
     apr_status_t rv;
 
-    memcpy(domains, r->domains, sizeof(domains));
+    for (i = 0; i < r->ndomains; i++)
+        if (r->turns[i].room > 0)
+            turns[n++] = r->turns[i];
     while (n > 0 && r->claimed->nelts < end) {
-        if (n > end - r->claimed->nelts)
-            n = end - r->claimed->nelts;
-        slice = (end - r->claimed->nelts) / n;
+        n = cut_slices(turns, n, end - r->claimed->nelts);
         first = r->claimed->nelts;
-        rv = claim_slices(r, domains, n, slice);
+        rv = claim_slices(r, turns, n);
         if (rv != APR_SUCCESS)
             return rv;
-        n = keep_full(domains, n, r, first, slice);
+        n = keep_full(turns, n, r, first);
     }
     return APR_SUCCESS;
 }
@@ -216,7 +269,8 @@ static apr_status_t look_round(round_t *r, mg_db_t *db, mg_claimer_t *claimer,
     if (rv == APR_SUCCESS && r->ndomains < want && after > 0)
         rv = find_domains(r, -1, want - r->ndomains);
     if (rv == APR_SUCCESS && r->ndomains > 0)
-        claimer->transports[which].domain_id = r->domains[r->ndomains - 1];
+        claimer->transports[which].domain_id =
+            r->turns[r->ndomains - 1].domain_id;
     return rv;
 }
 

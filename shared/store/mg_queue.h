@@ -37,6 +37,13 @@ mg_claimer_t *mg_claimer_create(apr_int64_t worker_id,
                                 const mg_transport_kind_t *transports,
                                 int ntransports, apr_interval_time_t lease,
                                 apr_pool_t *p);
+/** What a domain gets of a claim: its share, where others have 1, and how many
+ * rows at most (APR_INT32_MAX: as many as there are). Both are filled in
+ * already. */
+typedef void mg_claim_share_fn(int *pshare, int *proom, apr_int64_t domain_id,
+                               void *baton);
+void mg_claimer_shares(mg_claimer_t *claimer, mg_claim_share_fn *share_of,
+                       void *baton);
 /** A worker's identity: takes a row in `node`. */
 apr_status_t mg_worker_register(apr_int64_t *pworker_id, mg_db_t *db,
                                 const char *role);

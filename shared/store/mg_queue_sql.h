@@ -51,14 +51,15 @@
     " RETURNING " QUEUE_COLUMNS
 
 /* $1 lease ends, $2 worker, $3 array of domains '{1,2,3}', $4 transport,
- * $5 now, $6 slice */
+ * $5 now, $6 array of their slices */
 #define QUEUE_CLAIM_PGSQL                                                     \
     "UPDATE delivery SET due_at = $1, claimed_by = $2,"                       \
     " claim_no = claim_no + 1 WHERE id = ANY (ARRAY("                         \
-    " SELECT c.id FROM unnest(CAST($3 AS bigint[])) AS d(id)"                 \
+    " SELECT c.id FROM unnest(CAST($3 AS bigint[]), CAST($6 AS bigint[]))"    \
+    " AS d(id, slice)"                                                        \
     " CROSS JOIN LATERAL (SELECT q.id FROM delivery q"                        \
     "  WHERE q.transport = $4 AND q.hold = 0 AND q.domain_id = d.id"          \
-    "  AND q.due_at <= $5 ORDER BY q.due_at LIMIT $6"                         \
+    "  AND q.due_at <= $5 ORDER BY q.due_at LIMIT d.slice"                    \
     "  FOR UPDATE SKIP LOCKED) c))"                                           \
     " RETURNING " QUEUE_COLUMNS
 

@@ -15,6 +15,9 @@ RECORDS = """
 --host-record=plain.test,127.0.0.1
 --mx-host=nohost.test,gone.nohost.test,10
 --mx-host=null.test,.,0
+--mx-host=one.shared.test,live.two.test,10
+--mx-host=two.shared.test,live.two.test,10
+--mx-host=three.shared.test,live.two.test,20
 --local=/test/
 """.split()
 
@@ -76,6 +79,25 @@ def test_by_dns(by_dns):
     # null MX (RFC 7505): takes no mail, ever
     env.send(to="e@null.test")
     assert "5.1.10" in event(env, "e@null.test", "bounced")
+
+
+def test_domains_of_one_mx_share_a_transaction(by_dns):
+    """Fifty recipients of three domains behind the same MX: one MAIL FROM."""
+    env = by_dns
+    to = ["r%d@%s.shared.test" % (n, ("one", "two", "three")[n % 3])
+          for n in range(50)]
+    env.send(to="first@one.shared.test")
+    env.wait_mx("first@one.shared.test")
+    for at in ("first@two.shared.test", "first@three.shared.test"):
+        env.send(to=at)
+        env.wait_mx(at)
+    sent = env.send(to=", ".join(to))
+    for at in to:
+        env.wait_mx(at)
+    copies = [m for m in env.mx_messages() if m["message_id"] == sent]
+    assert [sorted(m["to"]) for m in copies] == [sorted(to)]
+    # one connection for all of them: one site
+    assert len({m["peer"] for m in env.mx_messages()}) == 1
 
 
 def test_tls_where_it_is_offered(own_env):

@@ -158,6 +158,11 @@ static const struct {
       "1: MailgunListen: 'smtp' is none of mx, submission, smtps" },
     { "MailgunListen *:25", "1: MailgunListen takes: address:port "
                             "mx|submission|smtps" },
+    { "MailgunShare a@b 2", "1: MailgunShare: 'a@b' is no domain; try "
+      "example.com" },
+    { "MailgunShare a.test 0", "1: MailgunShare: '0' is no number within 1 and "
+      "1000; try 5" },
+    { "MailgunShare a.test", "1: MailgunShare takes: domain number" },
     { "MailgunTransport * a:b", "1: MailgunTransport: 'a:b' is no host; try "
                                 "127.0.0.1:2525 or mx.example.com" },
     { "MailgunLMTP lmtp", "1: MailgunLMTP: 'lmtp' is no LMTP server; try "

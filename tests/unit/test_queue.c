@@ -214,6 +214,43 @@ static void worker_dies(void **state)
     assert_int_equal(given_back, 0);
 }
 
+/* a.test has three turns where others have one; c.test may have two rows */
+static void share_by_name(int *pshare, int *proom, apr_int64_t domain_id,
+                          void *baton)
+{
+    const apr_int64_t *ids = baton;
+
+    if (domain_id == ids[0])
+        *pshare = 3;
+    if (domain_id == ids[2])
+        *proom = 2;
+}
+
+static void shares(void **state)
+{
+    static const char *const names[] = { "a.test", "b.test", "c.test" };
+    unit_store_t *s = *state;
+    apr_int64_t account = unit_account(s, "a"), ids[3];
+    mg_claimer_t *c = unit_claimer(s, s->db, MG_TRANSPORT_SMTP);
+    apr_array_header_t *list;
+    int i, j, got[3] = { 0, 0, 0 };
+
+    for (i = 0; i < 3; i++) {
+        mg_domain_t *d = unit_domain(s, account, names[i]);
+
+        unit_accept_many(s, d, 100);
+        ids[i] = d->id;
+    }
+    mg_claimer_shares(c, share_by_name, ids);
+    list = unit_claim(s, s->db, c, 50);
+    assert_int_equal(list->nelts, 50);
+    for (i = 0; i < list->nelts; i++)
+        for (j = 0; j < 3; j++)
+            got[j] += at(list, i)->domain_id == ids[j];
+    assert_in_range(got[0], 35, 37); /* of the 48 that c left over */
+    assert_int_equal(got[2], 2);
+}
+
 static void fair(void **state)
 {
     unit_store_t *s = *state;
@@ -395,6 +432,7 @@ int main(void)
         UNIT_ON_BOTH(lost_lease),
         UNIT_ON_BOTH(two_claimers),
         UNIT_ON_BOTH(worker_dies),
+        UNIT_ON_BOTH(shares),
         UNIT_ON_BOTH(fair),
         UNIT_ON_BOTH(transports_apart),
         UNIT_ON_BOTH(lists),

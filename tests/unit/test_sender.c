@@ -220,6 +220,7 @@ typedef struct {
     mg_config_t config;
     mx_t *mx, *lmtp;
     apr_int64_t account_id, domain_id, mailbox_id;
+    const char *options;       /* of messages that are accepted, or NULL */
     sender_t *s;
 } bench_t;
 
@@ -327,6 +328,7 @@ static apr_int64_t accept_message(bench_t *b, const char *recipients,
     m->sender = "me@a.test";
     m->from_header = "me@a.test";
     m->subject = "hello";
+    m->options = b->options;
     m->size = (apr_int64_t)len;
     m->created_at = mg_now();
     m->bytes = content;
@@ -779,7 +781,7 @@ static void test_full_in_an_outage(void **state)
     mg_delivery_t d;
     int i;
 
-    b->config.claims = 5;
+    b->config.claims = 6; /* of which one domain may hold five */
     memset(&d, 0, sizeof(d));
     d.transport = MG_TRANSPORT_SMTP;
     d.dest = "x.test";
@@ -860,6 +862,7 @@ static void test_next_host(void **state)
 {
     static const unsigned int ips[] = { 0x7f000002, INADDR_LOOPBACK };
     bench_t *b = bench(state);
+    dns_host_t hosts[2];
     mg_delivery_t d;
     mta_site_t *site;
     int i;
@@ -868,17 +871,16 @@ static void test_next_host(void **state)
     d.transport = MG_TRANSPORT_SMTP;
     d.dest = "x.test";
     site = mta_site_for(b->s, &d);
-    site->hosts = apr_pcalloc(b->store->p, 2 * sizeof(dns_host_t));
-    site->nhosts = 2;
-    site->route_until = APR_INT64_MAX;
+    memset(hosts, 0, sizeof(hosts));
     for (i = 0; i < 2; i++) {
-        struct sockaddr_in *in = (struct sockaddr_in *)&site->hosts[i].addr;
+        struct sockaddr_in *in = (struct sockaddr_in *)&hosts[i].addr;
 
         in->sin_family = AF_INET;
         in->sin_addr.s_addr = htonl(ips[i]);
-        site->hosts[i].addr_len = (int)sizeof(*in);
-        site->hosts[i].name = "mx.x.test";
+        hosts[i].addr_len = (int)sizeof(*in);
+        hosts[i].name = "mx.x.test";
     }
+    mta_route_set(site, hosts, 2, APR_INT64_MAX);
     mail_to(b, "ok@x.test");
     await(b, "delivery", 0);
     assert_int_equal(b->mx->messages, 1);
@@ -905,6 +907,98 @@ static void test_too_many_recipients(void **state)
     assert_int_equal(b->mx->messages, 3);
     assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 5);
     assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 0);
+}
+
+static void stop_site(bench_t *b, mta_site_t **psite)
+{
+    mg_delivery_t d;
+
+    memset(&d, 0, sizeof(d));
+    d.transport = MG_TRANSPORT_SMTP;
+    d.dest = "x.test";
+    *psite = mta_site_for(b->s, &d);
+    (*psite)->window = 0;
+}
+
+static void go_on(mta_site_t *site, int window)
+{
+    site->window = window;
+    mta_site_touch(site);
+}
+
+static apr_int64_t another_domain(bench_t *b, const char *name)
+{
+    mg_domain_t *domain;
+    mg_db_t *db = b->look;
+
+    unit_store_ok(db, mg_domain_add(&domain, db, b->worker.secret,
+                                    b->account_id, name, "$2y$none",
+                                    unit_dkim(), b->store->p));
+    return domain->id;
+}
+
+/* Many of one domain wait for a destination: another's one does not wait for
+ * all of them, and shares say how many go first. */
+static void test_turns_at_a_site(void **state)
+{
+    bench_t *b = bench(state);
+    mg_share_t *share;
+    mta_site_t *site;
+    int i, of_b = 0;
+
+    b->config.shares = apr_array_make(b->store->p, 1, sizeof(mg_share_t));
+    share = apr_array_push(b->config.shares);
+    share->domain = "b.test";
+    share->share = 3;
+    stop_site(b, &site);
+    for (i = 0; i < 40; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE claimed_by <> 0", 40);
+    b->domain_id = another_domain(b, "b.test");
+    for (i = 0; i < 10; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE claimed_by <> 0", 50);
+    go_on(site, 1);
+    await(b, "delivery", 0);
+    for (i = 0; i < 8; i++)
+        of_b += strstr(b->mx->seen[i], "@b.test>") != NULL;
+    assert_int_equal(of_b, 6);
+    assert_int_equal(apr_hash_count(b->s->lines), 0);
+    assert_int_equal(apr_hash_count(b->s->owners), 0);
+}
+
+/* All that one domain may hold is held: there is room for another's. */
+static void test_room_for_others(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site;
+    int i;
+
+    stop_site(b, &site);
+    for (i = 0; i < 150; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE claimed_by <> 0", 75);
+    b->domain_id = another_domain(b, "b.test");
+    mail_to(b, "ok@y.test,ok@x.test");
+    await(b, "delivery WHERE claimed_by <> 0", 77);
+    go_on(site, 4);
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 151);
+}
+
+/* Where each has a copy of his own, each has a transaction of his own. */
+static void test_copies_that_differ(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->options = "{\"batch\":true}";
+    mail_to(b, "a@x.test,b@x.test,c@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 3);
+    b->options = NULL;
+    mail_to(b, "a@x.test,b@x.test,c@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 4);
 }
 
 int main(void)
@@ -936,6 +1030,9 @@ int main(void)
         UNIT_ON_SQLITE(test_broken_tls),
         UNIT_ON_SQLITE(test_next_host),
         UNIT_ON_SQLITE(test_too_many_recipients),
+        UNIT_ON_BOTH(test_turns_at_a_site),
+        UNIT_ON_BOTH(test_room_for_others),
+        UNIT_ON_SQLITE(test_copies_that_differ),
     };
 
     mg_log_set_level(getenv("UNIT_LOG") ? MG_LOG_DEBUG : MG_LOG_ERR);

@@ -1,0 +1,14 @@
+/* mg_config_sending.h - setters of directives that say how mail goes out
+ * (mg_config.c has the table). */
+#ifndef MG_CONFIG_SENDING_H
+#define MG_CONFIG_SENDING_H
+
+#include "mg_config.h"
+
+#define MG_CONFIG_SETTER(name)                                               \
+    const char *name(mg_config_t *config, const mg_directive_t *d, int argc, \
+                     const char *const *argv, apr_pool_t *p)
+
+MG_CONFIG_SETTER(mg_config_set_share);
+
+#endif
