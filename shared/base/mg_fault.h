@@ -31,6 +31,7 @@ apr_time_t mg_fault_clock_offset(void);
 
 /* The points there are; tests/stack/faults.py is checked against this list.
  *   store.commit.before     store.commit.after      store.begin
+ *   store.sync              (in the log, not yet on disk; SQLite)
  *   content.write           queue.claim.after
  *   sender.reply.after      (remote said 250, nothing committed yet)
  *   receiver.reply.before   (committed, 250 not yet said)

@@ -2,6 +2,12 @@
  *
  * WAL, so readers never wait for writers; writers of all processes stand in
  * line at the turnstile. A write outside a transaction stands in line too.
+ *
+ * COMMIT puts the transaction into the log and leaves the line; then the log is
+ * synced, and only then is it said to be committed. While one waits for the
+ * disk the next one writes, and one sync serves all that wrote before it. What
+ * others see of us meanwhile they may act upon: a machine that loses power
+ * forgets both, or ours is only not acknowledged.
  */
 #include <string.h>
 #include <sys/stat.h>
@@ -46,6 +52,14 @@ static void leave_line(mg_db_t *db)
         turnstile_leave(conn->turnstile);
 }
 
+/* After the line was left: it lasts, unless nobody needs that. */
+static apr_status_t make_last(mg_db_t *db)
+{
+    if (db->flags & MG_DB_RELAXED || db->tx_lazy)
+        return APR_SUCCESS;
+    return db_sqlite_sync(db);
+}
+
 static apr_status_t simple(mg_db_t *db, const char *sql)
 {
     sqlite_conn_t *conn = db->conn;
@@ -88,11 +102,12 @@ static apr_status_t sqlite_commit(mg_db_t *db)
     rv = simple(db, "COMMIT");
     if (rv == APR_SUCCESS && !sqlite3_get_autocommit(conn->handle))
         rv = mg_db_fail(db, MG_EIO, "sqlite: COMMIT left it open");
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
         sqlite_rollback(db);
-    else
-        leave_line(db);
-    return rv;
+        return rv;
+    }
+    leave_line(db);
+    return db->tx_mode == MG_TX_WRITE ? make_last(db) : APR_SUCCESS;
 }
 
 /* --- statements --- */
@@ -180,13 +195,16 @@ static apr_status_t bind_all(mg_stmt_t *stmt, const mg_param_t *params, int n,
     return APR_SUCCESS;
 }
 
-static void stmt_leave_line(mg_stmt_t *stmt)
+/* The statement is over, and with it the transaction it may have been. */
+static apr_status_t stmt_leave_line(mg_stmt_t *stmt)
 {
     sqlite_stmt_t *s = stmt->handle;
 
-    if (s->in_line)
-        leave_line(stmt->db);
+    if (!s->in_line)
+        return APR_SUCCESS;
     s->in_line = 0;
+    leave_line(stmt->db);
+    return make_last(stmt->db);
 }
 
 /* Bind, and stand in line if this is a write of its own. */
@@ -217,7 +235,7 @@ static apr_status_t sqlite_exec(mg_stmt_t *stmt, const mg_param_t *params,
     sqlite_stmt_t *s = stmt->handle;
     sqlite_conn_t *conn = stmt->db->conn;
     /* the values outlive this call: no copies */
-    apr_status_t rv = stmt_begin(stmt, params, n, SQLITE_STATIC);
+    apr_status_t rv = stmt_begin(stmt, params, n, SQLITE_STATIC), last;
     int rc;
 
     if (rv != APR_SUCCESS)
@@ -230,8 +248,8 @@ static apr_status_t sqlite_exec(mg_stmt_t *stmt, const mg_param_t *params,
     else if (paffected && !s->readonly)
         *paffected = sqlite3_changes64(conn->handle);
     sqlite3_reset(s->handle);
-    stmt_leave_line(stmt);
-    return rv;
+    last = stmt_leave_line(stmt);
+    return rv == APR_SUCCESS ? last : rv;
 }
 
 static apr_status_t sqlite_query(mg_stmt_t *stmt, const mg_param_t *params,
@@ -245,7 +263,7 @@ static void sqlite_done(mg_stmt_t *stmt)
     sqlite_stmt_t *s = stmt->handle;
 
     sqlite3_reset(s->handle);
-    stmt_leave_line(stmt);
+    (void)stmt_leave_line(stmt); /* who stops in the middle does not ask */
 }
 
 static apr_status_t sqlite_next(mg_stmt_t *stmt)
@@ -255,7 +273,17 @@ static apr_status_t sqlite_next(mg_stmt_t *stmt)
 
     if (rc == SQLITE_ROW)
         return APR_SUCCESS;
-    return rc == SQLITE_DONE ? APR_EOF : db_sqlite_failed(stmt->db, rc, stmt->sql);
+    if (rc != SQLITE_DONE)
+        return db_sqlite_failed(stmt->db, rc, stmt->sql);
+    if (s->in_line) {
+        apr_status_t rv;
+
+        sqlite3_reset(s->handle);
+        rv = stmt_leave_line(stmt);
+        if (rv != APR_SUCCESS)
+            return rv;
+    }
+    return APR_EOF;
 }
 
 /* --- columns --- */
@@ -306,8 +334,11 @@ static apr_status_t sqlite_script(mg_db_t *db, const char *sql)
     if (rv != APR_SUCCESS)
         return rv;
     rv = simple(db, sql);
-    if (alone)
+    if (alone) {
         leave_line(db);
+        if (rv == APR_SUCCESS)
+            rv = make_last(db);
+    }
     return rv;
 }
 

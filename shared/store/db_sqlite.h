@@ -20,6 +20,7 @@ typedef struct {
     apr_pool_t *pool;
     turnstile_t *turnstile;  /* NULL: read-only */
     int in_line;
+    int log_fd;              /* of the log, to sync it; -1: not open */
 } sqlite_conn_t;
 
 /** Leaves SQLite's words for mg_db_error(). @return our class for rc */
@@ -29,5 +30,8 @@ apr_status_t db_sqlite_open(mg_db_t *db);
 void db_sqlite_close(mg_db_t *db);
 void db_sqlite_abandon(mg_db_t *db);
 apr_status_t db_sqlite_alive(mg_db_t *db);
+/** What was committed is on disk when this returns. Not in line: others write
+ * meanwhile. */
+apr_status_t db_sqlite_sync(mg_db_t *db);
 
 #endif

@@ -56,6 +56,7 @@ static void tx_end(mg_db_t *db)
     db->hooks = NULL;
     db->tx_open = 0;
     db->tx_will_replay = 0;
+    db->tx_lazy = 0;
     db->tx_error = APR_SUCCESS;
 }
 
@@ -177,6 +178,11 @@ int mg_tx_is_open(const mg_db_t *db)
 apr_int64_t mg_tx_bytes(const mg_db_t *db)
 {
     return db->tx_open ? db->tx_bytes : 0;
+}
+
+void mg_tx_lazy(mg_db_t *db)
+{
+    db->tx_lazy = db->tx_open;
 }
 
 void mg_tx_will_replay(mg_db_t *db)

@@ -69,6 +69,12 @@ int mg_tx_is_open(const mg_db_t *db);
 /** The error that dooms this transaction; APR_SUCCESS if none is known. */
 apr_status_t mg_tx_error(const mg_db_t *db);
 
+/** Nobody is told of this transaction: its COMMIT need not wait for the disk.
+ * A process that dies loses nothing of it, a machine that loses power may lose
+ * it, until the next COMMIT that waits or the next checkpoint (a second): for
+ * claims, sweeps, and what else is then simply done again. PostgreSQL waits
+ * all the same: its server may die while we live on with what it forgot. */
+void mg_tx_lazy(mg_db_t *db);
 /** Bytes of texts and blobs bound in it so far. */
 apr_int64_t mg_tx_bytes(const mg_db_t *db);
 /** Whoever began this transaction runs its parts again one by one should it

@@ -96,6 +96,7 @@ struct mg_db_t {
     int tx_open;
     mg_tx_mode_t tx_mode;
     int tx_will_replay;
+    int tx_lazy;            /* COMMIT need not wait for the disk */
     apr_int64_t tx_bytes;
     apr_status_t tx_error;  /* the first one; then only rollback */
     apr_pool_t *tx_pool;

@@ -203,6 +203,10 @@ static void commit_together(group_t *g)
             return;
         if (rv == APR_SUCCESS)
             continue;
+        if (rv == MG_EIO && !culprit) {
+            g->down = rv; /* COMMIT: perhaps they are there, nobody can say */
+            return;
+        }
         if (culprit && failures++ < ASIDE_MAX)
             culprit->state = ASIDE;
         else

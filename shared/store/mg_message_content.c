@@ -188,6 +188,8 @@ apr_status_t mg_message_sweep(int *pswept, mg_db_t *db, int limit,
     if (rv != APR_SUCCESS || found->nelts == 0)
         return rv;
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (own)
+        mg_tx_lazy(db);
     for (i = 0; rv == APR_SUCCESS && i < found->nelts; i++)
         rv = mg_db_exec(db, NULL,
                         "DELETE FROM content WHERE message_id = $1"

@@ -355,6 +355,8 @@ apr_status_t mg_queue_claim(apr_array_header_t **pclaimed, mg_db_t *db,
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (rv != APR_SUCCESS)
         return rv;
+    if (own)
+        mg_tx_lazy(db); /* a claim that is lost is due again */
     rv = mg_tx_leave(db, own, claim_all(rounds, n, limit));
     if (rv == APR_SUCCESS)
         rv = MG_FAULT("queue.claim.after");
@@ -506,6 +508,8 @@ apr_status_t mg_queue_renew(int *plost, mg_db_t *db,
     list = apr_pmemdup(p, deliveries->elts, sizeof(*list) * (apr_size_t)n);
     qsort(list, (size_t)n, sizeof(*list), by_id);
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (own)
+        mg_tx_lazy(db);
     if (rv == APR_SUCCESS)
         rv = mg_tx_leave(db, own, renew_rows(ours, db, list, n, until, p));
     for (i = 0; rv == APR_SUCCESS && i < n; i++) {
