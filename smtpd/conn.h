@@ -76,6 +76,9 @@ apr_status_t conn_start_tls_server(conn_t *conn, SSL_CTX *ctx);
 apr_status_t conn_start_tls_client(conn_t *conn, SSL_CTX *ctx,
                                    const char *name);
 SSL *conn_ssl(const conn_t *conn); /* NULL in clear */
+/** Right after conn_start_tls_client(): for what is to be set before the
+ * handshake, which begins when this turn ends. */
+SSL *conn_ssl_begun(const conn_t *conn);
 /** For on_close() after a handshake or record failed (MG_ETLS): what OpenSSL
  * said; "" otherwise. */
 const char *conn_tls_error(const conn_t *conn);

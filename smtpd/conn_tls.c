@@ -148,6 +148,11 @@ SSL *conn_ssl(const conn_t *conn)
     return conn->tls == CONN_TLS ? conn->ssl : NULL;
 }
 
+SSL *conn_ssl_begun(const conn_t *conn)
+{
+    return conn->ssl;
+}
+
 const char *conn_tls_error(const conn_t *conn)
 {
     return conn->tls_words;

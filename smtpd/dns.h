@@ -57,6 +57,13 @@ void dns_flush(dns_t *dns);
 /** "bücher.example" -> "xn--bcher-kva.example"; NULL: no domain name. */
 char *dns_ascii(const char *domain, apr_pool_t *p);
 
+/** One TLSA record (RFC 6698 2.1). */
+typedef struct {
+    unsigned char usage, selector, matching;
+    const unsigned char *data;
+    apr_size_t len;
+} dns_tlsa_t;
+
 /* One MX record of an answer. */
 typedef struct {
     const char *exchange;     /* "" for the root: null MX */

@@ -2,7 +2,8 @@
  *
  * say_x() speaks when state x is entered, on_x_reply() makes something of the
  * answer; states[] pairs them; mta_enter() is the only way to change state.
- * The states of a transaction are in mta_transaction.c.
+ * The states before a transaction are in mta_hello.c and mta_tls.c, those of a
+ * transaction in mta_transaction.c.
  */
 #include <apr_strings.h>
 #include <arpa/inet.h>
@@ -29,7 +30,7 @@ static void shut(mta_client_t *c)
     }
 }
 
-static void end(mta_client_t *c, mta_end_t why, const mta_reply_t *reply)
+void mta_end(mta_client_t *c, mta_end_t why, const mta_reply_t *reply)
 {
     mta_job_t *job = c->job;
 
@@ -81,7 +82,7 @@ void mta_end_in_job(mta_client_t *c, const mta_reply_t *reply)
         c->events->on_done(c, job, c->baton);
         c->job = NULL;
     }
-    end(c, MTA_END_LOST, reply);
+    mta_end(c, MTA_END_LOST, reply);
 }
 
 static const char *const doing[S_MAX] = {
@@ -102,26 +103,29 @@ void mta_fail(mta_client_t *c, const char *enhanced, const char *what)
     case S_END:
         return;
     case S_TLS:
-        end(c, MTA_END_TLS, &reply);
+        mta_tls_failed(c, &reply);
         return;
     case S_HELLO:
-        end(c, c->in_tls ? MTA_END_TLS : MTA_END_CONNECT, &reply);
+        if (c->in_tls)
+            mta_tls_failed(c, &reply);
+        else
+            mta_end(c, MTA_END_CONNECT, &reply);
         return;
     case S_CONNECT:
     case S_GREETING:
     case S_HELO:
     case S_STARTTLS:
-        end(c, MTA_END_CONNECT, &reply);
+        mta_end(c, MTA_END_CONNECT, &reply);
         return;
     case S_READY:
     case S_RSET:
     case S_QUIT:
-        end(c, MTA_END_IDLE, &reply);
+        mta_end(c, MTA_END_IDLE, &reply);
         return;
     case S_MAIL:
         if (c->served > 0 && c->reply.lines == 0) {
             /* it had closed while idle and we did not know yet */
-            end(c, MTA_END_STALE, &reply);
+            mta_end(c, MTA_END_STALE, &reply);
             return;
         }
         /* fall through */
@@ -132,7 +136,7 @@ void mta_fail(mta_client_t *c, const char *enhanced, const char *what)
 
 /* --- ready, and between jobs --- */
 
-static void ready(mta_client_t *c)
+void mta_ready(mta_client_t *c)
 {
     mta_enter(c, S_READY);
     c->events->on_ready(c, c->baton);
@@ -152,9 +156,9 @@ void mta_finish_job(mta_client_t *c, int reset)
     if (c->state == S_END)
         return;
     if (reset < 0)
-        end(c, MTA_END_IDLE, &c->reply);
+        mta_end(c, MTA_END_IDLE, &c->reply);
     else if (!reset)
-        ready(c);
+        mta_ready(c);
 }
 
 static void say_rset(mta_client_t *c)
@@ -165,9 +169,9 @@ static void say_rset(mta_client_t *c)
 static void on_rset_reply(mta_client_t *c)
 {
     if (mta_reply_class(&c->reply) == MTA_GOOD)
-        ready(c);
+        mta_ready(c);
     else
-        end(c, MTA_END_IDLE, &c->reply);
+        mta_end(c, MTA_END_IDLE, &c->reply);
 }
 
 static void say_quit(mta_client_t *c)
@@ -178,116 +182,7 @@ static void say_quit(mta_client_t *c)
 /* In idle time a server only speaks to say that it goes. */
 static void on_ready_reply(mta_client_t *c)
 {
-    end(c, MTA_END_IDLE, &c->reply);
-}
-
-/* --- greeting, EHLO, STARTTLS --- */
-
-static void on_greeting_reply(mta_client_t *c)
-{
-    if (mta_reply_class(&c->reply) == MTA_GOOD)
-        mta_enter(c, S_HELLO);
-    else
-        end(c, MTA_END_REFUSED, &c->reply);
-}
-
-static void say_hello(mta_client_t *c)
-{
-    c->caps = 0;
-    c->max_size = 0;
-    conn_printf(c->conn, "%s %s\r\n",
-                c->protocol == MTA_LMTP ? "LHLO" : "EHLO", c->hello);
-}
-
-static int is_word(const char *s, apr_size_t len, const char *word)
-{
-    apr_size_t n = strlen(word);
-
-    return len >= n && strncasecmp(s, word, n) == 0
-           && (len == n || s[n] == ' ');
-}
-
-/* ehlo-line = ehlo-keyword *( SP ehlo-param ), from the second line on */
-static void learn_capability(mta_client_t *c, const char *s, apr_size_t len)
-{
-    while (len > 0 && s[len - 1] == ' ')
-        len--;
-    if (is_word(s, len, "PIPELINING"))
-        c->caps |= CAP_PIPELINING;
-    else if (is_word(s, len, "8BITMIME"))
-        c->caps |= CAP_8BITMIME;
-    else if (is_word(s, len, "SMTPUTF8"))
-        c->caps |= CAP_SMTPUTF8;
-    else if (is_word(s, len, "STARTTLS"))
-        c->caps |= CAP_STARTTLS;
-    else if (is_word(s, len, "SIZE")) {
-        apr_size_t i;
-        apr_int64_t n = 0;
-
-        for (i = 5; i < len && s[i] >= '0' && s[i] <= '9'; i++) {
-            if (n > APR_INT64_C(1) << 50)
-                break;
-            n = n * 10 + (s[i] - '0');
-        }
-        c->caps |= CAP_SIZE;
-        c->max_size = n;
-    }
-}
-
-static void on_hello_reply(mta_client_t *c)
-{
-    int class = mta_reply_class(&c->reply);
-
-    if (class == MTA_GOOD && (c->caps & CAP_STARTTLS) && c->tls && !c->in_tls)
-        mta_enter(c, S_STARTTLS);
-    else if (class == MTA_GOOD)
-        ready(c);
-    else if (class == MTA_PERMANENT && c->protocol == MTA_SMTP && !c->in_tls)
-        mta_enter(c, S_HELO);
-    else
-        end(c, MTA_END_REFUSED, &c->reply);
-}
-
-static void say_helo(mta_client_t *c)
-{
-    c->caps = 0;
-    conn_printf(c->conn, "HELO %s\r\n", c->hello);
-}
-
-static void on_helo_reply(mta_client_t *c)
-{
-    if (mta_reply_class(&c->reply) == MTA_GOOD)
-        ready(c);
-    else
-        end(c, MTA_END_REFUSED, &c->reply);
-}
-
-static void say_starttls(mta_client_t *c)
-{
-    conn_write(c->conn, "STARTTLS\r\n", 10);
-}
-
-static void on_starttls_reply(mta_client_t *c)
-{
-    if (mta_reply_class(&c->reply) == MTA_GOOD)
-        mta_enter(c, S_TLS);
-    else
-        ready(c); /* opportunistic: a refusal is no reason to keep the mail */
-}
-
-static void say_tls(mta_client_t *c)
-{
-    struct in6_addr any;
-    const char *name = c->host;
-    apr_status_t rv;
-
-    if (inet_pton(AF_INET, name, &any) == 1
-        || inet_pton(AF_INET6, name, &any) == 1)
-        name = NULL;
-    c->in_tls = 1;
-    rv = conn_start_tls_client(c->conn, c->tls, name);
-    if (rv != APR_SUCCESS)
-        mta_fail(c, "4.7.5", "TLS could not be started");
+    mta_end(c, MTA_END_IDLE, &c->reply);
 }
 
 /* --- the machine --- */
@@ -298,21 +193,22 @@ static const struct {
     void (*on_reply)(mta_client_t *c);
     int *timeout;
 } states[S_MAX] = {
-    { "connect",  NULL,           NULL,                &mta_timeouts.connect },
-    { "greeting", NULL,           on_greeting_reply,   &mta_timeouts.greeting },
-    { "hello",    say_hello,      on_hello_reply,      &mta_timeouts.hello },
-    { "helo",     say_helo,       on_helo_reply,       &mta_timeouts.hello },
-    { "starttls", say_starttls,   on_starttls_reply,   &mta_timeouts.data },
-    { "tls",      say_tls,        NULL,                &mta_timeouts.data },
-    { "ready",    NULL,           on_ready_reply,      &mta_timeouts.idle },
-    { "mail",     mta_say_mail,   mta_on_mail_reply,   &mta_timeouts.mail },
-    { "rcpt",     mta_say_rcpt,   mta_on_rcpt_reply,   &mta_timeouts.rcpt },
-    { "data",     mta_say_data,   mta_on_data_reply,   &mta_timeouts.data },
-    { "body",     mta_begin_body, mta_on_body_reply,   &mta_timeouts.block },
-    { "dot",      mta_begin_dot,  mta_on_dot_reply,    &mta_timeouts.end },
-    { "rset",     say_rset,       on_rset_reply,       &mta_timeouts.mail },
-    { "quit",     say_quit,       on_ready_reply,      &quit_timeout },
-    { "end",      NULL,           NULL,                NULL }
+    { "connect",  NULL, NULL, &mta_timeouts.connect },
+    { "greeting", NULL, mta_on_greeting_reply, &mta_timeouts.greeting },
+    { "hello", mta_say_hello, mta_on_hello_reply, &mta_timeouts.hello },
+    { "helo", mta_say_helo, mta_on_helo_reply, &mta_timeouts.hello },
+    { "starttls", mta_say_starttls, mta_on_starttls_reply,
+      &mta_timeouts.data },
+    { "tls", mta_say_tls, NULL, &mta_timeouts.data },
+    { "ready", NULL, on_ready_reply, &mta_timeouts.idle },
+    { "mail", mta_say_mail, mta_on_mail_reply, &mta_timeouts.mail },
+    { "rcpt", mta_say_rcpt, mta_on_rcpt_reply, &mta_timeouts.rcpt },
+    { "data", mta_say_data, mta_on_data_reply, &mta_timeouts.data },
+    { "body", mta_begin_body, mta_on_body_reply, &mta_timeouts.block },
+    { "dot", mta_begin_dot, mta_on_dot_reply, &mta_timeouts.end },
+    { "rset", say_rset, on_rset_reply, &mta_timeouts.mail },
+    { "quit", say_quit, on_ready_reply, &quit_timeout },
+    { "end", NULL, NULL, NULL }
 };
 
 /* The one place where a client changes state; the log shows every step. */
@@ -335,7 +231,7 @@ static void on_reply(mta_client_t *c)
     else if (c->reply.code == 421 && c->job) {
         /* service not available, closing (RFC 5321 3.8) */
         if (c->state == S_MAIL && c->served > 0)
-            end(c, MTA_END_STALE, &c->reply);
+            mta_end(c, MTA_END_STALE, &c->reply);
         else
             mta_end_in_job(c, &c->reply);
     }
@@ -364,7 +260,7 @@ static int take_line(mta_client_t *c)
     rv = mta_reply_add(&c->reply, in, len, &words);
     if (c->state == S_HELLO && c->reply.lines > 1 && words
         && words < in + len)
-        learn_capability(c, words, len - (apr_size_t)(words - in));
+        mta_learn_capability(c, words, len - (apr_size_t)(words - in));
     conn_skip(c->conn, (apr_size_t)(lf + 1 - in));
     if (rv == APR_SUCCESS) {
         on_reply(c);
@@ -407,7 +303,7 @@ static void on_connected(conn_t *conn, void *baton)
     if (c->state == S_CONNECT)
         mta_enter(c, S_GREETING);
     else if (c->state == S_TLS)
-        mta_enter(c, S_HELLO);
+        mta_on_tls(c);
 }
 
 static void on_drained(conn_t *conn, void *baton)
@@ -424,12 +320,13 @@ static void on_close(conn_t *conn, apr_status_t rv, void *baton)
     mta_client_t *c = baton;
     char words[120];
 
-    (void)conn;
     c->conn = NULL;
     if (APR_STATUS_IS_TIMEUP(rv))
         mta_fail(c, "4.4.2", "timed out");
     else if (APR_STATUS_IS_EOF(rv))
         mta_fail(c, "4.4.2", "connection closed by the remote");
+    else if (rv == MG_ETLS && *conn_tls_error(conn))
+        mta_fail(c, "4.7.5", conn_tls_error(conn));
     else
         mta_fail(c, c->state == S_CONNECT ? "4.4.1" : "4.4.2",
                  mg_strerror(rv, words, sizeof(words)));
@@ -477,6 +374,10 @@ static mta_client_t *client_make(loop_t *loop, const mta_peer_t *peer,
     c->where = where_of(peer, p);
     c->hello = apr_pstrdup(p, peer->hello);
     c->tls = peer->tls;
+    c->need = peer->tls ? peer->need : MTA_TLS_MAY;
+    c->tlsa = peer->tlsa;
+    c->ntlsa = peer->ntlsa;
+    c->via.policy = peer->policy;
     c->state = S_CONNECT;
     return c;
 }
@@ -488,7 +389,8 @@ apr_status_t mta_client_open(mta_client_t **pclient, loop_t *loop,
 {
     mta_client_t *c = client_make(loop, peer, events, baton, p);
     apr_status_t rv = conn_connect(&c->conn, loop, peer->addr, peer->addr_len,
-                                   NULL, 0, &conn_events, c, p);
+                                   peer->local, peer->local_len,
+                                   &conn_events, c, p);
 
     *pclient = c;
     if (rv != APR_SUCCESS) {
@@ -567,7 +469,7 @@ int mta_client_served(const mta_client_t *client)
     return client->served;
 }
 
-int mta_client_in_tls(const mta_client_t *client)
+const mta_via_t *mta_client_via(const mta_client_t *client)
 {
-    return client->in_tls;
+    return &client->via;
 }

@@ -17,6 +17,7 @@
 #define MTA_CLIENT_H
 
 #include "conn.h"
+#include "dns.h"
 #include "mta_reply.h"
 
 typedef struct mta_client_t mta_client_t;
@@ -52,6 +53,7 @@ typedef enum {
     MTA_END_CONNECT,  /* never became ready: no connection, no or bad reply */
     MTA_END_REFUSED,  /* greeting or EHLO was answered 4xx or 5xx */
     MTA_END_TLS,      /* the handshake failed: try in clear */
+    MTA_END_POLICY,   /* it cannot give the TLS that is needed: another host */
     MTA_END_IDLE,     /* closed while nothing was under way */
     MTA_END_STALE,    /* the job was not begun: take it back */
     MTA_END_LOST      /* within a job; its results were given */
@@ -69,14 +71,35 @@ typedef struct {
                    const mta_reply_t *reply, void *baton);
 } mta_events_t;
 
+/** What TLS must give before a message goes out. */
+typedef enum {
+    MTA_TLS_MAY,      /* where it is offered; in clear else (RFC 7435) */
+    MTA_TLS_ENCRYPT,  /* TLS, with whatever certificate */
+    MTA_TLS_VERIFY,   /* and a certificate that we trust for the host's name */
+    MTA_TLS_DANE      /* and one that the host's TLSA records name */
+} mta_tls_need_t;
+
 typedef struct {
     mta_protocol_t protocol;
     const char *host;             /* as the log and the event name it */
     const struct sockaddr *addr;
     int addr_len;
+    const struct sockaddr *local; /* the address we come from, or NULL */
+    int local_len;
     const char *hello;            /* our name */
     SSL_CTX *tls;                 /* NULL: never STARTTLS */
+    mta_tls_need_t need;
+    const char *policy;           /* who needs it, "require-tls"; static */
+    const dns_tlsa_t *tlsa;       /* MTA_TLS_DANE; they live as the client */
+    int ntlsa;
 } mta_peer_t;
+
+/** What a connection is, as it is recorded with a delivery. All static. */
+typedef struct {
+    const char *tls, *cipher;     /* "TLSv1.3"; NULL: in clear */
+    const char *policy;           /* of the peer, or NULL */
+    int verified;                 /* the certificate, for the host's name */
+} mta_via_t;
 
 /** Connects. @return the connect's error if that is known at once */
 apr_status_t mta_client_open(mta_client_t **pclient, loop_t *loop,
@@ -101,7 +124,7 @@ void mta_client_abort(mta_client_t *client, const char *why);
 
 const char *mta_client_host(const mta_client_t *client);
 int mta_client_served(const mta_client_t *client); /* jobs ended well */
-int mta_client_in_tls(const mta_client_t *client);
+const mta_via_t *mta_client_via(const mta_client_t *client);
 
 /* RFC 5321 4.5.3.2, in seconds; a test may shorten them all. */
 typedef struct {

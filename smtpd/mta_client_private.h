@@ -1,6 +1,8 @@
-/* mta_client_private.h - what mta_client.c and mta_transaction.c share. */
+/* mta_client_private.h - what the client's files share. */
 #ifndef MTA_CLIENT_PRIVATE_H
 #define MTA_CLIENT_PRIVATE_H
+
+#include <apr_strings.h>
 
 #include "mta_client.h"
 
@@ -26,7 +28,11 @@ struct mta_client_t {
     const char *where;      /* "mx.example[192.0.2.1]:25" */
     const char *hello;
     SSL_CTX *tls;
-    int in_tls;
+    mta_tls_need_t need;
+    const dns_tlsa_t *tlsa;
+    int ntlsa;
+    int in_tls;             /* from the handshake's beginning */
+    mta_via_t via;
     int caps;
     apr_int64_t max_size;   /* of SIZE; 0: none told */
     int served;
@@ -44,9 +50,13 @@ struct mta_client_t {
 
 /** The one place where a client changes state. */
 void mta_enter(mta_client_t *c, state_t next);
+/** Shut, and told to the owner. */
+void mta_end(mta_client_t *c, mta_end_t why, const mta_reply_t *reply);
 /** Lost, timed out, or nonsense received: the end, whatever that means here.
  * @param enhanced  the code's class is 4 */
 void mta_fail(mta_client_t *c, const char *enhanced, const char *what);
+/** Greeted, secured, or done with a job: the next may come. */
+void mta_ready(mta_client_t *c);
 /** The connection cannot go on: the job's results, then the end. */
 void mta_end_in_job(mta_client_t *c, const mta_reply_t *reply);
 /** @param reset  the server still has an open transaction: say RSET */
@@ -55,6 +65,27 @@ void mta_give_result(mta_client_t *c, mta_rcpt_t *rcpt, mta_stage_t stage,
                      const mta_reply_t *reply);
 void mta_give_result_to_rest(mta_client_t *c, mta_stage_t stage,
                              const mta_reply_t *reply);
+
+/* mta_hello.c */
+void mta_on_greeting_reply(mta_client_t *c);
+void mta_say_hello(mta_client_t *c);
+/** One line of the answer to EHLO, from the second on. */
+void mta_learn_capability(mta_client_t *c, const char *s, apr_size_t len);
+void mta_on_hello_reply(mta_client_t *c);
+void mta_say_helo(mta_client_t *c);
+void mta_on_helo_reply(mta_client_t *c);
+
+/* mta_tls.c */
+
+/** In clear, and that will not do: says so and ends. @return 0: it will */
+int mta_tls_missing(mta_client_t *c);
+void mta_say_starttls(mta_client_t *c);
+void mta_on_starttls_reply(mta_client_t *c);
+void mta_say_tls(mta_client_t *c);
+/** The handshake is done: is it what was needed? */
+void mta_on_tls(mta_client_t *c);
+/** The handshake, or the first words after it, failed. */
+void mta_tls_failed(mta_client_t *c, const mta_reply_t *reply);
 
 /* mta_transaction.c */
 

@@ -196,6 +196,7 @@ static void on_result(mta_client_t *client, mta_job_t *job, mta_rcpt_t *rcpt,
 
     site->done++;
     link->group->n--;
+    e->via = *mta_client_via(client);
     switch (mta_reply_class(reply)) {
     case MTA_GOOD:
         link->group->delivered++;
@@ -287,6 +288,11 @@ static void on_end(mta_client_t *client, mta_end_t why, mta_job_t *job,
             attempt.tried &= ~(APR_UINT64_C(1) << link->host);
         attempt.n--;
     }
+    else if (why == MTA_END_POLICY) {
+        /* good for others: only what needs that TLS goes on to the next */
+        attempt.reply = *reply;
+        mg_log(MG_LOG_INFO, APR_SUCCESS, "%s: %s", site->key, reply->text);
+    }
     else if (why == MTA_END_CONNECT || why == MTA_END_REFUSED) {
         host_note(site->s, link->address)->bad_until = mg_ticks() + BAD_FOR;
         attempt.reply = *reply;
@@ -296,7 +302,7 @@ static void on_end(mta_client_t *client, mta_end_t why, mta_job_t *job,
     link_free(link);
     mta_site_touch(site);
     if (why == MTA_END_CONNECT || why == MTA_END_REFUSED
-        || why == MTA_END_TLS)
+        || why == MTA_END_TLS || why == MTA_END_POLICY)
         mta_link_open(site, &attempt);
     sender_check_done(site->s);
 }
@@ -305,6 +311,24 @@ static const mta_events_t link_events = { on_ready, on_result, on_done,
                                           on_end };
 
 /* --- opening --- */
+
+/* Where TLS failed before it is left out, unless it must be. */
+static void set_tls(mta_peer_t *peer, const mta_site_t *site,
+                    const host_note_t *note)
+{
+    static const mta_tls_need_t needs[] = { MTA_TLS_MAY, MTA_TLS_ENCRYPT,
+                                            MTA_TLS_VERIFY };
+
+    peer->policy = "may";
+    if (site->protocol == MTA_SMTP) {
+        peer->need = needs[site->s->config->tls_policy];
+        if (peer->need != MTA_TLS_MAY)
+            peer->policy = "MailgunTLSPolicy";
+    }
+    if (peer->need != MTA_TLS_MAY || !note
+        || note->clear_until <= mg_ticks())
+        peer->tls = site->s->tls;
+}
 
 /* @return 0: failed at once; the attempt says why */
 static int open_to(mta_site_t *site, int host, mta_attempt_t *attempt)
@@ -340,9 +364,8 @@ static int open_to(mta_site_t *site, int host, mta_attempt_t *attempt)
     peer.addr_len = to.addr_len;
     peer.hello = s->config->hostname;
     /* a Unix socket has nobody on the way */
-    if (to.addr.ss_family != AF_UNIX
-        && !(note && note->clear_until > mg_ticks()))
-        peer.tls = s->tls;
+    if (to.addr.ss_family != AF_UNIX)
+        set_tls(&peer, site, note);
     rv = mta_client_open(&link->client, s->loop, &peer, &link_events, link,
                          p);
     if (rv != APR_SUCCESS) {

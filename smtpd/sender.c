@@ -255,14 +255,17 @@ static sender_t *sender_make(worker_t *worker)
 apr_status_t sender_start(worker_t *worker)
 {
     sender_t *s = sender_make(worker);
+    const char *error;
     apr_status_t rv;
 
     rv = mg_secret_derive(s->verp_key, worker->secret, "verp");
     if (rv != APR_SUCCESS)
         return rv;
-    rv = tls_client_create(&s->tls, s->pool);
-    if (rv != APR_SUCCESS)
+    rv = tls_client_create(&s->tls, s->config->tls_trust, &error, s->pool);
+    if (rv != APR_SUCCESS) {
+        mg_log(MG_LOG_ERR, rv, "%s", error);
         return rv;
+    }
     rv = dns_create(&s->dns, s->loop, s->config->resolvers, s->pool);
     if (rv != APR_SUCCESS)
         return rv;

@@ -62,6 +62,7 @@ struct sender_entry_t {
     sender_verdict_t verdict;
     int code, tries;
     char *reply, *mx;                     /* malloc'ed together, at reply */
+    mta_via_t via;                        /* with an mx: how it was reached */
     apr_time_t due_at;
     mg_unit_t unit;
 };

@@ -126,6 +126,10 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
     event.reply = e->reply ? mg_text_clean(e->reply, strlen(e->reply), p)
                            : NULL;
     event.mx = e->mx;
+    event.tls = e->via.tls;
+    event.tls_cipher = e->via.cipher;
+    event.tls_policy = e->via.policy;
+    event.verified = e->via.verified;
     if (e->verdict == SENDER_DEFERRED)
         event.retry_in = e->due_at - mg_now();
     return event;

@@ -71,11 +71,27 @@ apr_status_t tls_server_create(SSL_CTX **pctx, const char *certificate,
     return APR_SUCCESS;
 }
 
-apr_status_t tls_client_create(SSL_CTX **pctx, apr_pool_t *p)
+apr_status_t tls_client_create(SSL_CTX **pctx, const char *trust,
+                               const char **perror, apr_pool_t *p)
 {
-    apr_status_t rv = ctx_create(pctx, TLS_client_method(), p);
+    SSL_CTX *ctx;
+    apr_status_t rv = ctx_create(&ctx, TLS_client_method(), p);
 
-    if (rv == APR_SUCCESS)
-        SSL_CTX_set_verify(*pctx, SSL_VERIFY_NONE, NULL);
-    return rv;
+    *pctx = NULL;
+    *perror = "out of memory";
+    if (rv != APR_SUCCESS)
+        return rv;
+    ERR_clear_error();
+    SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
+    if (SSL_CTX_dane_enable(ctx) != 1)
+        return wrong(perror, "TLS", "for DANE", p);
+    if (trust && *trust) {
+        if (SSL_CTX_load_verify_file(ctx, trust) != 1)
+            return wrong(perror, "MailgunTLSTrust", trust, p);
+    }
+    else if (SSL_CTX_set_default_verify_paths(ctx) != 1)
+        return wrong(perror, "TLS", "the system's authorities", p);
+    *perror = NULL;
+    *pctx = ctx;
+    return APR_SUCCESS;
 }

@@ -16,7 +16,15 @@
 apr_status_t tls_server_create(SSL_CTX **pctx, const char *certificate,
                                const char *key, const char **perror,
                                apr_pool_t *p);
-/** Opportunistic (RFC 7435): any certificate will do. */
-apr_status_t tls_client_create(SSL_CTX **pctx, apr_pool_t *p);
+/**
+ * Goes through with any certificate: who needs a good one asks after the
+ * handshake (mta_tls.c). Ready for DANE.
+ *
+ * @param trust   PEM file of authorities; NULL or "": the system's
+ * @param perror  names the file and what is wrong with it
+ * @return MG_ECONFIG
+ */
+apr_status_t tls_client_create(SSL_CTX **pctx, const char *trust,
+                               const char **perror, apr_pool_t *p);
 
 #endif

@@ -353,6 +353,7 @@ SETTER(set_networks)
 
 static const char *const durability_words[] = { "full", "relaxed", NULL };
 static const char *const notls_words[] = { "off", "loopback", "on", NULL };
+static const char *const tls_words[] = { "may", "encrypt", "verify", NULL };
 static const char *const log_words[] = { "err", "warn", "info", "debug",
                                          NULL };
 static const range_t few = { 1, 64, "2" };
@@ -477,6 +478,14 @@ static const mg_directive_t directives[] = {
     { "MailgunTLSKey", "path", "",
       "The private key of the certificate, in PEM.",
       set_path, AT(tls_key), NULL },
+    { "MailgunTLSPolicy", "may|encrypt|verify", "may",
+      "What mail to other servers needs at least: TLS where it is offered, TLS "
+      "always, or TLS with a certificate that is trusted for the host's name.",
+      set_word, AT(tls_policy), tls_words },
+    { "MailgunTLSTrust", "path", "",
+      "The authorities, in PEM, whose certificates are trusted when mail goes "
+      "out, instead of the system's.",
+      set_path, AT(tls_trust), NULL },
     { "MailgunTransport", "domain|* host[:port]", "",
       "Where mail for a domain goes instead of its MX; * is all other "
       "domains; repeat it for more.",
@@ -494,13 +503,13 @@ static const mg_directive_t directives[] = {
  * copy of the table's entry: the offset tells which one it is. */
 static int given_before(mg_config_t *config, const mg_directive_t *d)
 {
-    apr_uint64_t bit = 1;
     int i;
 
-    for (i = 0; i < DIRECTIVES; i++, bit <<= 1) {
+    for (i = 0; i < DIRECTIVES; i++) {
         if (directives[i].offset == d->offset) {
-            int before = (config->given & bit) != 0;
-            config->given |= bit;
+            apr_uint64_t bit = APR_UINT64_C(1) << (i & 63);
+            int before = (config->given[i >> 6] & bit) != 0;
+            config->given[i >> 6] |= bit;
             return before;
         }
     }
@@ -509,8 +518,8 @@ static int given_before(mg_config_t *config, const mg_directive_t *d)
 
 const mg_directive_t *mg_config_directives(int *pn)
 {
-    _Static_assert(sizeof(directives) / sizeof(directives[0]) <= 64,
-                   "mg_config_t.given has 64 bits");
+    _Static_assert(sizeof(directives) / sizeof(directives[0]) <= 128,
+                   "mg_config_t.given has 128 bits");
     *pn = DIRECTIVES;
     return directives;
 }
@@ -558,7 +567,7 @@ mg_config_t *mg_config_create(apr_pool_t *p)
         if (d->set(config, d, argc, (const char *const *)argv, p) != NULL)
             abort(); /* the table itself is wrong: a unit test would see it */
     }
-    config->given = 0;
+    memset(config->given, 0, sizeof(config->given));
     return config;
 }
 

@@ -33,6 +33,8 @@ typedef struct {
 } mg_listen_t;
 
 enum { MG_LISTEN_MX, MG_LISTEN_SUBMISSION, MG_LISTEN_SMTPS };
+/* what mail to others needs at least */
+enum { MG_TLS_MAY, MG_TLS_ENCRYPT, MG_TLS_VERIFY };
 enum { MG_NOTLS_AUTH_OFF, MG_NOTLS_AUTH_LOOPBACK, MG_NOTLS_AUTH_ON };
 
 /* Values of all directives. Sizes in bytes, times in microseconds. */
@@ -77,6 +79,8 @@ typedef struct mg_config_t {
     int destination_connections; /* MailgunDestinationConnections */
     apr_interval_time_t lease;   /* MailgunLease */
     apr_array_header_t *shares;  /* of mg_share_t; MailgunShare */
+    int tls_policy;           /* MailgunTLSPolicy: MG_TLS_* */
+    const char *tls_trust;    /* MailgunTLSTrust: PEM; NULL: the system's */
 
     /* HTTP out */
     apr_array_header_t *hook_allow; /* of char *, CIDR; MailgunHookAllow */
@@ -89,7 +93,7 @@ typedef struct mg_config_t {
     apr_interval_time_t event_retention; /* MailgunEventRetention */
     const char *log_level;    /* MailgunLogLevel err|warn|info|debug */
 
-    apr_uint64_t given;       /* bit n: directive n of the table was given */
+    apr_uint64_t given[2];    /* bit n: directive n of the table was given */
 } mg_config_t;
 
 typedef struct mg_directive_t mg_directive_t;

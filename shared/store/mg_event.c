@@ -152,6 +152,23 @@ static const char *json_text(const char *s, apr_pool_t *p)
     return json_string(mg_text_clean(s, strlen(s), p), p);
 }
 
+/* How the mx was reached:
+ *   ,"tls":true,"tls-version":"TLSv1.3","tls-cipher":"...",
+ *    "certificate-verified":true,"tls-policy":"mta-sts" */
+static const char *tls_json(const mg_event_t *event, apr_pool_t *p)
+{
+    if (!event->mx || !event->tls_policy)
+        return "";
+    return apr_pstrcat(
+        p, ",\"tls\":", event->tls ? "true" : "false",
+        event->tls ? ",\"tls-version\":" : "",
+        event->tls ? json_text(event->tls, p) : "",
+        event->tls_cipher ? ",\"tls-cipher\":" : "",
+        event->tls_cipher ? json_text(event->tls_cipher, p) : "",
+        ",\"certificate-verified\":", event->verified ? "true" : "false",
+        ",\"tls-policy\":", json_text(event->tls_policy, p), NULL);
+}
+
 /* {"code":250,"reply":"2.0.0 ok","mx":"mx.x","attempt":1}; '{}' if accepted;
  * what nobody was asked about has no code */
 static const char *detail_json(const mg_event_t *event, apr_pool_t *p)
@@ -165,6 +182,7 @@ static const char *detail_json(const mg_event_t *event, apr_pool_t *p)
         event->reply ? ",\"reply\":" : "",
         event->reply ? json_text(event->reply, p) : "",
         event->mx ? ",\"mx\":" : "", event->mx ? json_text(event->mx, p) : "",
+        tls_json(event, p),
         ",\"attempt\":", apr_itoa(p, event->attempt),
         event->retry_in ? apr_psprintf(p, ",\"retry_in\":%" APR_INT64_T_FMT,
                                        apr_time_sec(event->retry_in))

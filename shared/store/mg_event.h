@@ -38,6 +38,10 @@ typedef struct {
     int code;                     /* SMTP reply code or ours (498, 605 ...) */
     const char *reply;            /* the remote's words, or NULL */
     const char *mx;               /* who said it, or NULL */
+    /* with an mx: how it was reached. tls: "TLSv1.3", NULL in clear; policy:
+     * what it was held to; verified: the certificate, for the mx's name */
+    const char *tls, *tls_cipher, *tls_policy;
+    int verified;
     int attempt;
     apr_interval_time_t retry_in; /* failed_temp: until the next try */
 } mg_event_t;

@@ -519,13 +519,15 @@ static SSL_CTX *server_ctx(apr_pool_t *p)
 /* A second conn at the other end, as our clients are. */
 static void client_side(bench_t *b, side_t *side)
 {
+    const char *error;
+
     memset(side, 0, sizeof(*side));
     side->max = 1000;
     apr_pool_create(&side->pool, b->pool);
     fcntl(b->peer, F_SETFL, O_NONBLOCK);
     side->conn = conn_create(b->loop, b->peer, &events, side, side->pool);
     b->peer = -1;
-    tls_client_create(&side->ctx, b->pool);
+    tls_client_create(&side->ctx, NULL, &error, b->pool);
 }
 
 static void test_tls(void **state)

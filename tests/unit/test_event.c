@@ -179,6 +179,28 @@ static void hostile_detail(void **state)
     mg_stmt_done(stmt);
 }
 
+static void detail_of_tls(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_event_t e = event_of_domain(d);
+
+    e.kind = MG_EVENT_DELIVERED;
+    e.code = 250;
+    e.mx = "mx.test";
+    e.tls = "TLSv1.3";
+    e.tls_cipher = "AES";
+    e.tls_policy = "mta-sts";
+    e.verified = 1;
+    e.attempt = 1;
+    unit_store_ok(s->db, append(s->db, &e, s->p));
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM event WHERE"
+        " detail = '{\"code\":250,\"mx\":\"mx.test\",\"tls\":true,"
+        "\"tls-version\":\"TLSv1.3\",\"tls-cipher\":\"AES\","
+        "\"certificate-verified\":true,\"tls-policy\":\"mta-sts\","
+        "\"attempt\":1}'"), 1);
+}
+
 /* One row per day and kind, whatever the size of the batch. */
 static void counts_per_batch(void **state)
 {
@@ -300,6 +322,7 @@ int main(void)
         UNIT_ON_BOTH(log_lines),
         UNIT_ON_BOTH(test_mode_is_marked),
         UNIT_ON_BOTH(hostile_detail),
+        UNIT_ON_BOTH(detail_of_tls),
         UNIT_ON_BOTH(counts_per_batch),
         UNIT_ON_BOTH(folds),
         UNIT_ON_BOTH(webhook),

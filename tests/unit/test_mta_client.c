@@ -31,7 +31,7 @@ typedef struct {
     const char *body;
     int body_at, body_parts, body_error;
     int ended;
-    char told[8192];
+    char told[8192], words[1001];
 } owner_t;
 
 static void tell(owner_t *o, const char *fmt, ...)
@@ -48,7 +48,7 @@ static void on_ready(mta_client_t *client, void *baton)
 {
     owner_t *o = baton;
 
-    tell(o, "ready%s|", mta_client_in_tls(client) ? "+tls" : "");
+    tell(o, "ready%s|", mta_client_via(client)->tls ? "+tls" : "");
     if (o->next < o->njobs) {
         o->body_at = 0;
         mta_client_send(client, &o->jobs[o->next++]);
@@ -78,13 +78,14 @@ static void on_done(mta_client_t *client, mta_job_t *job, void *baton)
 static void on_end(mta_client_t *client, mta_end_t why, mta_job_t *job,
                    const mta_reply_t *reply, void *baton)
 {
-    static const char *const whys[] = { "connect", "refused", "tls", "idle",
-                                        "stale", "lost" };
+    static const char *const whys[] = { "connect", "refused", "tls", "policy",
+                                        "idle", "stale", "lost" };
     owner_t *o = baton;
 
     (void)client;
     assert_true((job != NULL) == (why == MTA_END_STALE));
     tell(o, "%s %d", whys[why], reply->code);
+    apr_cpystrn(o->words, reply->text, sizeof(o->words));
     o->ended = 1;
 }
 
@@ -392,16 +393,17 @@ static int run_line(const case_t *tc, int fd, const char *line, owner_t *o)
 }
 
 static SSL_CTX *client_tls;
+static mta_peer_t wanted; /* what a test needs of TLS */
 
 static void owner_make(owner_t *o, mta_protocol_t protocol, int fd)
 {
-    mta_peer_t peer;
+    mta_peer_t peer = wanted;
 
-    memset(&peer, 0, sizeof(peer));
     peer.protocol = protocol;
-    peer.host = "mx.test";
+    peer.host = "mx.b.test";
     peer.hello = "us";
-    peer.tls = client_tls;
+    if (!peer.tls)
+        peer.tls = client_tls;
     o->client = mta_client_adopt(loop, fd, &peer, &events, o, o->p);
 }
 
@@ -698,16 +700,16 @@ static void server_close(conn_t *conn, apr_status_t rv, void *baton)
 static const conn_events_t server_events = { server_input, server_ready, NULL,
                                              server_close };
 
-static void test_starttls(void **state)
+
+/* One message over a server with that certificate; what was told. */
+static owner_t *run_starttls(server_t *s, const char *cert, const char *key)
 {
     owner_t *o = apr_pcalloc(pool, sizeof(*o));
-    server_t *s = apr_pcalloc(pool, sizeof(*s));
-    const char *cert, *key, *error;
+    const char *error;
     int fds[2], i;
 
-    (void)state;
+    memset(s, 0, sizeof(*s));
     apr_pool_create(&o->p, pool);
-    unit_cert_make(&cert, &key, o->p);
     assert_int_equal(tls_server_create(&s->ctx, cert, key, &error, o->p),
                      APR_SUCCESS);
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
@@ -719,21 +721,176 @@ static void test_starttls(void **state)
     s->conn = conn_create(loop, fds[1], &server_events, s, o->p);
     conn_printf(s->conn, "220 mx\r\n");
     owner_make(o, MTA_SMTP, fds[0]);
-    for (i = 0; i < 200 && !strstr(o->told, "done"); i++)
+    for (i = 0; i < 200 && !strstr(o->told, "done") && !o->ended; i++)
         turns(1);
     turns(2);
-    assert_string_equal(o->told, "ready+tls|bob=250@end|done|ready+tls|");
-    assert_int_equal(s->hellos, 2);
-    assert_string_equal(s->heard, "EHLO us|STARTTLS|EHLO us|"
-                        "MAIL FROM:<me@a.test>|RCPT TO:<bob@b.test>|DATA|"
-                        "Subject: x||.|");
-    mta_client_quit(o->client);
+    return o;
+}
+
+static void end_starttls(owner_t *o, server_t *s)
+{
+    mta_client_close(o->client);
     turns(4);
-    assert_non_null(strstr(s->heard, "QUIT"));
     if (s->conn)
         conn_close(s->conn);
     turns(2);
     apr_pool_destroy(o->p);
+}
+
+static void test_starttls(void **state)
+{
+    const char *cert, *key;
+    apr_pool_t *p;
+    server_t s;
+    owner_t *o;
+
+    (void)state;
+    apr_pool_create(&p, pool);
+    unit_cert_make(&cert, &key, p);
+    o = run_starttls(&s, cert, key);
+    assert_string_equal(o->told, "ready+tls|bob=250@end|done|ready+tls|");
+    assert_int_equal(s.hellos, 2);
+    assert_string_equal(s.heard, "EHLO us|STARTTLS|EHLO us|"
+                        "MAIL FROM:<me@a.test>|RCPT TO:<bob@b.test>|DATA|"
+                        "Subject: x||.|");
+    assert_int_equal(mta_client_via(o->client)->verified, 0);
+    mta_client_quit(o->client);
+    turns(4);
+    assert_non_null(strstr(s.heard, "QUIT"));
+    end_starttls(o, &s);
+    apr_pool_destroy(p);
+}
+
+/* --- what the certificate must prove --- */
+
+#define DELIVERED "ready+tls|bob=250@end|done|ready+tls|"
+
+enum { GOOD, OTHER, EXPIRED, WILD, SELF, CERTS };
+
+static const struct {
+    const char *name;
+    int cert;
+    mta_tls_need_t need;
+    int usage, selector, matching, wrong;  /* DANE */
+    const char *told, *words;
+    int verified;
+} proofs[] = {
+    { "may, good", GOOD, MTA_TLS_MAY, 0, 0, 0, 0, DELIVERED, NULL, 1 },
+    { "may, other name", OTHER, MTA_TLS_MAY, 0, 0, 0, 0, DELIVERED, NULL, 0 },
+    { "may, self-signed", SELF, MTA_TLS_MAY, 0, 0, 0, 0, DELIVERED, NULL, 0 },
+    { "encrypt, self-signed", SELF, MTA_TLS_ENCRYPT, 0, 0, 0, 0, DELIVERED,
+      NULL, 0 },
+    { "verify, good", GOOD, MTA_TLS_VERIFY, 0, 0, 0, 0, DELIVERED, NULL, 1 },
+    { "verify, wildcard", WILD, MTA_TLS_VERIFY, 0, 0, 0, 0, DELIVERED, NULL,
+      1 },
+    { "verify, other name", OTHER, MTA_TLS_VERIFY, 0, 0, 0, 0, "policy 499",
+      "499 4.7.5 mx.b.test has a certificate that cannot be verified "
+      "(hostname mismatch); require-tls requires TLS with a verified "
+      "certificate", 0 },
+    { "verify, expired", EXPIRED, MTA_TLS_VERIFY, 0, 0, 0, 0, "policy 499",
+      "expired", 0 },
+    { "verify, self-signed", SELF, MTA_TLS_VERIFY, 0, 0, 0, 0, "policy 499",
+      "self-signed", 0 },
+    /* DANE-EE: the key is the proof; names, dates, authorities do not count */
+    { "3 1 1", SELF, MTA_TLS_DANE, 3, 1, 1, 0, DELIVERED, NULL, 1 },
+    { "3 0 1", SELF, MTA_TLS_DANE, 3, 0, 1, 0, DELIVERED, NULL, 1 },
+    { "3 1 2", SELF, MTA_TLS_DANE, 3, 1, 2, 0, DELIVERED, NULL, 1 },
+    { "3 1 0", SELF, MTA_TLS_DANE, 3, 1, 0, 0, DELIVERED, NULL, 1 },
+    { "3 0 0", SELF, MTA_TLS_DANE, 3, 0, 0, 0, DELIVERED, NULL, 1 },
+    { "3 1 1, expired", EXPIRED, MTA_TLS_DANE, 3, 1, 1, 0, DELIVERED, NULL,
+      1 },
+    { "3 1 1, another key", GOOD, MTA_TLS_DANE, 3, 1, 1, 1, "policy 499",
+      "4.7.5", 0 },
+    /* DANE-TA: the authority that the record names, and the host's name */
+    { "2 0 1", GOOD, MTA_TLS_DANE, 2, 0, 1, 0, DELIVERED, NULL, 1 },
+    { "2 1 1", GOOD, MTA_TLS_DANE, 2, 1, 1, 0, DELIVERED, NULL, 1 },
+    { "2 0 1, other name", OTHER, MTA_TLS_DANE, 2, 0, 1, 0, "policy 499",
+      "hostname mismatch", 0 },
+    { "2 0 1, expired", EXPIRED, MTA_TLS_DANE, 2, 0, 1, 0, "policy 499",
+      "expired", 0 },
+    { "2 0 1, another authority", SELF, MTA_TLS_DANE, 2, 0, 1, 0,
+      "policy 499", "4.7.5", 0 },
+    /* none that can be used: TLS all the same (RFC 7672 2.2) */
+    { "1 1 1", SELF, MTA_TLS_DANE, 1, 1, 1, 0, DELIVERED, NULL, 0 },
+    { "3 1 9", SELF, MTA_TLS_DANE, 3, 1, 9, 0, DELIVERED, NULL, 0 },
+};
+
+static void test_proofs(void **state)
+{
+    unit_cert_t certs[CERTS], ca;
+    apr_pool_t *p;
+    SSL_CTX *trusting;
+    const char *error;
+    apr_size_t i;
+
+    (void)state;
+    apr_pool_create(&p, pool);
+    unit_cert_authority(&ca, p);
+    unit_cert_signed(&certs[GOOD], &ca, "mx.b.test", 10, p);
+    unit_cert_signed(&certs[OTHER], &ca, "mx.other.test", 10, p);
+    unit_cert_signed(&certs[EXPIRED], &ca, "mx.b.test", -1, p);
+    unit_cert_signed(&certs[WILD], &ca, "*.b.test", 10, p);
+    unit_cert_signed(&certs[SELF], NULL, "mx.b.test", 10, p);
+    assert_int_equal(tls_client_create(&trusting, ca.certificate, &error, p),
+                     APR_SUCCESS);
+    for (i = 0; i < COUNT(proofs); i++) {
+        dns_tlsa_t tlsa;
+        server_t s;
+        owner_t *o;
+
+        memset(&wanted, 0, sizeof(wanted));
+        wanted.tls = trusting;
+        wanted.need = proofs[i].need;
+        wanted.policy = "require-tls";
+        if (proofs[i].need == MTA_TLS_DANE) {
+            unit_cert_tlsa(&tlsa, proofs[i].usage == 2
+                                      ? &ca : &certs[proofs[i].cert],
+                           proofs[i].usage, proofs[i].selector,
+                           proofs[i].matching, p);
+            if (proofs[i].wrong)
+                ((unsigned char *)(apr_uintptr_t)tlsa.data)[0] ^= 1;
+            wanted.tlsa = &tlsa;
+            wanted.ntlsa = 1;
+        }
+        o = run_starttls(&s, certs[proofs[i].cert].certificate,
+                         certs[proofs[i].cert].key);
+        if (strcmp(o->told, proofs[i].told) != 0
+            || (proofs[i].words && !strstr(o->words, proofs[i].words)))
+            fail_msg("%s: told '%s', '%s'", proofs[i].name, o->told,
+                     o->words);
+        if (mta_client_via(o->client)->verified != proofs[i].verified)
+            fail_msg("%s: verified", proofs[i].name);
+        if (!strcmp(o->told, "policy 499")) /* nothing was said inside */
+            assert_string_equal(s.heard, "EHLO us|STARTTLS|");
+        end_starttls(o, &s);
+    }
+    memset(&wanted, 0, sizeof(wanted));
+    apr_pool_destroy(p);
+}
+
+static void test_required(void **state)
+{
+    static const case_t refused[] = {
+        { "no STARTTLS", MTA_SMTP, { "bob" },
+          "S: 220 mx\nC: EHLO us\nS: 250 mx\nDROP\n", "policy 499", 0 },
+        { "HELO", MTA_SMTP, { "bob" },
+          "S: 220 mx\nC: EHLO us\nS: 500\nC: HELO us\nS: 250 mx\nDROP\n",
+          "policy 499", 0 },
+        { "STARTTLS refused", MTA_SMTP, { "bob" },
+          "S: 220 mx\nC: EHLO us\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\n"
+          "S: 454 not now\nDROP\n", "policy 499", 0 },
+        { "no TLS follows", MTA_SMTP, { "bob" },
+          "S: 220 mx\nC: EHLO us\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\n"
+          "S: 220 go\nWAIT\nRAW 500 no such thing\n", "policy 499", 0 },
+    };
+    apr_size_t i;
+
+    (void)state;
+    memset(&wanted, 0, sizeof(wanted));
+    wanted.need = MTA_TLS_ENCRYPT;
+    for (i = 0; i < COUNT(refused); i++)
+        run_case(&refused[i]);
+    memset(&wanted, 0, sizeof(wanted));
 }
 
 int main(void)
@@ -741,9 +898,11 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_transcripts), cmocka_unit_test(test_dots),
         cmocka_unit_test(test_large), cmocka_unit_test(test_large_and_fast),
-        cmocka_unit_test(test_starttls)
+        cmocka_unit_test(test_starttls), cmocka_unit_test(test_proofs),
+        cmocka_unit_test(test_required)
     };
     apr_pool_t *loop_p;
+    const char *error;
     int failed;
 
     signal(SIGPIPE, SIG_IGN);
@@ -751,7 +910,8 @@ int main(void)
     apr_pool_create(&pool, NULL);
     apr_pool_create(&loop_p, pool);
     if (loop_create(&loop, loop_p) != APR_SUCCESS
-        || tls_client_create(&client_tls, pool) != APR_SUCCESS)
+        || tls_client_create(&client_tls, NULL, &error, pool)
+               != APR_SUCCESS)
         return 1;
     failed = cmocka_run_group_tests(tests, NULL, NULL);
     apr_pool_destroy(pool);
