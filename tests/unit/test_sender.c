@@ -512,6 +512,9 @@ static void test_host_down(void **state)
 {
     bench_t *b = bench(state);
 
+    /* closed for long enough that a slow machine still sees it so */
+    APR_ARRAY_IDX(b->config.retry, 0, apr_interval_time_t) =
+        apr_time_from_sec(3);
     mail_to(b, "ok@down.test");
     await(b, "delivery WHERE attempts = 1", 1);
     assert_int_equal(strncmp(text(b, "SELECT last_reply FROM delivery"),
