@@ -1,6 +1,6 @@
-/* dns_answer.c - reading a DNS message for its MX records (RFC 1035 4.1).
+/* dns_answer.c - reading a DNS message for its records (RFC 1035 4.1).
  *
- * c-ares parses MX records too, but keeps their TTLs to itself.
+ * c-ares parses some types too, but keeps their TTLs to itself.
  */
 #include <ares.h>
 #include <apr_strings.h>
@@ -11,7 +11,7 @@
 #define HEADER 12
 #define TYPE_MX 15
 #define CLASS_IN 1
-#define MX_MAX 64
+#define RECORDS_MAX 64
 
 static unsigned int get16(const unsigned char *p)
 {
@@ -36,70 +36,83 @@ static const unsigned char *skip_name(const unsigned char *p,
     return NULL;
 }
 
-static apr_status_t read_mx(apr_array_header_t *records,
-                            const unsigned char *data, int data_len,
-                            const unsigned char *message, int len,
-                            apr_pool_t *p)
+static const unsigned char *skip_questions(const unsigned char *message,
+                                           int len)
 {
-    dns_mx_record_t *mx;
-    char *name = NULL;
-    long used;
+    const unsigned char *at = message + HEADER, *end = message + len;
+    unsigned int questions = get16(message + 4);
 
-    if (data_len < 3
-        || ares_expand_name(data + 2, message, len, &name, &used)
-               != ARES_SUCCESS)
+    while (questions-- > 0) {
+        at = skip_name(at, message, len);
+        if (!at || end - at < 4)
+            return NULL;
+        at += 4;
+    }
+    return at;
+}
+
+/* RDATA points into the message. */
+apr_status_t dns_parse_records(apr_array_header_t **precords, int *pttl,
+                               int type, const unsigned char *message,
+                               int len, apr_pool_t *p)
+{
+    const unsigned char *at, *end = message + len;
+    apr_array_header_t *records = apr_array_make(p, 4, sizeof(dns_record_t));
+    unsigned int answers;
+
+    *precords = records;
+    *pttl = 86400;
+    if (len < HEADER || !(at = skip_questions(message, len)))
         return MG_EBADINPUT;
-    mx = apr_array_push(records);
-    mx->preference = (int)get16(data);
-    mx->exchange = apr_pstrdup(p, name);
-    ares_free_string(name);
-    return APR_SUCCESS;
+    answers = get16(message + 6);
+    while (answers-- > 0 && records->nelts < RECORDS_MAX) {
+        unsigned int data_len;
+        apr_int64_t ttl;
+
+        at = skip_name(at, message, len);
+        if (!at || end - at < 10)
+            return MG_EBADINPUT;
+        ttl = (apr_int64_t)get16(at + 4) << 16 | get16(at + 6);
+        data_len = get16(at + 8);
+        if (end - at - 10 < (long)data_len)
+            return MG_EBADINPUT;
+        if (ttl < *pttl)
+            *pttl = (int)ttl;
+        if (get16(at) == (unsigned int)type && get16(at + 2) == CLASS_IN) {
+            dns_record_t *record = apr_array_push(records);
+
+            record->data = at + 10;
+            record->len = data_len;
+        }
+        at += 10 + data_len;
+    }
+    return records->nelts > 0 ? APR_SUCCESS : APR_ENOENT;
 }
 
 apr_status_t dns_parse_mx(apr_array_header_t **precords, int *pttl,
                           const unsigned char *message, int len,
                           apr_pool_t *p)
 {
-    const unsigned char *at = message + HEADER, *end = message + len;
-    apr_array_header_t *records = apr_array_make(p, 4,
-                                                 sizeof(dns_mx_record_t));
-    unsigned int questions, answers;
-    apr_status_t rv;
+    apr_array_header_t *raw, *records;
+    apr_status_t rv = dns_parse_records(&raw, pttl, TYPE_MX, message, len, p);
+    int i;
 
-    *precords = records;
-    *pttl = 86400;
-    if (len < HEADER)
-        return MG_EBADINPUT;
-    questions = get16(message + 4);
-    answers = get16(message + 6);
-    while (questions-- > 0) {
-        at = skip_name(at, message, len);
-        if (!at || end - at < 4)
-            return MG_EBADINPUT;
-        at += 4;
-    }
-    while (answers-- > 0 && records->nelts < MX_MAX) {
-        unsigned int type, class, data_len;
-        apr_int64_t ttl;
+    *precords = records = apr_array_make(p, 4, sizeof(dns_mx_record_t));
+    for (i = 0; rv == APR_SUCCESS && i < raw->nelts; i++) {
+        const dns_record_t *r = &APR_ARRAY_IDX(raw, i, dns_record_t);
+        dns_mx_record_t *mx;
+        char *name = NULL;
+        long used;
 
-        at = skip_name(at, message, len);
-        if (!at || end - at < 10)
+        /* the name may be compressed: it goes on elsewhere in the message */
+        if (r->len < 3
+            || ares_expand_name(r->data + 2, message, len, &name, &used)
+                   != ARES_SUCCESS)
             return MG_EBADINPUT;
-        type = get16(at);
-        class = get16(at + 2);
-        ttl = (apr_int64_t)get16(at + 4) << 16 | get16(at + 6);
-        data_len = get16(at + 8);
-        at += 10;
-        if (end - at < (long)data_len)
-            return MG_EBADINPUT;
-        if (ttl < *pttl)
-            *pttl = (int)ttl;
-        if (type == TYPE_MX && class == CLASS_IN) {
-            rv = read_mx(records, at, (int)data_len, message, len, p);
-            if (rv != APR_SUCCESS)
-                return rv;
-        }
-        at += data_len;
+        mx = apr_array_push(records);
+        mx->preference = (int)get16(r->data);
+        mx->exchange = apr_pstrdup(p, name);
+        ares_free_string(name);
     }
-    return records->nelts > 0 ? APR_SUCCESS : APR_ENOENT;
+    return rv;
 }

@@ -2,6 +2,7 @@
  * time-outs one timer. */
 #include <apr_hash.h>
 #include <apr_strings.h>
+#include <arpa/inet.h>
 #include <string.h>
 
 #include "dns_private.h"
@@ -109,8 +110,34 @@ static apr_status_t set_resolvers(dns_t *dns,
     return MG_ECONFIG;
 }
 
+static int is_loopback(const struct ares_addr_port_node *server)
+{
+    static const unsigned char one[16] = { [15] = 1 };
+
+    if (server->family == AF_INET)
+        return ntohl(server->addr.addr4.s_addr) >> 24 == 127;
+    return memcmp(&server->addr.addr6, one, sizeof(one)) == 0;
+}
+
+static int is_trusted(const dns_t *dns, dns_trust_t trust)
+{
+    struct ares_addr_port_node *servers, *server;
+    int all;
+
+    if (trust != DNS_TRUST_LOCAL)
+        return trust == DNS_TRUST_ALWAYS;
+    if (ares_get_servers_ports(dns->channel, &servers) != ARES_SUCCESS)
+        return 0;
+    all = servers != NULL;
+    for (server = servers; server; server = server->next)
+        all &= is_loopback(server);
+    ares_free_data(servers);
+    return all;
+}
+
 apr_status_t dns_create(dns_t **pdns, loop_t *loop,
-                        const apr_array_header_t *resolvers, apr_pool_t *p)
+                        const apr_array_header_t *resolvers,
+                        dns_trust_t trust, apr_pool_t *p)
 {
     struct ares_options options;
     dns_t *dns = apr_pcalloc(p, sizeof(*dns));
@@ -142,6 +169,7 @@ apr_status_t dns_create(dns_t **pdns, loop_t *loop,
     if (resolvers && resolvers->nelts > 0
         && set_resolvers(dns, resolvers, p) != APR_SUCCESS)
         return MG_ECONFIG;
+    dns->trusted = is_trusted(dns, trust);
     *pdns = dns;
     return APR_SUCCESS;
 }

@@ -254,6 +254,8 @@ static sender_t *sender_make(worker_t *worker)
 
 apr_status_t sender_start(worker_t *worker)
 {
+    static const dns_trust_t trusts[] = { DNS_TRUST_NEVER, DNS_TRUST_ALWAYS,
+                                          DNS_TRUST_LOCAL };
     sender_t *s = sender_make(worker);
     const char *error;
     apr_status_t rv;
@@ -266,7 +268,8 @@ apr_status_t sender_start(worker_t *worker)
         mg_log(MG_LOG_ERR, rv, "%s", error);
         return rv;
     }
-    rv = dns_create(&s->dns, s->loop, s->config->resolvers, s->pool);
+    rv = dns_create(&s->dns, s->loop, s->config->resolvers,
+                    trusts[s->config->dane], s->pool);
     if (rv != APR_SUCCESS)
         return rv;
     mg_event_context(s->db, worker->domains, worker->slot);

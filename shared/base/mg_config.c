@@ -353,6 +353,7 @@ SETTER(set_networks)
 
 static const char *const durability_words[] = { "full", "relaxed", NULL };
 static const char *const notls_words[] = { "off", "loopback", "on", NULL };
+static const char *const dane_words[] = { "off", "on", "auto", NULL };
 static const char *const tls_words[] = { "may", "encrypt", "verify", NULL };
 static const char *const log_words[] = { "err", "warn", "info", "debug",
                                          NULL };
@@ -380,6 +381,11 @@ static const mg_directive_t directives[] = {
     { "MailgunCommandTimeout", "time", "5m",
       "How long an SMTP client may be silent before its session ends.",
       set_time, AT(command_timeout), NULL },
+    { "MailgunDANE", "off|on|auto", "auto",
+      "Whether TLSA records of receivers are acted on: never, always (all "
+      "resolvers validate DNSSEC and the way to them is safe), or if all "
+      "resolvers are on this machine.",
+      set_word, AT(dane), dane_words },
     { "MailgunDestinationConnections", "number", "20",
       "Connections that one sender opens to one destination at most.",
       set_number, AT(destination_connections), &some },

@@ -34,6 +34,7 @@ typedef struct {
 
 enum { MG_LISTEN_MX, MG_LISTEN_SUBMISSION, MG_LISTEN_SMTPS };
 /* what mail to others needs at least */
+enum { MG_DANE_OFF, MG_DANE_ON, MG_DANE_AUTO };
 enum { MG_TLS_MAY, MG_TLS_ENCRYPT, MG_TLS_VERIFY };
 enum { MG_NOTLS_AUTH_OFF, MG_NOTLS_AUTH_LOOPBACK, MG_NOTLS_AUTH_ON };
 
@@ -79,6 +80,7 @@ typedef struct mg_config_t {
     int destination_connections; /* MailgunDestinationConnections */
     apr_interval_time_t lease;   /* MailgunLease */
     apr_array_header_t *shares;  /* of mg_share_t; MailgunShare */
+    int dane;                 /* MailgunDANE: MG_DANE_* */
     int tls_policy;           /* MailgunTLSPolicy: MG_TLS_* */
     const char *tls_trust;    /* MailgunTLSTrust: PEM; NULL: the system's */
 

@@ -21,8 +21,9 @@ enum { RCODE_OK = 0, RCODE_SERVFAIL = 2, RCODE_NX = 3, SILENT = 99,
 
 static const struct {
     const char *name;
-    int type;             /* 1 A, 15 MX, 28 AAAA; 0: any */
-    const char *data;     /* "10 mx1" or "192.0.2.1", several by commas */
+    int type;             /* 1 A, 15 MX, 28 AAAA, 16 TXT, 52 TLSA; 0: any */
+    const char *data;     /* "10 mx1", "192.0.2.1", or RDATA in hex; several by
+                             commas */
     int rcode;
 } zone[] = {
     { "plain.test", 15, "20 mx2.plain.test,10 mx1.plain.test,20 "
@@ -45,6 +46,17 @@ static const struct {
     { "later.test", 15, "10 servfail.test", 0 },
     { "dangling.test", 15, "10 gone.test", 0 },
     { "xn--bcher-kva.test", 15, "10 mx1.plain.test", 0 },
+    /* names with "signed" in them are answered with the AD bit, if asked */
+    { "signed.test", 15, "10 mx.signed.test,20 mx3.plain.test", 0 },
+    { "mx.signed.test", 1, "192.0.2.7", 0 },
+    { "onlymx.test", 15, "10 mx.signed.test", 0 },
+    { "implicit.signed.test", 1, "192.0.2.8", 0 },
+    { "_25._tcp.mx.signed.test", 52, "030101a1b2c3,020002ff", 0 },
+    { "_25._tcp.short.signed.test", 52, "0301", 0 },
+    { "_25._tcp.mx3.plain.test", 52, "030101a1", 0 },
+    { "_25._tcp.broken.signed.test", 0, "", RCODE_SERVFAIL },
+    { "_mta-sts.plain.test", 16, "03763d3104aabbccdd,0161", 0 },
+    { "_mta-sts.torn.test", 16, "0976", 0 },
 };
 
 static int udp, port, asked;
@@ -93,6 +105,14 @@ static unsigned char *put_record(unsigned char *o, int type, const char *data)
         inet_pton(AF_INET6, data, o);
         o += 16;
     }
+    else if (type == 16 || type == 52) {
+        for (; data[0] && data[1]; data += 2) {
+            unsigned int byte;
+
+            sscanf(data, "%2x", &byte);
+            *o++ = (unsigned char)byte;
+        }
+    }
     else {
         sscanf(data, "%d %255s", &preference, exchange);
         o = put16(o, (unsigned int)preference);
@@ -107,7 +127,7 @@ static size_t answer(unsigned char *msg, size_t len)
 {
     char name[256] = "";
     unsigned char *at = msg + 12, *o;
-    int type, rcode = RCODE_NX, n = 0;
+    int type, rcode = RCODE_NX, n = 0, asked_ad = msg[3] & 0x20;
     size_t i;
 
     (void)len;
@@ -145,6 +165,8 @@ static size_t answer(unsigned char *msg, size_t len)
         return (size_t)(o - msg);
     }
     msg[3] |= (unsigned char)rcode;
+    if (asked_ad && strstr(name, "signed"))
+        msg[3] |= 0x20;
     put16(msg + 6, (unsigned int)n);
     return (size_t)(o - msg);
 }
@@ -268,6 +290,171 @@ static void test_domains(void **state)
     }
 }
 
+/* Whose AD bit is believed, and what it takes for a host to be secure. */
+static const struct {
+    const char *domain;
+    dns_trust_t trust;
+    const char *secure;  /* host=0 or 1, by preference */
+} secured[] = {
+    { "signed.test", DNS_TRUST_LOCAL, "mx.signed.test=1|mx3.plain.test=0|" },
+    { "signed.test", DNS_TRUST_ALWAYS, "mx.signed.test=1|mx3.plain.test=0|" },
+    { "signed.test", DNS_TRUST_NEVER, "mx.signed.test=0|mx3.plain.test=0|" },
+    { "onlymx.test", DNS_TRUST_LOCAL, "mx.signed.test=0|" },
+    { "implicit.signed.test", DNS_TRUST_LOCAL, "implicit.signed.test=1|" },
+    { "implicit.test", DNS_TRUST_LOCAL, "implicit.test=0|" },
+};
+
+static void on_secure(const dns_answer_t *a, void *baton)
+{
+    heard_t *h = baton;
+    int i;
+
+    h->got++;
+    for (i = 0; i < a->nhosts; i++)
+        apr_snprintf(h->text + strlen(h->text),
+                     sizeof(h->text) - strlen(h->text), "%s=%d|",
+                     a->hosts[i].name, a->hosts[i].secure);
+}
+
+static dns_t *another(const char *resolver, dns_trust_t trust, apr_pool_t *p)
+{
+    apr_array_header_t *servers = apr_array_make(p, 2, sizeof(char *));
+    dns_t *made;
+
+    APR_ARRAY_PUSH(servers, char *) = apr_psprintf(p, "127.0.0.1:%d", port);
+    if (resolver)
+        APR_ARRAY_PUSH(servers, const char *) = resolver;
+    assert_int_equal(dns_create(&made, loop, servers, trust, p), APR_SUCCESS);
+    return made;
+}
+
+static void test_secure(void **state)
+{
+    apr_pool_t *p;
+    apr_size_t i;
+    heard_t h;
+
+    (void)state;
+    for (i = 0; i < COUNT(secured); i++) {
+        apr_pool_create(&p, pool);
+        memset(&h, 0, sizeof(h));
+        dns_mx(another(NULL, secured[i].trust, p), secured[i].domain,
+               on_secure, &h);
+        wait_for(&h);
+        assert_string_equal(h.text, secured[i].secure);
+        apr_pool_destroy(p);
+    }
+    /* one that is elsewhere: the way to it is not ours */
+    apr_pool_create(&p, pool);
+    memset(&h, 0, sizeof(h));
+    dns_mx(another("192.0.2.53", DNS_TRUST_LOCAL, p), "signed.test",
+           on_secure, &h);
+    wait_for(&h);
+    assert_string_equal(h.text, "mx.signed.test=0|mx3.plain.test=0|");
+    apr_pool_destroy(p);
+}
+
+static const struct {
+    const char *host;
+    dns_status_t status;
+    int secure;
+    const char *text;
+} tlsas[] = {
+    { "mx.signed.test", DNS_FOUND, 1, "3 1 1 a1b2c3|2 0 2 ff|" },
+    { "short.signed.test", DNS_FOUND, 1, "damaged|" },
+    { "mx3.plain.test", DNS_FOUND, 0, "3 1 1 a1|" },
+    { "gone.signed.test", DNS_NONE, 1, "" },
+    { "gone.test", DNS_NONE, 0, "" },
+    { "broken.signed.test", DNS_LATER, 0, "" },
+    { "", DNS_NONE, 0, "" },
+};
+
+typedef struct {
+    int got, secure;
+    dns_status_t status;
+    char text[500];
+} records_t;
+
+static void on_records(const dns_answer_t *a, void *baton)
+{
+    records_t *r = baton;
+    apr_size_t j, at;
+    int i;
+
+    r->got++;
+    r->status = a->status;
+    r->secure = a->secure;
+    for (i = 0; i < a->nrecords; i++) {
+        dns_tlsa_t t;
+
+        at = strlen(r->text);
+        if (!dns_tlsa_value(&t, &a->records[i])) {
+            apr_cpystrn(r->text + at, "damaged|", sizeof(r->text) - at);
+            continue;
+        }
+        apr_snprintf(r->text + at, sizeof(r->text) - at, "%d %d %d ", t.usage,
+                     t.selector, t.matching);
+        for (j = 0; j < t.len; j++)
+            apr_snprintf(r->text + strlen(r->text), 3, "%02x", t.data[j]);
+        apr_cpystrn(r->text + strlen(r->text), "|", 2);
+    }
+}
+
+static void on_txt(const dns_answer_t *a, void *baton)
+{
+    records_t *r = baton;
+    int i;
+
+    r->got++;
+    r->status = a->status;
+    for (i = 0; i < a->nrecords; i++) {
+        const char *value = dns_txt_value(&a->records[i], pool);
+
+        apr_snprintf(r->text + strlen(r->text), 100, "%s|",
+                     value ? value : "damaged");
+    }
+}
+
+static void wait_records(records_t *r)
+{
+    int i;
+
+    for (i = 0; i < 3000 && !r->got; i++)
+        loop_turn(loop, 2000);
+    assert_int_equal(r->got, 1);
+}
+
+static void test_records(void **state)
+{
+    records_t r;
+    apr_size_t i;
+    int before;
+
+    (void)state;
+    for (i = 0; i < COUNT(tlsas); i++) {
+        memset(&r, 0, sizeof(r));
+        dns_tlsa(dns, tlsas[i].host, 25, on_records, &r);
+        wait_records(&r);
+        if (r.status != tlsas[i].status || r.secure != tlsas[i].secure
+            || strcmp(r.text, tlsas[i].text) != 0)
+            fail_msg("%s: %d %d %s", tlsas[i].host, r.status, r.secure,
+                     r.text);
+    }
+    memset(&r, 0, sizeof(r));
+    dns_txt(dns, "_mta-sts.plain.test", on_txt, &r);
+    wait_records(&r);
+    assert_string_equal(r.text, "v=1\xaa\xbb\xcc\xdd|a|");
+    before = asked;
+    memset(&r, 0, sizeof(r));
+    dns_txt(dns, "_mta-sts.plain.test", on_txt, &r); /* cached */
+    assert_int_equal(r.got, 1);
+    assert_int_equal(asked, before);
+    memset(&r, 0, sizeof(r));
+    dns_txt(dns, "_mta-sts.torn.test", on_txt, &r);
+    wait_records(&r);
+    assert_string_equal(r.text, "damaged|");
+}
+
 static void test_order(void **state)
 {
     static const char first[] = "10 mx1.plain.test 192.0.2.1|"
@@ -353,7 +540,8 @@ static void test_closing(void **state)
     apr_pool_create(&p, pool);
     servers = apr_array_make(p, 1, sizeof(char *));
     APR_ARRAY_PUSH(servers, char *) = apr_psprintf(p, "127.0.0.1:%d", port);
-    assert_int_equal(dns_create(&other, loop, servers, p), APR_SUCCESS);
+    assert_int_equal(dns_create(&other, loop, servers, DNS_TRUST_LOCAL, p),
+                     APR_SUCCESS);
     dns_mx(other, "silent.test", on_answer, &h);
     apr_pool_destroy(p); /* with a question out: nobody is called */
     assert_int_equal(h.got, 0);
@@ -361,7 +549,8 @@ static void test_closing(void **state)
     apr_pool_create(&p, pool);
     servers = apr_array_make(p, 1, sizeof(char *));
     APR_ARRAY_PUSH(servers, char *) = "not an address";
-    assert_int_equal(dns_create(&other, loop, servers, p), MG_ECONFIG);
+    assert_int_equal(dns_create(&other, loop, servers, DNS_TRUST_LOCAL, p),
+                     MG_ECONFIG);
     apr_pool_destroy(p);
 }
 
@@ -405,6 +594,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_domains), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_secure), cmocka_unit_test(test_records),
         cmocka_unit_test(test_cache), cmocka_unit_test(test_hosts),
         cmocka_unit_test(test_closing), cmocka_unit_test(test_damaged)
     };
@@ -433,7 +623,7 @@ int main(void)
     servers = apr_array_make(p, 1, sizeof(char *));
     APR_ARRAY_PUSH(servers, char *) = apr_psprintf(p, "127.0.0.1:%d", port);
     if (loop_create(&loop, loop_p) != APR_SUCCESS
-        || dns_create(&dns, loop, servers, p) != APR_SUCCESS)
+        || dns_create(&dns, loop, servers, DNS_TRUST_LOCAL, p) != APR_SUCCESS)
         return 1;
     failed = cmocka_run_group_tests(tests, NULL, NULL);
     apr_pool_destroy(p);

@@ -1,0 +1,98 @@
+/* dns_query.c - one question by c-ares, and whether its answer was validated.
+ *
+ * We do not validate DNSSEC ourselves: a resolver that does says so by the AD
+ * bit (RFC 4035 3.2.3), and says it to those who set it in the question (RFC
+ * 6840 5.7). It is believed from resolvers that are trusted only (dns_create),
+ * for whoever can change a packet can set a bit. c-ares's own ares_query()
+ * neither sets nor shows it.
+ */
+#include <openssl/rand.h>
+
+#include "dns_private.h"
+#include "mg_log.h"
+
+#define EDNS_SIZE 1232        /* no fragments */
+
+typedef struct {
+    dns_lookup_t *lookup;
+    dns_query_fn *fn;
+} query_t;
+
+int dns_is_answer(int status)
+{
+    /* or a name that no resolver will ever know */
+    return status == ARES_SUCCESS || status == ARES_ENOTFOUND
+           || status == ARES_ENODATA || status == ARES_EBADNAME;
+}
+
+void dns_note_failure(dns_lookup_t *l, int status)
+{
+    if (dns_is_answer(status))
+        return;
+    l->failed = 1;
+    l->why = ares_strerror(status);
+}
+
+/* What the header says (RFC 1035 4.1.1). */
+static int status_of(const unsigned char *message, int len)
+{
+    if (len < 12)
+        return ARES_EBADRESP;
+    switch (message[3] & 0x0f) {
+    case 0:
+        return message[6] || message[7] ? ARES_SUCCESS : ARES_ENODATA;
+    case 1:
+        return ARES_EFORMERR;
+    case 3:
+        return ARES_ENOTFOUND;
+    case 4:
+        return ARES_ENOTIMP;
+    case 5:
+        return ARES_EREFUSED;
+    default:
+        return ARES_ESERVFAIL;
+    }
+}
+
+static void on_answer(void *baton, int status, int timeouts,
+                      unsigned char *message, int len)
+{
+    query_t *q = baton;
+    int secure = 0;
+
+    (void)timeouts;
+    if (q->lookup->dns->closing)
+        return;
+    if (status == ARES_SUCCESS) {
+        status = status_of(message, len);
+        secure = q->lookup->dns->trusted && len >= 12
+                 && (message[3] & 0x20) != 0;
+    }
+    if (dns_is_answer(status))
+        q->lookup->secure &= secure;
+    q->fn(q->lookup, status, secure, message, len);
+}
+
+void dns_query(dns_lookup_t *l, const char *name, int type, dns_query_fn *fn)
+{
+    dns_t *dns = l->dns;
+    query_t *q = apr_palloc(l->pool, sizeof(*q));
+    unsigned char *message = NULL;
+    unsigned short id = 0;
+    int len = 0, status;
+
+    q->lookup = l;
+    q->fn = fn;
+    /* nobody must guess it */
+    RAND_bytes((unsigned char *)&id, sizeof(id));
+    status = ares_create_query(name, 1 /* IN */, type, id, 1, &message, &len,
+                               EDNS_SIZE);
+    if (status != ARES_SUCCESS) {
+        on_answer(q, status, 0, NULL, 0);
+        return;
+    }
+    message[3] |= 0x20; /* AD: tell us */
+    ares_send(dns->channel, message, len, on_answer, q);
+    ares_free_string(message);
+    dns_set_timer(dns);
+}
