@@ -24,6 +24,7 @@ static int quit_timeout = 2;
 static void shut(mta_client_t *c)
 {
     c->state = S_END;
+    mta_chunks_forget(c);
     if (c->conn) {
         conn_close(c->conn);
         c->conn = NULL;
@@ -88,8 +89,9 @@ void mta_end_in_job(mta_client_t *c, const mta_reply_t *reply)
 static const char *const doing[S_MAX] = {
     "connecting", "waiting for the greeting", "EHLO", "HELO", "STARTTLS",
     "the TLS handshake", "idle", "MAIL FROM", "RCPT TO", "DATA",
-    "sending the content", "waiting for the reply to the content", "RSET",
-    "QUIT", ""
+    "sending the content", "waiting for the reply to the content",
+    "sending chunks", "waiting for the reply to the last chunk", "RSET", "QUIT",
+    ""
 };
 
 /* Lost, timed out, or nonsense received: what that means depends on where. */
@@ -206,6 +208,8 @@ static const struct {
     { "data", mta_say_data, mta_on_data_reply, &mta_timeouts.data },
     { "body", mta_begin_body, mta_on_body_reply, &mta_timeouts.block },
     { "dot", mta_begin_dot, mta_on_dot_reply, &mta_timeouts.end },
+    { "chunks", mta_begin_chunks, mta_on_chunks_reply, &mta_timeouts.block },
+    { "last", NULL, mta_on_last_reply, &mta_timeouts.end },
     { "rset", say_rset, on_rset_reply, &mta_timeouts.mail },
     { "quit", say_quit, on_ready_reply, &quit_timeout },
     { "end", NULL, NULL, NULL }
@@ -313,6 +317,8 @@ static void on_drained(conn_t *conn, void *baton)
     (void)conn;
     if (c->state == S_BODY)
         mta_say_body(c);
+    else if (c->state == S_CHUNKS)
+        mta_say_chunks(c);
 }
 
 static void on_close(conn_t *conn, apr_status_t rv, void *baton)
@@ -421,6 +427,8 @@ void mta_client_send(mta_client_t *client, mta_job_t *job)
     client->rcpt = 0;
     client->accepted = 0;
     client->ahead = client->drain = 0;
+    client->chunking = client->protocol == MTA_SMTP
+                       && (client->caps & CAP_CHUNKING) != 0;
     for (i = 0; i < job->nrcpts; i++)
         job->rcpts[i].said = job->rcpts[i].accepted = job->rcpts[i].done = 0;
 

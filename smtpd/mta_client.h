@@ -1,6 +1,6 @@
 /* mta_client.h - one connection to a remote SMTP or LMTP server, in curl's
  * manner: RFC 5321, 2920 (PIPELINING), 1870 (SIZE), 6152 (8BITMIME), 6531
- * (SMTPUTF8), 3207 (STARTTLS), 2033 (LMTP).
+ * (SMTPUTF8), 3207 (STARTTLS), 3030 (CHUNKING), 3461 (DSN), 2033 (LMTP).
  *
  * A client connects, greets, secures itself where the server offers it, and is
  * then ready for jobs, one after the other. A job is one transaction: a
@@ -33,6 +33,7 @@ typedef enum {
 
 typedef struct {
     const char *address;  /* as it goes on the wire: checked by the owner */
+    const char *notify, *orcpt; /* RFC 3461 4.1, 4.2; or NULL */
     void *baton;
     unsigned int said : 1, accepted : 1, done : 1; /* the client's own */
 } mta_rcpt_t;
@@ -42,6 +43,7 @@ struct mta_job_t {
     mta_rcpt_t *rcpts;
     int nrcpts;
     apr_int64_t size;     /* octets; 0: not known */
+    const char *dsn_ret, *dsn_envid; /* RFC 3461 4.3, 4.4; or NULL */
     int eight_bit;        /* content may have octets above 127 */
     /** The next part of the content (CRLF lines); valid until the next call.
      * @return APR_EOF after the last; an error gives the job up */

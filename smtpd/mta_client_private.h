@@ -8,12 +8,13 @@
 
 enum {
     CAP_PIPELINING = 1, CAP_SIZE = 2, CAP_8BITMIME = 4, CAP_SMTPUTF8 = 8,
-    CAP_STARTTLS = 16
+    CAP_STARTTLS = 16, CAP_CHUNKING = 32, CAP_DSN = 64
 };
 
 typedef enum {
     S_CONNECT, S_GREETING, S_HELLO, S_HELO, S_STARTTLS, S_TLS, S_READY,
-    S_MAIL, S_RCPT, S_DATA, S_BODY, S_DOT, S_RSET, S_QUIT, S_END, S_MAX
+    S_MAIL, S_RCPT, S_DATA, S_BODY, S_DOT, S_CHUNKS, S_LAST, S_RSET, S_QUIT,
+    S_END, S_MAX
 } state_t;
 
 struct mta_client_t {
@@ -44,6 +45,10 @@ struct mta_client_t {
     int ahead, drain;
     int at_bol;             /* the content stands at the beginning of a line */
     int all_read;
+    int chunking;           /* this job goes in chunks */
+    char *chunk;            /* what is collected for the next one */
+    apr_size_t chunk_len, chunk_size;
+    int chunks_out;         /* said and not answered */
 };
 
 /* mta_client.c */
@@ -104,4 +109,12 @@ void mta_say_body(mta_client_t *c);
 void mta_on_body_reply(mta_client_t *c);
 void mta_begin_dot(mta_client_t *c);
 void mta_on_dot_reply(mta_client_t *c);
+
+/* mta_chunks.c */
+void mta_begin_chunks(mta_client_t *c);
+void mta_say_chunks(mta_client_t *c);
+void mta_on_chunks_reply(mta_client_t *c);
+void mta_on_last_reply(mta_client_t *c);
+/** The job ends in the middle. */
+void mta_chunks_forget(mta_client_t *c);
 #endif

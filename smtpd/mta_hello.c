@@ -37,6 +37,8 @@ static const struct {
     { "8BITMIME", CAP_8BITMIME },     /* RFC 6152 */
     { "SMTPUTF8", CAP_SMTPUTF8 },     /* RFC 6531 */
     { "STARTTLS", CAP_STARTTLS },     /* RFC 3207 */
+    { "CHUNKING", CAP_CHUNKING },     /* RFC 3030 */
+    { "DSN", CAP_DSN },               /* RFC 3461 */
     { "SIZE", CAP_SIZE },             /* RFC 1870 */
 };
 

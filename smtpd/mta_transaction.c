@@ -1,8 +1,8 @@
 /* mta_transaction.c - the client's transaction: MAIL, RCPT, DATA, content
  * (RFC 5321 3.3, RFC 2033 4.2 for LMTP's replies).
  *
- * Where the server pipelines, mta_say_mail() says MAIL, all RCPTs and DATA in
- * one go and sets `ahead`: the states that follow then only listen. When MAIL
+ * Where the server pipelines, mta_say_mail() says MAIL, all RCPTs and (but for
+ * chunks, mta_chunks.c) DATA in one go and sets `ahead`: the states that follow then only listen. When MAIL
  * or all RCPTs fail, what was said ahead is still answered: `drain` marks that
  * those answers decide nothing any more, and a 354 that comes all the same is
  * answered by a lone dot (RFC 2920 3.1).
@@ -14,6 +14,7 @@
 #include "mta_client_private.h"
 
 #define BODY_A_TURN (512 * 1024)
+#define DSN_VALUE_MAX 500     /* RFC 3461 4.2 */
 
 static int is_ascii(const char *s)
 {
@@ -71,12 +72,32 @@ int mta_next_rcpt(const mta_job_t *job, int from)
     return from;
 }
 
+/* " NAME=value" of DSN (RFC 3461 4), where it is offered. A value that would
+ * not be one word on the wire is left out. */
+static void say_dsn(mta_client_t *c, const char *name, const char *value)
+{
+    const char *v;
+
+    if (!value || !*value || !(c->caps & CAP_DSN))
+        return;
+    for (v = value; *v; v++)
+        if (*v <= 0x20 || *v > 0x7e)
+            return;
+    if (v - value > DSN_VALUE_MAX)
+        return;
+    conn_write(c->conn, name, strlen(name));
+    conn_write(c->conn, value, (apr_size_t)(v - value));
+}
+
 static void say_one_rcpt(mta_client_t *c, mta_rcpt_t *rcpt)
 {
     rcpt->said = 1;
     conn_write(c->conn, "RCPT TO:<", 9);
     conn_write(c->conn, rcpt->address, strlen(rcpt->address));
-    conn_write(c->conn, ">\r\n", 3);
+    conn_write(c->conn, ">", 1);
+    say_dsn(c, " NOTIFY=", rcpt->notify);
+    say_dsn(c, " ORCPT=", rcpt->orcpt);
+    conn_write(c->conn, "\r\n", 2);
 }
 
 void mta_say_mail(mta_client_t *c)
@@ -90,18 +111,22 @@ void mta_say_mail(mta_client_t *c)
                      job->size);
     conn_write(c->conn, "MAIL FROM:<", 11);
     conn_write(c->conn, job->sender, strlen(job->sender));
-    conn_printf(c->conn, ">%s%s%s\r\n", size,
+    conn_printf(c->conn, ">%s%s%s", size,
                 job->eight_bit && (c->caps & CAP_8BITMIME)
                     ? " BODY=8BITMIME" : "",
                 (c->caps & CAP_SMTPUTF8) && needs_utf8(job)
                     ? " SMTPUTF8" : "");
+    say_dsn(c, " RET=", job->dsn_ret);
+    say_dsn(c, " ENVID=", job->dsn_envid);
+    conn_write(c->conn, "\r\n", 2);
     c->ahead = (c->caps & CAP_PIPELINING) != 0;
     if (!c->ahead)
         return;
     for (i = mta_next_rcpt(job, 0); i < job->nrcpts;
          i = mta_next_rcpt(job, i + 1))
         say_one_rcpt(c, &job->rcpts[i]);
-    conn_write(c->conn, "DATA\r\n", 6);
+    if (!c->chunking)
+        conn_write(c->conn, "DATA\r\n", 6);
 }
 
 void mta_on_mail_reply(mta_client_t *c)
@@ -137,8 +162,10 @@ void mta_on_rcpt_reply(mta_client_t *c)
     c->rcpt = mta_next_rcpt(c->job, c->rcpt + 1);
     if (c->rcpt < c->job->nrcpts)
         mta_enter(c, S_RCPT);
-    else if (c->accepted == 0 && !c->ahead)
+    else if (c->accepted == 0 && (!c->ahead || c->chunking))
         mta_finish_job(c, 1);
+    else if (c->chunking)
+        mta_enter(c, S_CHUNKS);
     else {
         c->drain = c->accepted == 0;
         mta_enter(c, S_DATA);

@@ -132,11 +132,16 @@ typedef struct {
     int flags;
 } case_t;
 
-enum { EIGHT_BIT = 1, SIZED = 2, BODY_ERROR = 4, NULL_SENDER = 8 };
+enum { EIGHT_BIT = 1, SIZED = 2, BODY_ERROR = 4, NULL_SENDER = 8,
+       WITH_DSN = 16, HOSTILE_DSN = 32 };
 
 #define HELLO "S: 220 mx\nC: EHLO us\nS: 250 mx\n"
 #define HELLO_PIPE "S: 220 mx\nC: EHLO us\nS: 250-mx\nS: 250 PIPELINING\n"
 #define SAID "C: MAIL FROM:<me@a.test>\nC: RCPT TO:<bob@b.test>\nC: DATA\n"
+#define HELLO_CHUNKS \
+    "S: 220 mx\nC: EHLO us\nS: 250-mx\nS: 250-CHUNKING\nS: 250 PIPELINING\n"
+#define SAID_CHUNKS "C: MAIL FROM:<me@a.test>\nC: RCPT TO:<bob@b.test>\n"
+#define CHUNK "C: BDAT 20 LAST\nC: Subject: x\nC: \nC: .dot\n"
 #define BODY "C: Subject: x\nC: \nC: ..dot\nC: .\n"
 
 static const case_t cases[] = {
@@ -307,7 +312,66 @@ static const case_t cases[] = {
       "S: 220 mx\nC: EHLO us\nS: 250-mx\nS: 250 STARTTLS\nC: STARTTLS\n"
       "S: 220 go\nWAIT\nDROP\n", "tls 499", 0 },
 
+    /* CHUNKING */
+    { "one chunk", MTA_SMTP, { "bob" },
+      HELLO_CHUNKS SAID_CHUNKS "S: 250 ok\nS: 250 ok\n" CHUNK
+      "S: 250 2.0.0 queued\n",
+      "ready|bob=250@end|done|ready|", 0 },
+    { "two messages in chunks", MTA_SMTP, { "bob", "eve" },
+      HELLO_CHUNKS SAID_CHUNKS "S: 250\nS: 250\n" CHUNK "S: 250\n"
+      "C: MAIL FROM:<me@a.test>\nC: RCPT TO:<eve@b.test>\n"
+      "S: 250\nS: 250\n" CHUNK "S: 250\n",
+      "ready|bob=250@end|done|ready|eve=250@end|done|ready|", 0 },
+    { "chunks, not pipelined", MTA_SMTP, { "bob,eve" },
+      "S: 220 mx\nC: EHLO us\nS: 250-mx\nS: 250 CHUNKING\n"
+      "C: MAIL FROM:<me@a.test>\nS: 250\nC: RCPT TO:<bob@b.test>\nS: 250\n"
+      "C: RCPT TO:<eve@b.test>\nS: 550 5.1.1 no\n" CHUNK "S: 250\n",
+      "ready|eve=550@rcpt|bob=250@end|done|ready|", 0 },
+    { "chunks, no recipient taken: none is said", MTA_SMTP, { "bob" },
+      HELLO_CHUNKS SAID_CHUNKS "S: 250\nS: 550\nC: RSET\nS: 250\n",
+      "ready|bob=550@rcpt|done|ready|", 0 },
+    { "chunks, MAIL refused", MTA_SMTP, { "bob" },
+      HELLO_CHUNKS SAID_CHUNKS "S: 451 no\nS: 503\nC: RSET\nS: 250\n",
+      "ready|bob=451@mail|done|ready|", 0 },
+    { "chunk 5xx", MTA_SMTP, { "bob" },
+      HELLO_CHUNKS SAID_CHUNKS "S: 250\nS: 250\n" CHUNK
+      "S: 552 5.2.2 full\nC: RSET\nS: 250\n",
+      "ready|bob=552@end|done|ready|", 0 },
+    { "chunk 354 is nonsense", MTA_SMTP, { "bob" },
+      HELLO_CHUNKS SAID_CHUNKS "S: 250\nS: 250\n" CHUNK "S: 354 go\n",
+      "ready|bob=499@end|done|lost 499", 0 },
+    { "dropped after the chunk", MTA_SMTP, { "bob" },
+      HELLO_CHUNKS SAID_CHUNKS "S: 250\nS: 250\n" CHUNK "DROP\n",
+      "ready|bob=499@end|done|lost 499", 0 },
+    { "hangs after the chunk", MTA_SMTP, { "bob" },
+      HELLO_CHUNKS SAID_CHUNKS "S: 250\nS: 250\n" CHUNK "HANG\n",
+      "ready|bob=499@end|done|lost 499", 0 },
+    { "chunks: our store fails", MTA_SMTP, { "bob" },
+      HELLO_CHUNKS SAID_CHUNKS "S: 250\nS: 250\n",
+      "ready|bob=451@home|done|lost 451", BODY_ERROR },
+
+    /* DSN */
+    { "DSN", MTA_SMTP, { "bob" },
+      "S: 220 mx\nC: EHLO us\nS: 250-mx\nS: 250 DSN\n"
+      "C: MAIL FROM:<me@a.test> RET=HDRS ENVID=QQ+2B314\nS: 250\n"
+      "C: RCPT TO:<bob@b.test> NOTIFY=SUCCESS,DELAY "
+      "ORCPT=rfc822;bob+2Bx@b.test\nS: 550\nC: RSET\nS: 250\n",
+      "ready|bob=550@rcpt|done|ready|", WITH_DSN },
+    { "DSN is not offered", MTA_SMTP, { "bob" },
+      HELLO "C: MAIL FROM:<me@a.test>\nS: 250\n"
+      "C: RCPT TO:<bob@b.test>\nS: 550\nC: RSET\nS: 250\n",
+      "ready|bob=550@rcpt|done|ready|", WITH_DSN },
+    { "DSN that would break out", MTA_SMTP, { "bob" },
+      "S: 220 mx\nC: EHLO us\nS: 250-mx\nS: 250 DSN\n"
+      "C: MAIL FROM:<me@a.test> RET=HDRS\nS: 250\n"
+      "C: RCPT TO:<bob@b.test>\nS: 550\nC: RSET\nS: 250\n",
+      "ready|bob=550@rcpt|done|ready|", WITH_DSN | HOSTILE_DSN },
+
     /* LMTP: a reply for each recipient that was taken */
+    { "LMTP: no chunks", MTA_LMTP, { "bob" },
+      "S: 220 mx\nC: LHLO us\nS: 250-mx\nS: 250-PIPELINING\n"
+      "S: 250 CHUNKING\n" SAID "S: 250\nS: 250\nS: 354\n" BODY "S: 250\n",
+      "ready|bob=250@end|done|ready|", 0 },
     { "LMTP", MTA_LMTP, { "bob,eve,joe" },
       "S: 220 mx\nC: LHLO us\nS: 250-mx\nS: 250 PIPELINING\n"
       "C: MAIL FROM:<me@a.test>\nC: RCPT TO:<bob@b.test>\n"
@@ -423,6 +487,15 @@ static void run_case(const case_t *tc)
         o->jobs[i].size = tc->flags & SIZED ? 999 : 0;
         if (tc->flags & NULL_SENDER)
             o->jobs[i].sender = "";
+        if (tc->flags & WITH_DSN) {
+            int hostile = tc->flags & HOSTILE_DSN;
+
+            o->jobs[i].dsn_ret = "HDRS";
+            o->jobs[i].dsn_envid = hostile ? "a\r\nQUIT" : "QQ+2B314";
+            o->rcpts[i][0].notify = hostile ? "SUCCESS X=y" : "SUCCESS,DELAY";
+            o->rcpts[i][0].orcpt = hostile ? "rfc822;b\xc3\xb6"
+                                           : "rfc822;bob+2Bx@b.test";
+        }
     }
     assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
     fcntl(fds[0], F_SETFL, O_NONBLOCK);
@@ -637,6 +710,128 @@ static void test_large_and_fast(void **state)
     turns(20);
     pthread_join(thread, NULL);
     end_large(o, fds);
+}
+
+/* --- a large message in chunks: each is as long as it says --- */
+
+/* Reads chunks from the stream as a server does. @return octets of content */
+typedef struct {
+    char head[64];
+    apr_size_t head_len;
+    apr_int64_t left, got;
+    int chunks, last;
+} chunks_t;
+
+static void take_chunks(chunks_t *ch, const char *in, apr_size_t len)
+{
+    while (len > 0) {
+        if (ch->left > 0) {
+            apr_size_t n = (apr_int64_t)len < ch->left ? len
+                                                       : (apr_size_t)ch->left;
+
+            ch->left -= (apr_int64_t)n;
+            ch->got += (apr_int64_t)n;
+            in += n;
+            len -= n;
+            continue;
+        }
+        assert_true(ch->head_len < sizeof(ch->head) - 1);
+        ch->head[ch->head_len++] = *in++;
+        len--;
+        if (ch->head[ch->head_len - 1] != '\n')
+            continue;
+        ch->head[ch->head_len] = '\0';
+        assert_int_equal(strncmp(ch->head, "BDAT ", 5), 0);
+        assert_int_equal(ch->last, 0);
+        ch->left = apr_atoi64(ch->head + 5);
+        ch->last = strstr(ch->head, " LAST\r\n") != NULL;
+        ch->chunks++;
+        ch->head_len = 0;
+    }
+}
+
+/* part: octets of each read; pipelined or not; *pahead: chunks that came
+ * before one was answered */
+static void send_chunks(int part, int times, int pipelined, int *pahead,
+                        chunks_t *ch)
+{
+    owner_t *o = apr_pcalloc(pool, sizeof(*o));
+    char *body, line[256], *buf = malloc(1 << 20);
+    const char *offer;
+    int fds[2], i, answered = 0;
+
+    memset(ch, 0, sizeof(*ch));
+    apr_pool_create(&o->p, pool);
+    body = apr_palloc(o->p, (apr_size_t)part + 1);
+    memset(body, 'x', (apr_size_t)part);
+    body[part] = '\0';
+    o->body = body;
+    o->body_parts = times;
+    add_job(o, "bob");
+    assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM, 0, fds), 0);
+    fcntl(fds[0], F_SETFL, O_NONBLOCK);
+    owner_make(o, MTA_SMTP, fds[0]);
+    send(fds[1], "220\r\n", 5, 0);
+    hear(fds[1], line, sizeof(line));
+    offer = pipelined ? "250-mx\r\n250-PIPELINING\r\n250 CHUNKING\r\n"
+                      : "250-mx\r\n250 CHUNKING\r\n";
+    send(fds[1], offer, strlen(offer), 0);
+    hear(fds[1], line, sizeof(line));
+    send(fds[1], "250\r\n", 5, 0);
+    hear(fds[1], line, sizeof(line));
+    send(fds[1], "250\r\n", 5, 0);
+    *pahead = 0;
+    for (i = 0; i < 20000 && (!ch->last || ch->left > 0); i++) {
+        ssize_t n = recv(fds[1], buf, 1 << 20, MSG_DONTWAIT);
+
+        if (n > 0) {
+            take_chunks(ch, buf, (apr_size_t)n);
+            continue;
+        }
+        turns(1);
+        if (i % 20 != 19 || ch->left > 0 || answered >= ch->chunks)
+            continue;
+        if (ch->chunks - answered > *pahead)
+            *pahead = ch->chunks - answered;
+        for (; answered < ch->chunks && !ch->last; answered++)
+            send(fds[1], "250\r\n", 5, 0);
+    }
+    for (; answered < ch->chunks; answered++)
+        send(fds[1], "250\r\n", 5, 0);
+    turns(6);
+    assert_string_equal(o->told, "ready|bob=250@end|done|ready|");
+    mta_client_close(o->client);
+    turns(1);
+    apr_pool_destroy(o->p);
+    close(fds[1]);
+    free(buf);
+}
+
+static void test_chunks(void **state)
+{
+    chunks_t ch;
+    int ahead;
+
+    (void)state;
+    /* small parts are put together; a line end is added */
+    send_chunks(100, 3, 1, &ahead, &ch);
+    assert_int_equal(ch.chunks, 1);
+    assert_int_equal(ch.got, 302);
+    send_chunks(50000, 100, 1, &ahead, &ch);
+    assert_int_equal(ch.got, 5000002);
+    assert_true(ch.chunks < 40);
+    /* large ones go as they are */
+    send_chunks(256 * 1024, 8, 1, &ahead, &ch);
+    assert_int_equal(ch.got, 8 * 256 * 1024 + 2);
+    assert_int_equal(ch.chunks, 9);
+    /* without PIPELINING one at a time */
+    send_chunks(256 * 1024, 8, 0, &ahead, &ch);
+    assert_int_equal(ch.got, 8 * 256 * 1024 + 2);
+    assert_int_equal(ahead, 1);
+    /* nothing at all */
+    send_chunks(0, 0, 1, &ahead, &ch);
+    assert_int_equal(ch.chunks, 1);
+    assert_int_equal(ch.got, 0);
 }
 
 /* --- STARTTLS with a server that does it --- */
@@ -901,7 +1096,7 @@ int main(void)
         cmocka_unit_test(test_transcripts), cmocka_unit_test(test_dots),
         cmocka_unit_test(test_large), cmocka_unit_test(test_large_and_fast),
         cmocka_unit_test(test_starttls), cmocka_unit_test(test_proofs),
-        cmocka_unit_test(test_required)
+        cmocka_unit_test(test_required), cmocka_unit_test(test_chunks)
     };
     apr_pool_t *loop_p;
     const char *error;
