@@ -38,6 +38,7 @@ typedef struct sender_message_t {
     enum { SENDER_UNREAD, SENDER_THERE, SENDER_GONE } state;
     const mg_message_t *row;   /* bytes: the whole content, or NULL */
     mg_sending_t sending;      /* its options */
+    mg_template_t *parsed;     /* once the first copy is rendered */
 } sender_message_t;
 
 /* A sending domain of which something is held. */
@@ -109,6 +110,7 @@ struct sender_t {
     apr_hash_t *owners;        /* domain id -> sender_owner_t */
     apr_hash_t *messages;      /* id -> sender_message_t */
     apr_int64_t content_bytes; /* cached content */
+    apr_size_t template_bytes, copy_bytes; /* sender_copy.c */
     apr_pool_t *mailbox_pool;  /* mailbox id -> address */
     apr_hash_t *mailboxes;
     apr_uint32_t mailbox_generation;

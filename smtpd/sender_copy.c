@@ -11,6 +11,9 @@
 #include "mg_status.h"
 #include "sender.h"
 
+#define TEMPLATES_MAX (32 * 1024 * 1024)  /* kept with their messages */
+#define COPIES_MAX (64 * 1024 * 1024)     /* rendered, under way */
+
 /* --- stored content --- */
 
 static apr_status_t missing(const sender_copy_t *copy)
@@ -89,6 +92,105 @@ static void take_stored(sender_copy_t *copy)
     copy->eight_bit = !m->bytes || has_eight_bit(m->bytes, m->bytes_len);
 }
 
+/* --- templates --- */
+
+static apr_status_t read_range(const char **pbytes, apr_int64_t offset,
+                               apr_size_t len, void *baton, apr_pool_t *p)
+{
+    sender_copy_t *copy = baton;
+    char *out = apr_palloc(p, len + 1), *to = out;
+    apr_status_t rv;
+
+    while (len > 0) {
+        const char *bytes;
+        apr_size_t n;
+
+        rv = read_stored(&bytes, &n, copy, offset, (apr_int64_t)len);
+        if (rv != APR_SUCCESS)
+            return rv;
+        memcpy(to, bytes, n);
+        to += n;
+        offset += (apr_int64_t)n;
+        len -= n;
+    }
+    *pbytes = out;
+    return APR_SUCCESS;
+}
+
+/* Parsed once and kept with the message, as long as there is room. */
+static apr_status_t template_of(const mg_template_t **pt, sender_copy_t *copy)
+{
+    sender_message_t *m = copy->message;
+    int keep = copy->sender->template_bytes < TEMPLATES_MAX;
+    mg_template_t *t;
+    apr_status_t rv;
+
+    *pt = m->parsed;
+    if (m->parsed)
+        return APR_SUCCESS;
+    rv = mg_template_parse(&t, m->sending.plan, m->row->size, read_range,
+                           copy, keep ? m->pool : copy->pool);
+    if (rv != APR_SUCCESS)
+        return rv;
+    *pt = t;
+    if (keep) {
+        m->parsed = t;
+        copy->sender->template_bytes += mg_template_memory(t);
+    }
+    return APR_SUCCESS;
+}
+
+static apr_status_t give_room_back(void *baton)
+{
+    sender_copy_t *copy = baton;
+
+    copy->sender->copy_bytes -= copy->room;
+    return APR_SUCCESS;
+}
+
+/* Copies that are under way lie in memory: over COPIES_MAX, the next one waits
+ * until others are gone. */
+static apr_status_t take_room(sender_copy_t *copy, apr_size_t bytes)
+{
+    sender_t *s = copy->sender;
+
+    if (s->copy_bytes > 0 && s->copy_bytes + bytes > COPIES_MAX)
+        return MG_EBUSY;
+    copy->room = bytes;
+    s->copy_bytes += bytes;
+    apr_pool_cleanup_register(copy->pool, copy, give_room_back,
+                              apr_pool_cleanup_null);
+    return APR_SUCCESS;
+}
+
+static apr_status_t render(sender_copy_t *copy)
+{
+    sender_t *s = copy->sender;
+    const mg_template_t *t = NULL;
+    const mg_domain_t *domain;
+    mg_render_copy_t out;
+    apr_status_t rv;
+
+    rv = mg_domain_cached_by_id(&domain, s->worker->domains, s->db,
+                                copy->message->row->domain_id);
+    if (!sender_store_works(s, rv))
+        return rv;
+    copy->who.domain = rv == APR_SUCCESS ? domain->name : "";
+    rv = template_of(&t, copy);
+    if (rv == APR_SUCCESS)
+        rv = take_room(copy, mg_template_memory(t));
+    if (rv == APR_SUCCESS)
+        rv = mg_render_copy(&out, t, &copy->who, copy->pool);
+    if (rv != APR_SUCCESS)
+        return rv;
+    copy->pieces = out.pieces;
+    copy->nhead = out.nhead;
+    copy->eight_bit = out.eight_bit;
+    return APR_SUCCESS;
+}
+
+/* --- the copy --- */
+
 static void set_top(sender_copy_t *copy, const sender_entry_t *entry)
 {
     copy->top = "";
@@ -103,6 +205,7 @@ apr_status_t sender_copy_make(sender_copy_t **pcopy, sender_t *s,
                               sender_entry_t *entry, apr_pool_t *p)
 {
     sender_copy_t *copy = apr_pcalloc(p, sizeof(*copy));
+    apr_status_t rv = APR_SUCCESS;
     int i;
 
     copy->sender = s;
@@ -112,8 +215,14 @@ apr_status_t sender_copy_make(sender_copy_t **pcopy, sender_t *s,
     copy->who.message = entry->message->row;
     copy->who.delivery = sender_copy_is_shared(entry->message) ? NULL
                                                                : &entry->row;
+    copy->who.domain = "";
     set_top(copy, entry);
-    take_stored(copy);
+    if (entry->message->sending.plan)
+        rv = render(copy);
+    else
+        take_stored(copy);
+    if (rv != APR_SUCCESS)
+        return rv;
     /* Here a copy is signed, over the pieces: they do not change any more. A
      * shared one takes its message's signature where there is one already. */
     copy->signature = "";

@@ -30,6 +30,7 @@ typedef struct {
     int nhead;                   /* of them, the header block; 0: not yet known */
     apr_int64_t size;            /* of all that is sent */
     int eight_bit;               /* there may be octets above 127 */
+    apr_size_t room;             /* of sender_t.copy_bytes */
     /* where it is read: -2 signature, -1 top, 0.. pieces */
     int piece;
     apr_int64_t at;              /* octets of that piece */
@@ -40,7 +41,8 @@ int sender_copy_is_shared(const struct sender_message_t *message);
 
 /**
  * The copy for this recipient, or the shared one.
- * @return an error of the store; MG_EBADINPUT: damaged, logged
+ * @return an error of the store; MG_EBUSY: later, too much is rendered already;
+ *         MG_EBADINPUT, MG_ELIMIT: it cannot be rendered, ever
  */
 apr_status_t sender_copy_make(sender_copy_t **pcopy, struct sender_t *s,
                               struct sender_entry_t *entry, apr_pool_t *p);

@@ -156,6 +156,23 @@ static apr_status_t read_copy(const char **pbytes, apr_size_t *plen,
     return sender_copy_read(pbytes, plen, baton);
 }
 
+/* No copy can be made, now or later: values that fill more than there may be,
+ * or content that is not what was accepted. */
+static void fail_all(sender_t *s, sender_group_t *g, apr_status_t rv)
+{
+    while (!APR_RING_EMPTY(&g->entries, sender_entry_t, link)) {
+        if (rv == MG_ELIMIT)
+            sender_failed(s, APR_RING_FIRST(&g->entries), "552 5.3.4 with its "
+                          "variables filled in, the message is too large",
+                          552, NULL);
+        else
+            sender_failed(s, APR_RING_FIRST(&g->entries), "554 5.6.0 the "
+                          "message's variables cannot be filled in", 554,
+                          NULL);
+        g->n--;
+    }
+}
+
 /* --- the job --- */
 
 apr_status_t sender_job_make(sender_t *s, sender_group_t *group)
@@ -193,6 +210,10 @@ apr_status_t sender_job_make(sender_t *s, sender_group_t *group)
     if (rv != APR_SUCCESS)
         return rv;
     rv = sender_copy_make(&group->copy, s, first, group->pool);
+    if (rv == MG_EBADINPUT || rv == MG_ELIMIT) {
+        fail_all(s, group, rv);
+        return APR_ENOENT;
+    }
     if (rv != APR_SUCCESS)
         return rv;
     group->delivered = 0;

@@ -46,6 +46,8 @@ static void message_let_go(sender_t *s, sender_message_t *m)
         return;
     if (m->row && m->row->bytes)
         s->content_bytes -= (apr_int64_t)m->row->bytes_len;
+    if (m->parsed)
+        s->template_bytes -= mg_template_memory(m->parsed);
     apr_hash_set(s->messages, &m->id, sizeof(m->id), NULL);
     if (m->pool)
         apr_pool_destroy(m->pool);

@@ -1,10 +1,9 @@
-/* mg_render.c - what a copy has above the stored content. */
+/* mg_render.c - what a copy has above the stored content; what events show. */
 #include <apr_base64.h>
 #include <apr_strings.h>
 #include <string.h>
 
-#include "mg_render.h"
-#include "mg_status.h"
+#include "mg_render_private.h"
 
 /* base64 of ["<5 hex>","<recipient>","<hex domain id>"] (reference, 3). Where
  * recipients share a copy, the message's id stands for them. */
@@ -44,80 +43,19 @@ char *mg_render_top(const mg_render_for_t *who, apr_pool_t *p)
 
 const char *mg_render_variables(const mg_render_for_t *who, apr_pool_t *p)
 {
-    (void)p;
-    return who->message->variables;
-}
+    const char *text = who->message->variables, *why;
+    render_values_t values;
+    json_t *json;
 
-/* --- so far nothing is a template --- */
-
-struct mg_render_scan_t {
-    int flags;
-};
-
-mg_render_scan_t *mg_render_scan_begin(int flags, apr_pool_t *p)
-{
-    mg_render_scan_t *scan = apr_pcalloc(p, sizeof(*scan));
-
-    scan->flags = flags;
-    return scan;
-}
-
-void mg_render_scan_feed(mg_render_scan_t *scan, const char *bytes,
-                         apr_size_t len)
-{
-    (void)scan;
-    (void)bytes;
-    (void)len;
-}
-
-apr_status_t mg_render_scan_end(mg_render_scan_t *scan, json_t *options,
-                                const char **perror)
-{
-    (void)scan;
-    (void)options;
-    (void)perror;
-    return APR_SUCCESS;
-}
-
-apr_status_t mg_render_check(json_t *options, const char **perror, int flags,
-                             const char *bytes, apr_size_t len, apr_pool_t *p)
-{
-    mg_render_scan_t *scan = mg_render_scan_begin(flags, p);
-
-    mg_render_scan_feed(scan, bytes, len);
-    return mg_render_scan_end(scan, options, perror);
-}
-
-#define CHECK_STEP (64 * 1024)
-
-apr_status_t mg_render_check_file(json_t *options, const char **perror,
-                                  int flags, apr_file_t *file,
-                                  apr_int64_t size, apr_pool_t *p)
-{
-    mg_render_scan_t *scan = mg_render_scan_begin(flags, p);
-    char *buf = apr_palloc(p, CHECK_STEP);
-    apr_off_t start = 0;
-    apr_status_t rv = apr_file_seek(file, APR_SET, &start);
-    apr_size_t n;
-
-    for (; rv == APR_SUCCESS && size > 0; size -= (apr_int64_t)n) {
-        n = size < CHECK_STEP ? (apr_size_t)size : CHECK_STEP;
-        rv = apr_file_read_full(file, buf, n, NULL);
-        if (rv == APR_SUCCESS)
-            mg_render_scan_feed(scan, buf, n);
-    }
-    if (rv != APR_SUCCESS)
-        return APR_STATUS_IS_EOF(rv) ? MG_EIO : rv;
-    return mg_render_scan_end(scan, options, perror);
-}
-
-apr_status_t mg_render_whole(const char **pbytes, apr_size_t *plen,
-                             const mg_render_for_t *who, const char *bytes,
-                             apr_size_t len, apr_pool_t *p)
-{
-    (void)who;
-    (void)p;
-    *pbytes = bytes;
-    *plen = len;
-    return APR_SUCCESS;
+    if (text == NULL || *text == '\0' || !strchr(text, '%')
+        || who->delivery == NULL)
+        return text;
+    json = mg_json_parse(text, strlen(text), &why, p);
+    if (json == NULL)
+        return text;
+    render_values_init(&values, who, p);
+    json = render_json(json, &values);
+    text = mg_json_compact(json, p);
+    json_decref(json);
+    return text;
 }

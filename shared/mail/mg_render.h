@@ -7,7 +7,7 @@
  * rendered from there as it goes out (mg_template, mg_render_copy). The same
  * recipient gets the same octets each time.
  *
- *   %recipient%         "Bob Lee" <bob@x>        %recipient_fname%  Bob
+ *   %recipient%         Bob Lee <bob@x>          %recipient_fname%  Bob
  *   %recipient_name%    Bob Lee                  %recipient_lname%  Lee
  *   %recipient_email%   bob@x                    %recipient.key%    the value
  *                                   of key in this delivery's variables (JSON)
@@ -129,9 +129,10 @@ typedef struct {
     apr_int64_t size;
     int eight_bit;               /* a piece of memory has octets above 127 */
 } mg_render_copy_t;
-/** Pieces live in p and in the template. */
-void mg_render_copy(mg_render_copy_t *copy, const mg_template_t *t,
-                    const mg_render_for_t *who, apr_pool_t *p);
+/** Pieces live in p and in the template.
+ * @return MG_ELIMIT: a text would be over 2 MB, its values filled in */
+apr_status_t mg_render_copy(mg_render_copy_t *copy, const mg_template_t *t,
+                            const mg_render_for_t *who, apr_pool_t *p);
 
 /** The whole copy in one piece, for who has all the content in memory (route
  * posts). bytes itself if options have no template. */

@@ -24,7 +24,10 @@ void mg_sending_read(mg_sending_t *sending, const char *options,
     sending->skip_verification = flag(json, "skip-verification", -1);
     sending->testmode = flag(json, "testmode", 0);
     sending->batch = flag(json, "batch", 0);
-    sending->is_template = flag(json, "template", 0);
+    sending->plan = json_object_get(json, "template");
+    if (!json_is_array(sending->plan))
+        sending->plan = NULL;
+    sending->is_template = sending->plan != NULL;
     sending->deliver_within = apr_time_from_sec(
         json_integer_value(json_object_get(json, "deliver-within")));
     dsn = json_object_get(json, "dsn");

@@ -113,3 +113,43 @@ const char *mime_to_utf8(const char *charset, const char *bytes,
         text = convert("WINDOWS-1252", bytes, len, &len, p);
     return mg_text_clean(text ? text : bytes, len, p);
 }
+
+int mime_is_utf8_name(const char *charset)
+{
+    return charset == NULL || strcasecmp(charset, "utf-8") == 0
+           || strcasecmp(charset, "us-ascii") == 0;
+}
+
+/* Where an octet of ASCII may be half of another character, line ends and
+ * transfer encodings of text do not work. */
+static int stands_among_ascii(const char *charset)
+{
+    return strncasecmp(charset, "utf-", 4) != 0
+           && strncasecmp(charset, "utf1", 4) != 0
+           && strncasecmp(charset, "utf3", 4) != 0
+           && strncasecmp(charset, "ucs", 3) != 0
+           && strncasecmp(charset, "iso-10646", 9) != 0
+           && strncasecmp(charset, "unicode", 7) != 0;
+}
+
+char *mime_from_utf8(const char *charset, const char *text, apr_size_t len,
+                     apr_size_t *plen, apr_pool_t *p)
+{
+    char *in = (char *)(size_t)text, *out, *to;
+    size_t left = len * 4 + 64, rc;
+    iconv_t cd;
+
+    if (*real_charset(charset) == '\0' || !stands_among_ascii(charset)
+        || len > 16 * 1024 * 1024)
+        return NULL;
+    cd = iconv_open(charset, "UTF-8");
+    if (cd == (iconv_t)-1)
+        return NULL;
+    to = out = apr_palloc(p, left);
+    rc = iconv(cd, &in, &len, &to, &left);
+    if (rc == 0) /* more: characters were replaced by others */
+        rc = iconv(cd, NULL, NULL, &to, &left);
+    iconv_close(cd);
+    *plen = (apr_size_t)(to - out);
+    return rc == 0 ? out : NULL;
+}

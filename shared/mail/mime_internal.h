@@ -103,6 +103,14 @@ const char *mime_find_boundary(const char *s, const char *end,
 /** Valid UTF-8 without NUL, whatever it was. */
 const char *mime_to_utf8(const char *charset, const char *bytes,
                          apr_size_t len, apr_pool_t *p);
+/** The other way, all of it or NULL: charset lacks a character, or it is none
+ * that stands for text among ASCII (UTF-16 ...). */
+char *mime_from_utf8(const char *charset, const char *text, apr_size_t len,
+                     apr_size_t *plen, apr_pool_t *p);
+/** NULL, us-ascii or utf-8: nothing has to be converted. */
+int mime_is_utf8_name(const char *charset);
+/** A text part's Content-Type as it was (raw), but in UTF-8. */
+void mime_put_utf8_type(mime_sink_t *sink, const char *name, const char *raw);
 /** A field's text with its encoded words read; raw 8-bit text is guessed. */
 const char *mime_decode_words(const char *raw, apr_pool_t *p);
 /** Words that stand next to each other become one: for GMime. */

@@ -52,17 +52,16 @@ static int any_needs_utf8(const apr_array_header_t *headers)
     return 0;
 }
 
-static void put_type(mime_sink_t *sink, const mg_header_t *h)
+void mime_put_utf8_type(mime_sink_t *sink, const char *name, const char *raw)
 {
-    GMimeContentType *type = g_mime_content_type_parse(mime_options(),
-                                                       h->raw);
-    char *name = g_mime_content_type_get_mime_type(type);
+    GMimeContentType *type = g_mime_content_type_parse(mime_options(), raw);
+    char *type_name = g_mime_content_type_get_mime_type(type);
     const char *keep[] = { "name", "format", "delsp", "method" };
     apr_size_t i;
 
-    mime_puts(sink, h->name);
-    mime_puts(sink, ": ");
     mime_puts(sink, name);
+    mime_puts(sink, ": ");
+    mime_puts(sink, type_name);
     mime_put_param(sink, "charset", "utf-8");
     for (i = 0; i < sizeof(keep) / sizeof(keep[0]); i++) {
         const char *value = g_mime_content_type_get_parameter(type, keep[i]);
@@ -71,7 +70,7 @@ static void put_type(mime_sink_t *sink, const mg_header_t *h)
             mime_put_param(sink, keep[i], value);
     }
     mime_puts(sink, "\r\n");
-    g_free(name);
+    g_free(type_name);
     g_object_unref(type);
 }
 
@@ -86,7 +85,7 @@ static void put_head(mime_sink_t *sink, const mime_entity_t *e, int new_text,
         int content = strncasecmp(h->name, "Content-", 8) == 0;
 
         if (new_text && strcasecmp(h->name, "Content-Type") == 0) {
-            put_type(sink, h);
+            mime_put_utf8_type(sink, h->name, h->raw);
         }
         else if (new_text
                  && strcasecmp(h->name, "Content-Transfer-Encoding") == 0) {
@@ -105,12 +104,6 @@ static void put_head(mime_sink_t *sink, const mime_entity_t *e, int new_text,
         mime_put_plain(sink, "Content-Transfer-Encoding",
                        mime_encoding_name(encoding));
     mime_puts(sink, "\r\n");
-}
-
-static int is_utf8_already(const mime_entity_t *e)
-{
-    return e->charset == NULL || strcasecmp(e->charset, "utf-8") == 0
-           || strcasecmp(e->charset, "us-ascii") == 0;
 }
 
 /* The line end before a boundary is the boundary's, and is copied with it. */
@@ -170,7 +163,7 @@ static void put_entity(mime_sink_t *sink, const char *bytes, apr_size_t len,
 
     mime_entity_read(&e, bytes, len, default_type, sink->p);
     if (strcmp(e.type, "text") == 0 && !e.is_attachment
-        && !is_utf8_already(&e)) {
+        && !mime_is_utf8_name(e.charset)) {
         put_text(sink, &e, depth);
         return;
     }

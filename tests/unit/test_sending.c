@@ -15,7 +15,7 @@ static const struct {
       NULL },
     { "{\"dkim\":\"maybe\"}", -1, -1, -1, 0, 0, 0, 0, NULL, NULL },
     { "{\"require-tls\":true,\"skip-verification\":false,\"batch\":true,"
-      "\"template\":true}", -1, 1, 0, 0, 1, 1, 0, NULL, NULL },
+      "\"template\":[[0,90,0]]}", -1, 1, 0, 0, 1, 1, 0, NULL, NULL },
     { "{\"deliver-within\":5400}", -1, -1, -1, 0, 0, 0,
       5400 * APR_TIME_C(1000000), NULL, NULL },
     { "{\"dsn\":{\"ret\":\"HDRS\",\"envid\":\"QQ314159\"}}", -1, -1, -1, 0, 0,

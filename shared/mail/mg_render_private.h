@@ -1,0 +1,92 @@
+/* mg_render_private.h - between the files of rendering only. */
+#ifndef MG_RENDER_PRIVATE_H
+#define MG_RENDER_PRIVATE_H
+
+#include "mg_render.h"
+#include "mime_internal.h"
+
+/* --- texts with variables (mg_render_text.c) --- */
+
+typedef enum {
+    RENDER_LITERAL, RENDER_RECIPIENT, RENDER_NAME, RENDER_EMAIL, RENDER_FNAME,
+    RENDER_LNAME, RENDER_KEY, RENDER_URL, RENDER_TAG_URL, RENDER_LIST_URL,
+    RENDER_UNSUBSCRIBE_EMAIL
+} render_kind_t;
+
+typedef struct {
+    render_kind_t kind;
+    const char *text;   /* as it stands, the percent signs with it */
+    apr_size_t len;
+    const char *key;    /* RENDER_KEY */
+} render_token_t;
+
+/** Array of render_token_t that together are the text, which must live as long
+ * as they do. *pvariables: how many of them are no literals. */
+void render_parse(apr_array_header_t **ptokens, int *pvariables,
+                  const char *text, apr_size_t len, apr_pool_t *p);
+int render_has_variables(const char *text, apr_size_t len);
+
+#define RENDER_LINKS 4
+#define RENDER_OUT_MAX (2 * 1024 * 1024)  /* of one text, filled in */
+
+/** One recipient's values, each made when it is first asked for. */
+typedef struct {
+    const mg_render_for_t *who;
+    apr_pool_t *p;
+    int named;              /* name is known */
+    const char *name;       /* display name, "" if there is none */
+    const json_t *keys;     /* the delivery's variables; NULL: not parsed */
+    const char *links[RENDER_LINKS];
+    int dashes;             /* a value held "--" */
+    int over;               /* a text would have been over RENDER_OUT_MAX */
+} render_values_t;
+
+void render_values_init(render_values_t *values, const mg_render_for_t *who,
+                        apr_pool_t *p);
+/** The recipient's display name, "" if it has none. */
+const char *render_name(render_values_t *values);
+const char *render_email(const render_values_t *values);
+
+typedef enum {
+    RENDER_RAW,      /* as it is */
+    RENDER_HTML,     /* & < > " ' escaped */
+    RENDER_LINE,     /* control characters are blanks */
+    RENDER_ADDRESS   /* within an addr-spec: nothing that could end it */
+} render_place_t;
+
+/** The text for this recipient, ended by a NUL beyond *plen; "" and
+ * values->over where it is too long. */
+char *render_text(apr_size_t *plen, const apr_array_header_t *tokens,
+                  render_values_t *values, render_place_t place);
+/** The same JSON with variables in its strings filled in; a new reference. */
+json_t *render_json(const json_t *json, render_values_t *values);
+
+/* --- header fields (mg_render_field.c) --- */
+
+typedef struct render_field_t render_field_t;
+
+/** A field of the message's own header block, h decoded; NULL: it holds no
+ * variables we would fill in. */
+render_field_t *render_field_parse(const mg_header_t *h, apr_pool_t *p);
+/** To: the recipient. */
+render_field_t *render_field_own_to(apr_pool_t *p);
+void render_field_put(mime_sink_t *sink, const render_field_t *field,
+                      render_values_t *values);
+
+/* --- which parts are looked through (mg_render_scan.c) --- */
+
+/** Its text may hold variables. */
+int render_is_text(const mime_entity_t *e);
+/** In UTF-8, whatever it was. */
+const char *render_decode(apr_size_t *plen, const mime_entity_t *e,
+                          apr_pool_t *p);
+
+/* --- templates (mg_render_template.c) --- */
+
+/** mg_render_whole() with this plan. */
+apr_status_t mg_render_by_plan(const char **pbytes, apr_size_t *plen,
+                               const json_t *plan, const mg_render_for_t *who,
+                               const char *bytes, apr_size_t len,
+                               apr_pool_t *p);
+
+#endif
