@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "mg_dns_rule.h"
 #include "mg_log.h"
 #include "mg_status.h"
 #include "mg_text.h"
@@ -33,69 +34,56 @@ static json_t *domain_json(api_t *q, const mg_domain_t *domain,
     return json;
 }
 
-static json_t *receiving_json(api_t *q)
+static json_t *receiving_json(const mg_dns_record_t *r, apr_pool_t *p)
 {
-    return json_pack("[{s:s, s:s, s:s, s:s}]", "record_type", "MX", "priority",
-                     "10", "valid", "unknown", "value", q->config->hostname);
+    return json_pack("{s:s, s:s, s:s, s:s}", "record_type", "MX", "priority",
+                     apr_itoa(p, r->priority), "valid", r->valid, "value",
+                     r->value);
 }
 
-static json_t *record_json(const char *type, const char *name,
-                           const char *value)
+static json_t *sending_json(const mg_dns_record_t *r)
 {
-    return json_pack("{s:s, s:s, s:s, s:s}", "record_type", type, "name", name,
-                     "valid", "unknown", "value", value);
+    return json_pack("{s:s, s:s, s:s, s:s}", "record_type", r->type, "name",
+                     r->name, "valid", r->valid, "value", r->value);
 }
 
-static json_t *sending_json(api_t *q, const mg_domain_t *domain,
-                            const apr_array_header_t *keys)
+static void add_records(json_t *json, const apr_array_header_t *records,
+                        apr_pool_t *p)
 {
-    json_t *list = json_array();
+    json_t *receiving = json_array(), *sending = json_array();
     int i;
 
-    json_array_append_new(
-        list, record_json("TXT", domain->name,
-                          apr_psprintf(q->p, "v=spf1 a:%s ~all",
-                                       q->config->hostname)));
-    for (i = 0; i < keys->nelts; i++) {
-        const mg_dkim_public_t *key =
-            &APR_ARRAY_IDX(keys, i, mg_dkim_public_t);
-        const char *type = strncmp(key->algorithm, "ed25519", 7) == 0
-                               ? "ed25519" : "rsa";
+    for (i = 0; i < records->nelts; i++) {
+        const mg_dns_record_t *r = &APR_ARRAY_IDX(records, i,
+                                                  mg_dns_record_t);
 
-        json_array_append_new(
-            list, record_json("TXT",
-                              apr_pstrcat(q->p, key->selector, "._domainkey.",
-                                          domain->name, NULL),
-                              apr_pstrcat(q->p, "k=", type, "; p=",
-                                          key->public_key, NULL)));
+        if (strcmp(r->type, "MX") == 0)
+            json_array_append_new(receiving, receiving_json(r, p));
+        else
+            json_array_append_new(sending, sending_json(r));
     }
-    json_array_append_new(
-        list, record_json("CNAME",
-                          apr_pstrcat(q->p, "email.", domain->name, NULL),
-                          q->config->hostname));
-    return list;
+    json_object_set_new(json, "receiving_dns_records", receiving);
+    json_object_set_new(json, "sending_dns_records", sending);
 }
 
 /* {"message":..., "domain":..., records}; message may be NULL. */
 static int reply_domain(api_t *q, const char *message,
                         const mg_domain_t *domain, const char *password)
 {
-    apr_array_header_t *keys;
+    apr_array_header_t *records;
     apr_status_t rv;
     json_t *json;
 
     if (api_reader(q))
         return API_REPLIED;
-    rv = mg_domain_dkim(&keys, q->db, domain->id, q->p);
+    rv = mg_dns_records(&records, q->config, q->db, domain, q->p);
     if (rv != APR_SUCCESS)
-        return api_reply_failed(q, rv, "cannot read a domain's keys");
+        return api_reply_failed(q, rv, "cannot read a domain's records");
     json = json_object();
     if (message)
         json_object_set_new(json, "message", json_string(message));
     json_object_set_new(json, "domain", domain_json(q, domain, password));
-    json_object_set_new(json, "receiving_dns_records", receiving_json(q));
-    json_object_set_new(json, "sending_dns_records",
-                        sending_json(q, domain, keys));
+    add_records(json, records, q->p);
     return api_reply_json(q, HTTP_OK, json);
 }
 
@@ -323,6 +311,7 @@ int api_domains_create(api_t *q)
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot add a domain");
     mg_shared_bump(q->child->shared);
+    mg_bell_ring(q->config->run_dir, MG_ROLE_KEEPER); /* looks at its DNS */
     mg_log(MG_LOG_INFO, APR_SUCCESS, "domain %s: added", create.name);
     q->args[0] = create.name;
     return load_domain(q, &domain) ||

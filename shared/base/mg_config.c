@@ -349,8 +349,81 @@ SETTER(set_networks)
     return NULL;
 }
 
+/* The words of an enumeration, each a bit; "none" alone is none of them. */
+SETTER(set_words)
+{
+    unsigned int bits = 0;
+    const char *error;
+    int i, bit = 0;
+
+    if (argc < 1)
+        return wrong_count(d, p);
+    for (i = 0; i < argc; i++) {
+        error = read_word(&bit, d, argv[i], p);
+        if (error)
+            return error;
+        if (bit == 0 && argc > 1)
+            return apr_psprintf(p, "%s: '%s' stands alone", d->name, argv[i]);
+        if (bit > 0)
+            bits |= 1u << (bit - 1);
+    }
+    FIELD(unsigned int) = bits;
+    return NULL;
+}
+
+SETTER(set_mx)
+{
+    const char *const *at = argv, *name = NULL;
+    mg_directive_t one = *d;
+    const char *error;
+    mg_config_t ignored;
+
+    if (argc < 1)
+        return wrong_count(d, p);
+    if (!given_before(config, d))
+        config->mx = apr_array_make(p, argc, sizeof(char *));
+    for (; at < argv + argc; at++) {
+        one.offset = offsetof(mg_config_t, hostname);
+        error = set_hostname(&ignored, &one, 1, at, p);
+        if (error)
+            return error;
+        name = apr_pstrdup(p, *at);
+        APR_ARRAY_PUSH(config->mx, const char *) = name;
+    }
+    return NULL;
+}
+
+/* A bare host name is short for include: (RFC 7208 5.2). */
+SETTER(set_spf)
+{
+    const char *c;
+    int i;
+
+    if (argc < 1)
+        return wrong_count(d, p);
+    if (!given_before(config, d))
+        config->spf = apr_array_make(p, argc, sizeof(char *));
+    for (i = 0; i < argc; i++) {
+        for (c = argv[i]; *c > ' ' && *c < 127 && *c != '"' && *c != ';'; c++)
+            ;
+        if (*c || c == argv[i] || c - argv[i] > 253
+            || (!strpbrk(argv[i], ":/.") && strcasecmp(argv[i], "a") != 0
+                && strcasecmp(argv[i], "mx") != 0))
+            return apr_psprintf(p, "%s: '%s' is no mechanism; try "
+                                "include:spf.example.com or ip4:192.0.2.1",
+                                d->name, argv[i]);
+        APR_ARRAY_PUSH(config->spf, const char *) =
+            strpbrk(argv[i], ":/") || !strchr(argv[i], '.')
+                ? apr_pstrdup(p, argv[i])
+                : apr_pstrcat(p, "include:", argv[i], NULL);
+    }
+    return NULL;
+}
+
 /* the table */
 
+
+static const char *const dkim_words[] = { "none", "rsa", "ed25519", NULL };
 static const char *const durability_words[] = { "full", "relaxed", NULL };
 static const char *const notls_words[] = { "off", "loopback", "on", NULL };
 static const char *const dane_words[] = { "off", "on", "auto", NULL };
@@ -389,6 +462,10 @@ static const mg_directive_t directives[] = {
     { "MailgunDestinationConnections", "number", "20",
       "Connections that one sender opens to one destination at most.",
       set_number, AT(destination_connections), &some },
+    { "MailgunDKIM", "rsa|ed25519 ...|none", "rsa ed25519",
+      "The signatures that outgoing mail of our domains gets: by RSA-2048, by "
+      "Ed25519, by both, or none.",
+      set_words, AT(dkim), dkim_words },
     { "MailgunDurability", "full|relaxed", "full",
       "Whether accepted means on disk (full), or handed to the operating "
       "system (relaxed: a power failure may lose accepted messages).",
@@ -436,6 +513,9 @@ static const mg_directive_t directives[] = {
       "With less free space than this where the store is, nothing new is "
       "accepted; deliveries go on.",
       set_size, AT(min_free), NULL },
+    { "MailgunMX", "name ...", "(MailgunHostname)",
+      "The hosts that a domain's MX records should name.",
+      set_mx, AT(mx), NULL },
     { "MailgunReceivers", "number", "1",
       "Processes that take mail by SMTP.",
       set_number, AT(receivers), &few },
@@ -471,6 +551,11 @@ static const mg_directive_t directives[] = {
     { "MailgunSMTPPort", "port", "25",
       "The port that mail goes out to.",
       set_number, AT(smtp_port), &ports },
+    { "MailgunSPF", "name|mechanism ...", "(a: and MailgunHostname)",
+      "What a domain's SPF record should have: a mechanism such as "
+      "include:spf.example.com or ip4:192.0.2.0/24; a name alone is an "
+      "include.",
+      set_spf, AT(spf), NULL },
     { "MailgunSpoolDir", "path", "/var/lib/mailgun/spool",
       "The directory of large messages while they come in.",
       set_path, AT(spool_dir), NULL },
@@ -492,6 +577,10 @@ static const mg_directive_t directives[] = {
       "The authorities, in PEM, whose certificates are trusted when mail goes "
       "out, instead of the system's.",
       set_path, AT(tls_trust), NULL },
+    { "MailgunTrackingTarget", "name", "(MailgunHostname)",
+      "The host that a domain's CNAME record for links and opens, email.<domain>, "
+      "should name.",
+      set_hostname, AT(tracking_target), NULL },
     { "MailgunTransport", "domain|* host[:port]", "",
       "Where mail for a domain goes instead of its MX; * is all other "
       "domains; repeat it for more.",
@@ -559,6 +648,8 @@ mg_config_t *mg_config_create(apr_pool_t *p)
     config->resolvers = apr_array_make(p, 1, sizeof(char *));
     config->hook_allow = apr_array_make(p, 1, sizeof(char *));
     config->shares = apr_array_make(p, 1, sizeof(mg_share_t));
+    config->mx = apr_array_make(p, 1, sizeof(char *));
+    config->spf = apr_array_make(p, 1, sizeof(char *));
     for (i = 0; i < DIRECTIVES; i++) {
         const mg_directive_t *d = &directives[i];
         char **argv;

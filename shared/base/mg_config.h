@@ -84,6 +84,13 @@ typedef struct mg_config_t {
     int tls_policy;           /* MailgunTLSPolicy: MG_TLS_* */
     const char *tls_trust;    /* MailgunTLSTrust: PEM; NULL: the system's */
 
+    unsigned int dkim;        /* MailgunDKIM: 1 << MG_DKIM_RSA ... */
+
+    /* what domains publish */
+    apr_array_header_t *mx;   /* of char *; MailgunMX: hosts; none: hostname */
+    apr_array_header_t *spf;  /* of char *; MailgunSPF: mechanisms; none: a: */
+    const char *tracking_target; /* MailgunTrackingTarget; NULL: hostname */
+
     /* HTTP out */
     apr_array_header_t *hook_allow; /* of char *, CIDR; MailgunHookAllow */
     apr_interval_time_t hook_timeout; /* MailgunHookTimeout */

@@ -20,7 +20,8 @@ typedef struct ctl_t ctl_t;
 typedef struct {
     const char *noun, *verb;  /* verb NULL: the noun alone */
     const char *args;         /* for the help; PASSWORD may be - for stdin */
-    const char *options;      /* names it takes, "account password" */
+    const char *options;      /* names it takes, "account password"; with a
+                                 "!" those without a value: "zone!" */
     int min, max;             /* positional arguments; max -1: any number */
     int (*run)(ctl_t *ctl);
     const char *help;

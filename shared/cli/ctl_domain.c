@@ -1,5 +1,6 @@
 /* ctl_domain.c - mailgunctl domain: domains, their settings, their DNS. */
 #include "ctl.h"
+#include "mg_dns_rule.h"
 #include "mg_status.h"
 
 #include <apr_strings.h>
@@ -41,6 +42,7 @@ int ctl_domain_add(ctl_t *ctl)
         return ctl_failed(ctl, rv, "domain %s", name);
     if ((code = ctl_commit(ctl)) != 0)
         return code;
+    mg_bell_ring(ctl->config->run_dir, MG_ROLE_KEEPER); /* looks at its DNS */
     printf("domain %s added to account %s\n", domain->name, account->name);
     printf("SMTP login postmaster@%s\n", domain->name);
     if (made)
@@ -92,38 +94,71 @@ static const char *account_of(ctl_t *ctl, const mg_domain_t *domain)
     return "?";
 }
 
-static int print_dns(ctl_t *ctl, const mg_domain_t *domain)
+/* As lines of a zone file. */
+static void print_zone(ctl_t *ctl, const apr_array_header_t *records)
 {
-    ctl_table_t *table = ctl_table_make(ctl);
-    const char *host = ctl->config->hostname;
-    apr_array_header_t *keys;
-    apr_status_t rv;
     int i;
 
-    rv = mg_domain_dkim(&keys, ctl->db, domain->id, ctl->pool);
-    if (rv != APR_SUCCESS)
-        return ctl_failed(ctl, rv, "DKIM keys of %s", domain->name);
-    ctl_table_row(table, "  TYPE", "NAME", "VALUE", NULL);
-    ctl_table_row(table, "  TXT", domain->name,
-                  apr_psprintf(ctl->pool, "v=spf1 a:%s ~all", host), NULL);
-    for (i = 0; i < keys->nelts; i++) {
-        const mg_dkim_public_t *key = &APR_ARRAY_IDX(keys, i,
-                                                     mg_dkim_public_t);
-        ctl_table_row(table, "  TXT",
-                      apr_psprintf(ctl->pool, "%s._domainkey.%s",
-                                   key->selector, domain->name),
-                      apr_psprintf(ctl->pool, "v=DKIM1; k=%s; p=%s",
-                                   strncmp(key->algorithm, "ed25519", 7) == 0
-                                       ? "ed25519" : "rsa",
-                                   key->public_key), NULL);
+    for (i = 0; i < records->nelts; i++) {
+        const mg_dns_record_t *r = &APR_ARRAY_IDX(records, i,
+                                                  mg_dns_record_t);
+
+        if (strcmp(r->type, "TXT") == 0)
+            printf("%s. IN TXT ( %s )\n", r->name,
+                   mg_dns_zone_text(r->value, ctl->pool));
+        else if (strcmp(r->type, "MX") == 0)
+            printf("%s. IN MX %d %s.\n", r->name, r->priority, r->value);
+        else
+            printf("%s. IN %s %s.\n", r->name, r->type, r->value);
     }
-    ctl_table_row(table, "  MX", domain->name,
-                  apr_psprintf(ctl->pool, "10 %s.", host), NULL);
-    ctl_table_row(table, "  CNAME",
-                  apr_pstrcat(ctl->pool, "email.", domain->name, NULL),
-                  apr_psprintf(ctl->pool, "%s.", host), NULL);
-    printf("\nDNS records to publish:\n");
+}
+
+static void print_records(ctl_t *ctl, const apr_array_header_t *records)
+{
+    ctl_table_t *table = ctl_table_make(ctl);
+    int i;
+
+    ctl_table_row(table, "  TYPE", "NAME", "VALID", "KEY", "VALUE", NULL);
+    for (i = 0; i < records->nelts; i++) {
+        const mg_dns_record_t *r = &APR_ARRAY_IDX(records, i,
+                                                  mg_dns_record_t);
+        const char *value = r->value;
+
+        if (strcmp(r->type, "MX") == 0)
+            value = apr_psprintf(ctl->pool, "%d %s.", r->priority, value);
+        else if (strcmp(r->type, "CNAME") == 0)
+            value = apr_pstrcat(ctl->pool, value, ".", NULL);
+        ctl_table_row(table, apr_pstrcat(ctl->pool, "  ", r->type, NULL),
+                      r->name, r->valid, *r->state ? r->state : "-", value,
+                      NULL);
+    }
     ctl_table_print(table);
+    for (i = 0; i < records->nelts; i++) {
+        const mg_dns_record_t *r = &APR_ARRAY_IDX(records, i,
+                                                  mg_dns_record_t);
+
+        if (strcmp(r->valid, "valid") != 0 && r->checked_at
+            && (i == 0 || strcmp(r->record, r[-1].record) != 0))
+            printf("  %s %s, seen %s: %s\n", r->type, r->name,
+                   ctl_time(ctl, r->checked_at), *r->seen ? r->seen
+                                                          : "nothing");
+    }
+}
+
+static int print_dns(ctl_t *ctl, const mg_domain_t *domain)
+{
+    apr_array_header_t *records;
+    apr_status_t rv;
+
+    rv = mg_dns_records(&records, ctl->config, ctl->db, domain, ctl->pool);
+    if (rv != APR_SUCCESS)
+        return ctl_failed(ctl, rv, "records of %s", domain->name);
+    if (ctl_option(ctl, "zone")) {
+        print_zone(ctl, records);
+        return 0;
+    }
+    printf("\nDNS records to publish:\n");
+    print_records(ctl, records);
     return 0;
 }
 
@@ -137,6 +172,8 @@ int ctl_domain_show(ctl_t *ctl)
     if ((code = ctl_open(ctl)) != 0
         || (code = ctl_domain(&domain, ctl, ctl->argv[0])) != 0)
         return code;
+    if (ctl_option(ctl, "zone"))
+        return print_dns(ctl, domain);
     ctl_table_row(table, "domain", domain->name, NULL);
     ctl_table_row(table, "account", account_of(ctl, domain), NULL);
     ctl_table_row(table, "state", domain->state, NULL);

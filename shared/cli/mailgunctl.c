@@ -43,7 +43,7 @@ static const ctl_command_t commands[] = {
       "add a domain, its DKIM key and postmaster@DOMAIN" },
     { "domain", "list", "[--account NAME]", "account", 0, 0, ctl_domain_list,
       "list domains" },
-    { "domain", "show", "DOMAIN", "", 1, 1, ctl_domain_show,
+    { "domain", "show", "DOMAIN [--zone]", "zone!", 1, 1, ctl_domain_show,
       "a domain's settings and the DNS records to publish" },
     { "domain", "set", "DOMAIN NAME=VALUE ...", "", 2, -1, ctl_domain_set,
       "change settings of a domain" },
@@ -143,6 +143,7 @@ static const ctl_command_t *find_command(const char *noun, const char *verb)
     return NULL;
 }
 
+/* 1: with a value; 2: alone ("zone!"); 0: not at all */
 static int takes_option(const ctl_command_t *command, const char *name)
 {
     apr_size_t len = strlen(name);
@@ -150,8 +151,8 @@ static int takes_option(const ctl_command_t *command, const char *name)
 
     while (len && (at = strstr(at, name)) != NULL) {
         if ((at == command->options || at[-1] == ' ')
-            && (at[len] == ' ' || !at[len]))
-            return 1;
+            && (at[len] == ' ' || at[len] == '!' || !at[len]))
+            return at[len] == '!' ? 2 : 1;
         at += len;
     }
     return 0;
@@ -162,7 +163,7 @@ static int sort_arguments(ctl_t *ctl, int argc, const char *const *argv)
 {
     apr_array_header_t *rest = apr_array_make(ctl->pool, argc + 1,
                                               sizeof(const char *));
-    int i, only_positional = 0;
+    int i, takes, only_positional = 0;
 
     for (i = 0; i < argc; i++) {
         const char *name, *equals;
@@ -179,8 +180,15 @@ static int sort_arguments(ctl_t *ctl, int argc, const char *const *argv)
         name = equals ? apr_pstrmemdup(ctl->pool, argv[i] + 2,
                                        (apr_size_t)(equals - argv[i] - 2))
                       : argv[i] + 2;
-        if (!takes_option(ctl->command, name))
+        takes = takes_option(ctl->command, name);
+        if (!takes)
             return ctl_usage(ctl, "there is no option --%s here", name);
+        if (takes == 2) {
+            if (equals)
+                return ctl_usage(ctl, "--%s takes no value", name);
+            apr_table_addn(ctl->options, name, "");
+            continue;
+        }
         if (!equals && ++i == argc)
             return ctl_usage(ctl, "--%s needs a value", name);
         apr_table_addn(ctl->options, name, equals ? equals + 1 : argv[i]);

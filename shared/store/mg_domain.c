@@ -15,7 +15,7 @@
 #include "mg_tx.h"
 
 #define DOMAIN_COLUMNS "id, account_id, name, name_lc, state, created_at,"    \
-                       " revision"
+                       " revision, mx"
 /* One transaction of dropping what is queued: others want to write too. */
 #define DROP_STEP 500
 
@@ -23,6 +23,7 @@ static mg_domain_t *domain_from_row(mg_stmt_t *stmt, apr_int64_t *prevision,
                                     apr_pool_t *p)
 {
     mg_domain_t *domain = apr_pcalloc(p, sizeof(*domain));
+    const char *mx;
 
     domain->id = mg_stmt_int(stmt, 0);
     domain->account_id = mg_stmt_int(stmt, 1);
@@ -30,8 +31,13 @@ static mg_domain_t *domain_from_row(mg_stmt_t *stmt, apr_int64_t *prevision,
     domain->name_lc = mg_stmt_text(stmt, 3, p);
     domain->state = mg_stmt_text(stmt, 4, p);
     domain->created_at = mg_stmt_int(stmt, 5);
+    domain->revision = mg_stmt_int(stmt, 6);
+    mx = mg_stmt_text(stmt, 7, p);
+    domain->mx = !strcmp(mx, "ours")        ? MG_MX_OURS
+                 : !strcmp(mx, "elsewhere") ? MG_MX_ELSEWHERE
+                                            : MG_MX_UNKNOWN;
     if (prevision)
-        *prevision = mg_stmt_int(stmt, 6);
+        *prevision = domain->revision;
     return domain;
 }
 
@@ -171,8 +177,9 @@ apr_status_t mg_domain_add(mg_domain_t **pdomain, mg_db_t *db,
     domain->account_id = account_id;
     domain->name = apr_pstrdup(p, name);
     domain->name_lc = mg_text_lower(name, p);
-    domain->state = "active";
+    domain->state = "unverified"; /* until the keeper has seen its records */
     domain->created_at = mg_now();
+    domain->revision = 1;
 
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (rv != APR_SUCCESS)
@@ -299,6 +306,9 @@ static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
                         " WHERE domain_id = $1", "i", domain_id);
     if (rv == APR_SUCCESS)
         rv = mg_db_exec(db, NULL, "DELETE FROM dkim_key WHERE domain_id = $1",
+                        "i", domain_id);
+    if (rv == APR_SUCCESS)
+        rv = mg_db_exec(db, NULL, "DELETE FROM dns_check WHERE domain_id = $1",
                         "i", domain_id);
     if (rv == APR_SUCCESS)
         rv = mg_db_exec(db, NULL, "DELETE FROM tracking_key"

@@ -4,7 +4,7 @@
  * of the table in mg_domain_setting.c: name, kind, default, help. `mailgunctl
  * domain set` and PUT /domains/<domain> both go through mg_domain_set().
  * Settings so far: spam_action (disabled|tag|block), wildcard, quota_bytes,
- * local (auto|yes|no), webhook.deliver (URL; '' removes it).
+ * local (auto|yes|no), dkim, webhook.deliver (URL; '' removes it).
  */
 #ifndef MG_DOMAIN_H
 #define MG_DOMAIN_H
@@ -14,6 +14,9 @@
 #include "mg_seal.h"
 #include "mg_shared.h"
 
+/* Of the last look that had an answer (mg_dns_check.h). */
+enum { MG_MX_UNKNOWN, MG_MX_OURS, MG_MX_ELSEWHERE };
+
 typedef struct {
     apr_int64_t id;
     apr_int64_t account_id;
@@ -21,6 +24,8 @@ typedef struct {
     const char *name_lc;
     const char *state;        /* active, unverified, disabled */
     apr_time_t created_at;
+    apr_int64_t revision;     /* grows when it, a setting or a key changes */
+    int mx;                   /* MG_MX_*: where DNS says its mail goes */
     apr_table_t *settings;    /* every known name, defaults filled in */
 } mg_domain_t;
 
@@ -34,9 +39,9 @@ typedef struct {
 const mg_domain_setting_t *mg_domain_settings(int *pn);
 
 /**
- * Add a domain: its row, DKIM key (RSA-2048, sealed, takes ~100 ms: make it
- * with mg_dkim_make() before the transaction), tracking key, and mailbox postmaster@<domain>
- * with that password.
+ * Add a domain, unverified: its row, DKIM keys (RSA-2048 and Ed25519, sealed;
+ * RSA takes ~100 ms: make them with mg_dkim_make() before the transaction),
+ * tracking key, and mailbox postmaster@<domain> with that password.
  * @return APR_EEXIST: the name is taken; MG_EBADINPUT: no domain name
  */
 typedef struct mg_dkim_t mg_dkim_t;
@@ -70,10 +75,12 @@ apr_status_t mg_domain_set(mg_db_t *db, apr_int64_t domain_id,
                            const char **perror, apr_pool_t *p);
 const char *mg_domain_setting(const mg_domain_t *domain, const char *name);
 
-/** DNS records a domain needs: selector and p= of its live DKIM keys; array of
- * mg_dkim_public_t. */
+/** A domain's DKIM keys whose records are to be published, oldest first; array
+ * of mg_dkim_public_t (mg_dkim_key.h has the rest of their life). */
 typedef struct {
     const char *selector, *algorithm, *public_key;
+    int state;                /* mg_dkim_state_t */
+    apr_time_t signs_since, retired_at;  /* 0: not yet */
 } mg_dkim_public_t;
 apr_status_t mg_domain_dkim(apr_array_header_t **pkeys, mg_db_t *db,
                             apr_int64_t domain_id, apr_pool_t *p);

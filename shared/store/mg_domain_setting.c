@@ -81,9 +81,13 @@ static const char *check_url(const char **pvalue, apr_pool_t *p)
 
 /* Sorted by name. */
 static const mg_domain_setting_t settings[] = {
+    { "dkim", "true",
+      "whether outgoing mail is signed where a message does not say so itself",
+      check_bool },
     { "local", "auto",
-      "whether our own mail for this domain stays here: auto delivers here"
-      " where a mailbox or route wants it; no: always by its MX",
+      "whether our own mail for this domain stays here: auto: where its MX is"
+      " ours or unknown and a mailbox or route wants it; yes: always; no: always"
+      " by its MX",
       check_local },
     { "quota_bytes", "0",
       "how much all mailboxes of the domain may hold; 0: no limit",

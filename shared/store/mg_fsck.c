@@ -108,7 +108,10 @@ static const check_t checks[] = {
     { "domain %1 has no DKIM key",
       "SELECT d.name, 0, 0, 0, 0 FROM domain d LEFT JOIN dkim_key k"
       " ON k.domain_id = d.id AND k.retired_at IS NULL"
-      " WHERE k.id IS NULL LIMIT 51", NO_TIME },
+      " AND k.signs_since IS NOT NULL WHERE k.id IS NULL LIMIT 51", NO_TIME },
+    { "what DNS says of domain %1: there is no such domain",
+      "SELECT c.domain_id, 0, 0, 0, 0 FROM dns_check c LEFT JOIN domain d"
+      " ON d.id = c.domain_id WHERE d.id IS NULL LIMIT 51", NO_TIME },
     { "tracking key %1: there is no domain %2",
       "SELECT k.id, k.domain_id, 0, 0, 0 FROM tracking_key k"
       " LEFT JOIN domain d ON d.id = k.domain_id WHERE d.id IS NULL"

@@ -33,13 +33,17 @@ def test_life_of_a_domain(env):
     assert [m["record_type"] for m in mx] == ["MX"] * len(mx)
     assert {m["valid"] for m in mx} == {"unknown"}
     sending = reply["sending_dns_records"]
-    assert [s["record_type"] for s in sending] == ["TXT", "TXT", "CNAME"]
+    assert [s["record_type"] for s in sending] == ["TXT", "TXT", "TXT",
+                                                   "CNAME"]
     assert sending[0]["value"].startswith("v=spf1 ")
     assert re.fullmatch(r"\w+\._domainkey\." + re.escape(d),
                         sending[1]["name"])
     assert re.fullmatch(r"k=rsa; p=[A-Za-z0-9+/=]{300,}",
                         sending[1]["value"])
-    assert sending[2]["name"] == "email." + d
+    assert sending[2]["name"] == "mge._domainkey." + d
+    assert re.fullmatch(r"v=DKIM1; k=ed25519; p=[A-Za-z0-9+/]{43}=",
+                        sending[2]["value"])
+    assert sending[3]["name"] == "email." + d
 
     shown = env.api("GET", "/domains/" + d).json()
     assert shown["domain"].pop("smtp_password") is None
@@ -123,7 +127,7 @@ def test_bad_settings_change_nothing(env, bad):
 
 
 @pytest.mark.parametrize("setting, given, shown", [
-    ("local", "no", "no"), ("quota_bytes", "25M", "26214400"),
+    ("dkim", "no", "false"), ("local", "no", "no"), ("quota_bytes", "25M", "26214400"),
     ("spam_action", "tag", "tag"), ("wildcard", "yes", "true"),
     ("webhook.deliver", "https://hooks.test/x", "https://hooks.test/x")])
 def test_put_and_domain_set_are_twins(env, setting, given, shown):

@@ -176,8 +176,18 @@ def test_domains(ctl):
     assert len(listed.splitlines()) == 3
     shown = ctl("domain", "show", "samples.mailgun.test")
     assert re.search(r"^account +acme$", shown, re.M)
-    assert re.search(r"TXT +\S+\._domainkey\.samples\.mailgun\.test +"
-                     r"v=DKIM1; k=rsa; p=MII", shown, re.I)
+    assert re.search(r"TXT +mg\._domainkey\.samples\.mailgun\.test +unknown "
+                     r"+signs +k=rsa; p=MII", shown, re.I)
+    assert re.search(r"TXT +mge\._domainkey\.samples\.mailgun\.test +unknown "
+                     r"+signs +v=DKIM1; k=ed25519; p=\S{44}$", shown,
+                     re.I | re.M)
+    zone = ctl("domain", "show", "samples.mailgun.test", "--zone")
+    rsa = re.search(r'^mg\._domainkey\.samples\.mailgun\.test\. IN TXT '
+                    r'\( "(k=rsa; p=[^"]+)" "([^"]+)" \)$', zone, re.M | re.I)
+    assert len(rsa.group(1)) == 255
+    assert rsa.group(1) + rsa.group(2) in shown
+    assert re.search(r"^samples\.mailgun\.test\. IN MX 10 mx\.mailgun\.test\.$",
+                     zone, re.M | re.I)
     assert "10 mx.mailgun.test." in shown
     assert "v=spf1 a:mx.mailgun.test" in shown
     assert re.search(r"postmaster@samples\.mailgun\.test",

@@ -43,10 +43,14 @@ static void adds(void **state)
                                                "Postmaster@mail.test", s->p));
     assert_string_equal(postmaster->password_hash, "$2y$h");
     unit_store_ok(s->db, mg_domain_dkim(&keys, s->db, d->id, s->p));
-    assert_int_equal(keys->nelts, 1);
+    assert_int_equal(keys->nelts, 2);
     key = &APR_ARRAY_IDX(keys, 0, mg_dkim_public_t);
     assert_string_equal(key->algorithm, "rsa-sha256");
     assert_int_equal(strncmp(key->public_key, "MIIBIjANBgkqhkiG9w0", 19), 0);
+    key = &APR_ARRAY_IDX(keys, 1, mg_dkim_public_t);
+    assert_string_equal(key->algorithm, "ed25519-sha256");
+    assert_int_equal(strlen(key->public_key), 44);
+    assert_string_equal(d->state, "unverified");
     unit_fsck(s, 0, NULL);
 
     unit_domain(s, a, "b.test");
@@ -164,7 +168,8 @@ static void sets(void **state)
           " https://example.com/hook" },
         { "webhook.deliver", "", "", NULL },
         { "colour", "red", NULL, "'colour' is no setting of a domain; there"
-          " are local, quota_bytes, spam_action, webhook.deliver, wildcard" },
+          " are dkim, local, quota_bytes, spam_action, webhook.deliver,"
+          " wildcard" },
     };
     const char *error;
     size_t i;

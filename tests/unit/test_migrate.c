@@ -80,13 +80,25 @@ static void other_ages(void **state)
 static void step_by_step(void **state)
 {
     unit_store_t *store = *state;
+    /* what came after version 1 */
+    static const char *const undone[] = {
+        "DROP TABLE tracking_key",
+        "DROP TABLE dns_check",
+        "DROP INDEX dkim_key_retired",
+        "ALTER TABLE dkim_key DROP COLUMN signs_since",
+        "DROP INDEX domain_dns_due",
+        "ALTER TABLE domain DROP COLUMN dns_due",
+        "ALTER TABLE domain DROP COLUMN dns_checked",
+        "ALTER TABLE domain DROP COLUMN mx",
+    };
     int from = -1, to = -1;
     mg_db_t *db;
+    size_t i;
 
     unit_store_ok(store->db, mg_db_exec(store->db, NULL,
         "INSERT INTO account (id, name, created_at) VALUES (1, 'a', 0)", ""));
-    unit_store_ok(store->db, mg_db_exec(store->db, NULL,
-        "DROP TABLE tracking_key", ""));
+    for (i = 0; i < sizeof(undone) / sizeof(undone[0]); i++)
+        unit_store_ok(store->db, mg_db_exec(store->db, NULL, undone[i], ""));
     unit_store_ok(store->db, mg_db_exec(store->db, NULL,
         "DROP TABLE campaign", ""));
     unit_store_ok(store->db, mg_db_exec(store->db, NULL,
