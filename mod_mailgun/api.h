@@ -130,6 +130,7 @@ struct api_t {
     struct {                    /* API_DOMAIN */
         apr_int64_t id;
         const char *name, *state;
+        int restricts_from;     /* to its own addresses */
     } domain;
 };
 
@@ -198,6 +199,9 @@ int api_outgoing_addresses(api_t *q, api_outgoing_t *out, const char *name,
                            apr_array_header_t *list, int *pfound);
 /** Content of the Received: field put on top. */
 const char *api_outgoing_received(api_t *q, const api_outgoing_t *out);
+/** MailgunRestrictFrom, restrict_from: 403 if From or Sender is an address of
+ * another domain; what is NULL or "" is not there. */
+int api_outgoing_restrict(api_t *q, const char *from, const char *sender);
 int api_outgoing_too_big(api_t *q);
 /** Route, commit, answer. */
 int api_accept(api_t *q, api_outgoing_t *out);

@@ -247,6 +247,26 @@ int api_outgoing_too_big(api_t *q)
                              (int)(q->config->message_limit / (1024 * 1024)));
 }
 
+/* NULL or "": there is no such field. */
+static int is_own(api_t *q, const char *field)
+{
+    apr_array_header_t *list;
+
+    return !field || !*field ||
+           (mg_address_parse_list(&list, field, q->p) == APR_SUCCESS &&
+            mg_address_all_in(list, q->domain.name));
+}
+
+int api_outgoing_restrict(api_t *q, const char *from, const char *sender)
+{
+    if (!q->domain.restricts_from ||
+        (is_own(q, from) && is_own(q, sender)))
+        return API_GO_ON;
+    return api_reply_message(q, HTTP_FORBIDDEN,
+                             "Domain %s is not allowed to send: From must be "
+                             "an address of the domain", q->domain.name);
+}
+
 /* the unit */
 
 typedef struct {
@@ -408,6 +428,10 @@ int api_accept(api_t *q, api_outgoing_t *out)
         mg_log(MG_LOG_INFO, APR_SUCCESS, "domain %s: message %s: an "
                "X-Mailgun-Variables is no JSON object and stays as it is",
                q->domain.name, out->message_id);
+    if (api_outgoing_restrict(q, out->from_header, NULL) ||
+        api_outgoing_restrict(q, apr_table_get(out->options->headers, "From"),
+                              apr_table_get(out->options->headers, "Sender")))
+        return API_REPLIED;
     out->recipients = each_once(out->recipients, q->p);
     a->child = q->child;
     fill_message(q, out, &a->message);

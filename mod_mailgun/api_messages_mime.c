@@ -166,6 +166,7 @@ int api_messages_send_mime(api_t *q)
     api_outgoing_t out;
     source_t source = { 0 };
     mg_mime_fix_t fix = { 0 };
+    const mg_header_t *sender;
     int found;
 
     if (!q->is_multipart)
@@ -189,6 +190,9 @@ int api_messages_send_mime(api_t *q)
     fix.set = out.options->headers;
     fix.variables = mg_options_variables(out.options, q->p);
     read_from(q, &source, &out, &fix);
+    sender = mg_mime_header(source.headers, "Sender");
+    if (api_outgoing_restrict(q, NULL, sender ? sender->value : NULL))
+        return API_REPLIED;
     if (finish(q, &out, &source, &fix))
         return API_REPLIED;
     return api_accept(q, &out);

@@ -56,5 +56,7 @@ int api_find_domain(api_t *q, const char *name, int say_name)
     q->domain.id = domain->id;
     q->domain.name = apr_pstrdup(q->p, domain->name);
     q->domain.state = apr_pstrdup(q->p, domain->state);
+    q->domain.restricts_from =
+        mg_domain_restricts_from(domain, q->config->restrict_from);
     return API_GO_ON;
 }

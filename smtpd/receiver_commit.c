@@ -180,7 +180,7 @@ static void tell(smtp_server_t *server, smtp_tx_t *tx, apr_status_t batch)
         loop_again(server->worker->loop);
         return;
     }
-    if (rv != APR_SUCCESS && batch == APR_SUCCESS)
+    if (rv != APR_SUCCESS && rv != MG_EBADINPUT && batch == APR_SUCCESS)
         mg_log(MG_LOG_WARN, rv, "smtp: message %" APR_INT64_T_FMT
                " could not be stored", tx->id);
     if (tx->ahead)

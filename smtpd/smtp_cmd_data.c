@@ -46,7 +46,7 @@ void smtp_data_end(smtp_session_t *s)
     if (reply == SAY_OK)
         reply = smtp_tx_finish(s->tx);
     if (reply != SAY_OK) {
-        smtp_refuse(s, reply, NULL);
+        smtp_refuse(s, reply, s->tx->why);
         smtp_session_reset(s);
         smtp_session_enter(s, S_READY);
         return;
@@ -71,6 +71,8 @@ int smtp_data_input(smtp_session_t *s)
 
 static smtp_reply_t commit_verdict(apr_status_t rv)
 {
+    if (rv == MG_EBADINPUT)
+        return SAY_OPTIONS;
     return rv == MG_EFULL ? SAY_NO_SPACE : SAY_TRY_LATER;
 }
 
@@ -106,7 +108,7 @@ void smtp_data_committed(smtp_session_t *s, apr_status_t rv)
         s->errors = s->idles = 0;
     }
     else {
-        smtp_refuse(s, commit_verdict(rv), NULL);
+        smtp_refuse(s, commit_verdict(rv), s->tx->why);
     }
     smtp_session_reset(s);
     smtp_session_enter(s, S_READY);

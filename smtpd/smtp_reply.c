@@ -62,6 +62,10 @@ static const char *const replies[SAY_MAX] = {
     [SAY_TRY_LATER] = "451 4.3.0 Temporary failure, try again later",
     [SAY_SPOOL] = "451 4.3.0 Cannot keep the message, try again later",
 
+    [SAY_OPTIONS] = "550 5.6.0",
+    [SAY_FROM_NOT_YOURS] = "550 5.7.1 From must be an address of your domain",
+    [SAY_LOGIN_GONE] = "550 5.7.1 Your domain is not allowed to send: disabled",
+
     [SAY_AUTH_ALREADY] = "503 5.5.1 Already authenticated",
     [SAY_AUTH_MECHANISM] = "504 5.5.4 Unrecognized authentication type",
     [SAY_AUTH_NEEDS_TLS] = "538 5.7.11 Encryption required for authentication",

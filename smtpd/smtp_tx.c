@@ -318,33 +318,47 @@ static void join_content(smtp_tx_t *tx)
     tx->head_len = 0;
 }
 
-/* RET and ENVID, as mg_sending.h has them. */
-static json_t *dsn_option(const smtp_tx_t *tx)
+/* As mg_sending.h has it. */
+void smtp_tx_dsn_option(const smtp_tx_t *tx, json_t *options)
 {
-    json_t *dsn = json_object();
+    json_t *dsn;
 
+    if (tx->dsn.ret == NULL && tx->dsn.envid == NULL)
+        return;
+    dsn = json_object();
     if (tx->dsn.ret != NULL)
         json_object_set_new(dsn, "ret", json_string(tx->dsn.ret));
     if (tx->dsn.envid != NULL)
         json_object_set_new(dsn, "envid", json_string(tx->dsn.envid));
-    return dsn;
+    json_object_set_new(options, "dsn", dsn);
 }
 
-static void fill_options(smtp_tx_t *tx)
+static const char *incoming_options(const smtp_tx_t *tx)
 {
     json_t *options;
+    const char *text;
 
     if (tx->dsn.ret == NULL && tx->dsn.envid == NULL)
-        return;
+        return NULL;
     options = json_object();
-    json_object_set_new(options, "dsn", dsn_option(tx));
-    tx->options = mg_json_compact(options, tx->pool);
+    smtp_tx_dsn_option(tx, options);
+    text = mg_json_compact(options, tx->pool);
     json_decref(options);
+    return text;
 }
 
-static void fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
-                         const apr_array_header_t *headers,
-                         const char *message_id)
+/* When each delivery is given up. */
+static void fill_expiry(const smtp_tx_t *tx, smtp_share_t *share)
+{
+    int i;
+
+    for (i = 0; i < share->envelopes->nelts; i++)
+        APR_ARRAY_IDX(share->envelopes, i, mg_envelope_t).expires_at =
+            tx->now + tx->session->server->worker->config->retry_limit;
+}
+
+static smtp_reply_t fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
+                                 const char *message_id)
 {
     mg_message_t *m = &share->message;
 
@@ -355,17 +369,33 @@ static void fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
     m->method = "smtp";
     m->message_id = message_id;
     m->sender = tx->sender;
-    m->from_header = header_value(headers, "From");
-    m->subject = header_value(headers, "Subject");
-    m->options = tx->options;
+    m->from_header = header_value(tx->headers, "From");
+    m->subject = header_value(tx->headers, "Subject");
     m->size = tx->size;
-    m->created_at = mg_now();
+    m->created_at = tx->now;
     m->envelopes = share->envelopes;
     m->content_is_stored = tx->ahead;
     if (!tx->ahead) {
         m->bytes = tx->rest;
         m->bytes_len = tx->rest_len;
     }
+    if (!tx->incoming)
+        return smtp_submission_begin(tx, m);
+    m->options = incoming_options(tx);
+    fill_expiry(tx, share);
+    return SAY_OK;
+}
+
+/* Incoming: as it came. */
+static smtp_reply_t take_incoming(smtp_tx_t *tx,
+                                  const apr_array_header_t *headers,
+                                  const char **pmessage_id)
+{
+    tx->headers = headers;
+    tx->rest = tx->body.buf;
+    tx->rest_len = tx->body.len;
+    *pmessage_id = message_id_of(tx, headers);
+    return SAY_OK;
 }
 
 smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
@@ -377,32 +407,26 @@ smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
     smtp_reply_t reply;
     int i;
 
+    tx->now = mg_now();
     if (mg_mime_headers(&headers, &header_len, body->len ? body->buf : "",
                         body->len, tx->pool) != APR_SUCCESS)
         return SAY_BAD_HEADER;
     if (count_hops(headers) > HOPS_MAX)
         return SAY_LOOP;
-    tx->rest = body->buf;
-    tx->rest_len = body->len;
-    if (tx->incoming) {
-        message_id = message_id_of(tx, headers);
-    }
-    else {
-        if (body->file != NULL && header_len == body->len)
-            return SAY_BAD_HEADER; /* 256 KB of header */
-        reply = smtp_submission_fix(tx, header_len, &message_id);
-        if (reply != SAY_OK)
-            return reply;
-    }
+    reply = tx->incoming
+                ? take_incoming(tx, headers, &message_id)
+                : smtp_submission_fix(tx, headers, header_len, &message_id);
+    if (reply != SAY_OK)
+        return reply;
     tx->size = (apr_int64_t)(tx->head_len + tx->rest_len) + body->file_size;
-    tx->ahead = tx->size > MG_CONTENT_INLINE;
+    /* what lost header fields may be small, and in a file all the same */
+    tx->ahead = tx->size > MG_CONTENT_INLINE || body->file_size > 0;
     if (!tx->ahead)
         join_content(tx);
-    fill_options(tx);
-    for (i = 0; i < tx->shares->nelts; i++)
-        fill_message(tx, APR_ARRAY_IDX(tx->shares, i, smtp_share_t *), i,
-                     headers, message_id);
-    return SAY_OK;
+    for (i = 0; reply == SAY_OK && i < tx->shares->nelts; i++)
+        reply = fill_message(tx, APR_ARRAY_IDX(tx->shares, i, smtp_share_t *),
+                             i, message_id);
+    return reply;
 }
 
 const char *smtp_tx_name(const smtp_tx_t *tx)
@@ -472,6 +496,8 @@ static apr_status_t run_stretch(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     apr_status_t rv;
 
     rv = read_content(tx, tx->stored, bytes, len);
+    if (rv == APR_SUCCESS && !tx->incoming)
+        smtp_submission_stored(tx, tx->stored, bytes, len);
     if (rv == APR_SUCCESS)
         rv = mg_content_insert(db, message_stored(tx)->id,
                                tx->stored / MG_CONTENT_SLICE, bytes, len);
@@ -489,7 +515,7 @@ static apr_status_t is_stored(mg_db_t *db, void *baton)
 static apr_status_t run_accept(mg_db_t *db, void *baton, apr_pool_t *ptemp)
 {
     smtp_tx_t *tx = baton;
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t rv = tx->completed;
     int i;
 
     for (i = 0; rv == APR_SUCCESS && i < tx->shares->nelts; i++)
@@ -524,10 +550,13 @@ int smtp_tx_advance(smtp_tx_t *tx)
     if (!tx->ahead || tx->share_no == tx->shares->nelts)
         return 1;
     tx->stored += (apr_int64_t)stretch_len(tx);
-    if (tx->stored == tx->size) {
-        tx->share_no++;
-        tx->stored = 0;
-    }
+    if (tx->stored < tx->size)
+        return 0;
+    tx->share_no++;
+    tx->stored = 0;
+    if (!tx->incoming && tx->share_no == tx->shares->nelts)
+        smtp_submission_complete(
+            tx, &APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->message);
     return 0;
 }
 

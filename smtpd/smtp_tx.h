@@ -15,6 +15,8 @@
 #include "mg_dsn_request.h"
 #include "mg_group.h"
 #include "mg_message.h"
+#include "mg_options.h"
+#include "mg_render.h"
 #include "mg_routing.h"
 #include "smtp_body.h"
 #include "smtp_reply.h"
@@ -48,7 +50,6 @@ struct smtp_tx_t {
     int n_recipients;
     apr_array_header_t *shares;      /* of smtp_share_t * */
     smtp_body_t body;
-    const char *options;             /* message.options or NULL */
     /* the content: head, then rest, then the body's file */
     const char *head, *rest;
     apr_size_t head_len, rest_len;
@@ -57,6 +58,15 @@ struct smtp_tx_t {
     int share_no;                    /* which share's content is written */
     apr_int64_t stored;              /* of it, octets */
     int conflicts;                   /* ids that were taken */
+    apr_time_t now;                  /* of the end of data */
+    const apr_array_header_t *headers; /* of mg_header_t; of what is sent */
+    /* smtp_submission.c, of what is not incoming */
+    mg_options_t *options;
+    const char *why;                 /* it was refused; NULL: see the reply */
+    mg_render_scan_t *scan;          /* content that goes ahead */
+    apr_int64_t scanned;             /* of it, octets */
+    int is_complete;                 /* smtp_submission_complete() came */
+    apr_status_t completed;          /* and said that */
     mg_unit_t unit;
 };
 
@@ -82,6 +92,9 @@ int smtp_tx_advance(smtp_tx_t *tx);
 void smtp_tx_draw_anew(smtp_tx_t *tx);
 /** What our 250 says. */
 const char *smtp_tx_name(const smtp_tx_t *tx);
+
+/** Add what MAIL asked of DSNs to options. */
+void smtp_tx_dsn_option(const smtp_tx_t *tx, json_t *options);
 
 /** The body of a Received: field; fold: what stands where it may be folded. */
 char *smtp_tx_received(const smtp_tx_t *tx, const char *fold);

@@ -425,6 +425,7 @@ SETTER(set_spf)
 
 static const char *const dkim_words[] = { "none", "rsa", "ed25519", NULL };
 static const char *const durability_words[] = { "full", "relaxed", NULL };
+static const char *const switch_words[] = { "off", "on", NULL };
 static const char *const notls_words[] = { "off", "loopback", "on", NULL };
 static const char *const dane_words[] = { "off", "on", "auto", NULL };
 static const char *const tls_words[] = { "may", "encrypt", "verify", NULL };
@@ -525,6 +526,10 @@ static const mg_directive_t directives[] = {
     { "MailgunResolver", "address[:port] ...", "",
       "DNS servers to ask instead of the system's.",
       set_resolvers, AT(resolvers), NULL },
+    { "MailgunRestrictFrom", "off|on", "off",
+      "Whether From must be an address of the domain that sends, where the "
+      "domain itself says nothing (restrict_from).",
+      set_word, AT(restrict_from), switch_words },
     { "MailgunRetry", "time ...", "1m 5m 15m 30m 1h 2h 4h",
       "The waits between tries of a delivery; the last one repeats.",
       set_retry, AT(retry), NULL },

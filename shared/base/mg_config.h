@@ -61,6 +61,7 @@ typedef struct mg_config_t {
     const char *tls_key;          /* MailgunTLSKey */
     int auth_without_tls;         /* MailgunAuthWithoutTLS off|loopback|on */
     apr_int64_t message_limit;    /* MailgunMessageLimit */
+    int restrict_from;            /* MailgunRestrictFrom off|on */
     apr_int64_t recipient_limit;  /* MailgunRecipientLimit per message */
     apr_int64_t session_limit;    /* MailgunSessionLimit per receiver */
     apr_int64_t client_limit;     /* MailgunClientLimit sessions an address */

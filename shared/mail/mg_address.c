@@ -8,6 +8,7 @@
 #include <apr_strings.h>
 #include <idn2.h>
 #include <string.h>
+#include <strings.h>
 #include "mg_address.h"
 #include "mg_mime.h"
 #include "mg_status.h"
@@ -295,4 +296,17 @@ apr_status_t mg_address_parse(mg_address_t **paddress, const char *text,
         return MG_EADDRESS;
     *paddress = APR_ARRAY_IDX(list, 0, mg_address_t *);
     return APR_SUCCESS;
+}
+
+int mg_address_all_in(const apr_array_header_t *list, const char *domain)
+{
+    int i;
+
+    for (i = 0; i < list->nelts; i++) {
+        const mg_address_t *a = APR_ARRAY_IDX(list, i, const mg_address_t *);
+
+        if (a->domain == NULL || strcasecmp(a->domain, domain) != 0)
+            return 0;
+    }
+    return list->nelts > 0;
 }

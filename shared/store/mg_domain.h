@@ -4,7 +4,8 @@
  * of the table in mg_domain_setting.c: name, kind, default, help. `mailgunctl
  * domain set` and PUT /domains/<domain> both go through mg_domain_set().
  * Settings so far: spam_action (disabled|tag|block), wildcard, quota_bytes,
- * local (auto|yes|no), dkim, webhook.deliver (URL; '' removes it).
+ * local (auto|yes|no), dkim, restrict_from (default|yes|no), webhook.deliver
+ * (URL; '' removes it).
  */
 #ifndef MG_DOMAIN_H
 #define MG_DOMAIN_H
@@ -74,6 +75,8 @@ apr_status_t mg_domain_set(mg_db_t *db, apr_int64_t domain_id,
                            const char *name, const char *value,
                            const char **perror, apr_pool_t *p);
 const char *mg_domain_setting(const mg_domain_t *domain, const char *name);
+/** May only its own addresses stand in From? unsaid: MailgunRestrictFrom. */
+int mg_domain_restricts_from(const mg_domain_t *domain, int unsaid);
 
 /** A domain's DKIM keys whose records are to be published, oldest first; array
  * of mg_dkim_public_t (mg_dkim_key.h has the rest of their life). */

@@ -43,6 +43,13 @@ static const char *check_local(const char **pvalue, apr_pool_t *p)
     return one_of(pvalue, words, p);
 }
 
+static const char *check_restrict(const char **pvalue, apr_pool_t *p)
+{
+    static const char *const words[] = { "default", "yes", "no", NULL };
+
+    return one_of(pvalue, words, p);
+}
+
 static const char *check_bool(const char **pvalue, apr_pool_t *p)
 {
     int value = mg_text_bool(*pvalue);
@@ -92,6 +99,10 @@ static const mg_domain_setting_t settings[] = {
     { "quota_bytes", "0",
       "how much all mailboxes of the domain may hold; 0: no limit",
       check_size },
+    { "restrict_from", "default",
+      "whether From must be an address of this domain: yes, no, or as"
+      " MailgunRestrictFrom says",
+      check_restrict },
     { "spam_action", "disabled",
       "what happens to incoming spam: disabled, tag, block",
       check_spam_action },
@@ -130,6 +141,13 @@ static const char *all_names(apr_pool_t *p)
 const char *mg_domain_setting(const mg_domain_t *domain, const char *name)
 {
     return apr_table_get(domain->settings, name);
+}
+
+int mg_domain_restricts_from(const mg_domain_t *domain, int unsaid)
+{
+    const char *said = mg_domain_setting(domain, "restrict_from");
+
+    return strcmp(said, "default") == 0 ? unsaid : strcmp(said, "yes") == 0;
 }
 
 apr_status_t mg_domain_load_settings(mg_domain_t *domain, mg_db_t *db,

@@ -168,8 +168,12 @@ static void sets(void **state)
           " https://example.com/hook" },
         { "webhook.deliver", "", "", NULL },
         { "colour", "red", NULL, "'colour' is no setting of a domain; there"
-          " are dkim, local, quota_bytes, spam_action, webhook.deliver,"
-          " wildcard" },
+          " are dkim, local, quota_bytes, restrict_from, spam_action,"
+          " webhook.deliver, wildcard" },
+        { "restrict_from", "YES", "yes", NULL },
+        { "restrict_from", "default", "default", NULL },
+        { "restrict_from", "maybe", NULL, "restrict_from: 'maybe' is none of"
+          " default, yes, no" },
     };
     const char *error;
     size_t i;

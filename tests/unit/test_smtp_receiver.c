@@ -228,6 +228,260 @@ static void test_dsn_stored(void **state)
     unit_client_close(c);
 }
 
+/* --- submitted mail and its options --- */
+
+/* A session that is logged in, up to the 354. */
+static unit_client_t *submit_to(const char *const *to)
+{
+    unit_client_t *c;
+
+    u->config->auth_without_tls = MG_NOTLS_AUTH_ON;
+    c = hello(MG_LISTEN_SUBMISSION);
+    expect(c, "AUTH PLAIN AGJvYkBhLnRlc3QAc2VjcmV0\r\n", "235 ");
+    u->config->auth_without_tls = MG_NOTLS_AUTH_OFF;
+    expect(c, "MAIL FROM:<me@elsewhere.test> RET=FULL\r\n", "250 ");
+    for (; *to != NULL; to++)
+        expect(c, apr_psprintf(pool, "RCPT TO:<%s>\r\n", *to), "250 ");
+    expect(c, "DATA\r\n", "354 ");
+    return c;
+}
+
+static const char *const one_remote[] = { "x@remote.test", NULL };
+
+static mg_message_t *submitted(const char *text)
+{
+    unit_client_t *c = submit_to(one_remote);
+
+    expect(c, text, "250 2.0.0 ");
+    unit_client_close(c);
+    return message(newest(0));
+}
+
+static const char *const refusals[][2] = {
+    { "X-Mailgun-Drop-Message: perhaps", "550 5.6.0 " },
+    { "X-Mailgun-Require-TLS: a\xc3\xbc", "550 5.6.0 " },
+    { "X-Mailgun-Deliver-By: tomorrow\x01", "550 5.6.0 tomorrow" },
+    { "X-Mailgun-Deliver-By: Fri, 25 Oct 2099 23:10:10 -0000", "550 5.6.0 " },
+    { "X-Mailgun-Tag: 1\r\nX-Mailgun-Tag: 2\r\nX-Mailgun-Tag: 3\r\n"
+      "X-Mailgun-Tag: 4", "550 5.6.0 Too many tags, max is 3" },
+    { "X-Mailgun-Campaign-Id: none", "550 5.6.0 Campaign not found: none" },
+    { "X-Mailgun-Recipient-Variables: [1]", "550 5.6.0 'recipient-variables'" },
+    { "X-Mailgun-Recipient-Variables: {", "550 5.6.0 'recipient-variables'" },
+    { "Content-Type: multipart/mailgun-variables", "550 5.6.0 " },
+    { "Content-Type: multipart/mailgun-variables; boundary=b",
+      "550 5.6.0 multipart/mailgun-variables has no parts" },
+};
+
+static void test_bad_options(void **state)
+{
+    apr_int64_t messages = count("message");
+    apr_size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT(refusals); i++) {
+        unit_client_t *c = submit_to(one_remote);
+        const char *got = say(c, apr_pstrcat(
+            pool, refusals[i][0], "\r\nFrom: bob@a.test\r\n\r\nx\r\n.\r\n",
+            NULL));
+
+        if (strncmp(got, refusals[i][1], strlen(refusals[i][1])) != 0)
+            fail_msg("%s: %s", refusals[i][0], got);
+        for (; *got; got++)
+            assert_in_range(*got, ' ', '~');
+        expect(c, "NOOP\r\n", "250 ");
+        unit_client_close(c);
+    }
+    assert_int_equal(count("message"), messages);
+}
+
+static void test_options(void **state)
+{
+    mg_message_t *m;
+    const char *content;
+    apr_size_t len;
+
+    (void)state;
+    m = submitted("From: Bob <bob@a.test>\r\n"
+                  "X-Mailgun-Tag: news\r\nx-mailgun-tag: more\r\n"
+                  "X-Mailgun-Dkim: no\r\nX-Mailgun-Track: yes\r\n"
+                  "X-Mailgun-Track-Clicks: htmlonly\r\n"
+                  "X-Mailgun-Track-Opens: no\r\n"
+                  "X-Mailgun-Require-TLS: yes\r\n"
+                  "X-Mailgun-Skip-Verification: no\r\n"
+                  "X-Mailgun-Variables: {\"a\": 1,\r\n \"b\": {}}\r\n"
+                  "X-Mailgun-Variables: {\"c\": \"d\"}\r\n"
+                  "Subject: all\r\n\r\ntext\r\n.\r\n");
+    assert_non_null(strstr(m->options, "\"tags\":[\"news\",\"more\"]"));
+    assert_non_null(strstr(m->options, "\"dkim\":false"));
+    assert_non_null(strstr(m->options, "\"tracking\":true"));
+    assert_non_null(strstr(m->options, "\"tracking-clicks\":\"htmlonly\""));
+    assert_non_null(strstr(m->options, "\"tracking-opens\":false"));
+    assert_non_null(strstr(m->options, "\"require-tls\":true"));
+    assert_non_null(strstr(m->options, "\"skip-verification\":false"));
+    assert_non_null(strstr(m->options, "\"dsn\":{\"ret\":\"FULL\"}"));
+    assert_string_equal(m->variables, "{\"a\":1,\"b\":{},\"c\":\"d\"}");
+    content = content_of(m->id, &len);
+    assert_int_equal(len, m->size);
+    assert_non_null(strstr(content, "X-Mailgun-Tag: news\r\n"));
+    assert_null(strstr(content, "Require-TLS"));
+    assert_null(strstr(content, "\r\nSender:"));
+    assert_null(strstr(strstr(content, "X-Mailgun-Variables:") + 1,
+                       "X-Mailgun-Variables"));
+
+    m = submitted("From: a@else.test\r\nX-Mailgun-Variables: {no\r\n\r\n"
+                  ".\r\n");
+    assert_string_equal(m->variables, "{}");
+    content = content_of(m->id, &len);
+    assert_non_null(strstr(content, "\r\nX-Mailgun-Variables: {no\r\n"));
+    assert_non_null(strstr(content, "\r\nSender: a=else.test@a.test\r\n"));
+}
+
+static apr_int64_t due_of(apr_int64_t id)
+{
+    apr_int64_t due = 0;
+
+    assert_int_equal(mg_db_get_int(u->db, &due, "SELECT due_at FROM delivery"
+                                   " WHERE message_id = $1", "i", id),
+                     APR_SUCCESS);
+    return due;
+}
+
+static void test_due_and_test_mode(void **state)
+{
+    apr_int64_t deliveries, events;
+    apr_time_t at = apr_time_from_sec(apr_time_sec(mg_now()) + 3600);
+    mg_message_t *m;
+
+    (void)state;
+    m = submitted(apr_psprintf(pool, "From: bob@a.test\r\n"
+                               "X-Mailgun-Deliver-By: %d\r\n\r\n.\r\n",
+                               (int)apr_time_sec(at)));
+    assert_int_equal(due_of(m->id), at);
+    m = submitted("From: bob@a.test\r\nX-Mailgun-Deliver-By: "
+                  "Fri, 25 Oct 2011 23:10:10 -0000\r\n\r\n.\r\n");
+    assert_int_equal(due_of(m->id), m->created_at);
+    deliveries = count("delivery");
+    events = count("event");
+    m = submitted("From: bob@a.test\r\nX-Mailgun-Drop-Message: yes\r\n\r\n"
+                  ".\r\n");
+    assert_non_null(strstr(m->options, "\"testmode\":true"));
+    assert_int_equal(count("delivery"), deliveries);
+    assert_int_equal(count("event"), events + 2);
+}
+
+static apr_int64_t with_variables(apr_int64_t id, const char *recipient,
+                                  const char *variables)
+{
+    apr_int64_t n = 0;
+
+    assert_int_equal(mg_db_get_int(u->db, &n, "SELECT count(*) FROM delivery"
+                                   " WHERE message_id = $1 AND recipient = $2"
+                                   " AND variables = $3", "itt", id, recipient,
+                                   variables), APR_SUCCESS);
+    return n;
+}
+
+#define BATCH_HEAD "From: outer@a.test\r\nX-Mailgun-Tag: outer\r\n" \
+    "Content-Type: multipart/mailgun-variables; boundary=\"=b=\"\r\n\r\n" \
+    "preamble\r\n--=b=\r\nContent-Type: application/json\r\n" \
+    "Content-Transfer-Encoding: base64\r\n\r\n" \
+    "eyJYQHJlbW90ZS50ZXN0Ijp7Im4iOjF9LA0K\r\n" \
+    "ICJ5QHJlbW90ZS50ZXN0Ijp7Im4iOjJ9fQ==\r\n--=b=\r\n" \
+    "Content-Type: message/rfc822\r\n\r\n"
+#define BATCH_INNER "From: inner@a.test\r\nTo: X <x@remote.test>\r\n" \
+    "Subject: batch\r\nX-Mailgun-Tag: inner\r\n\r\n"
+
+/* Each recipient has its own variables, and the inner message is what goes. */
+static void check_batch(mg_message_t *m)
+{
+    const char *content;
+    apr_size_t len;
+
+    assert_non_null(strstr(m->options, "\"batch\":true"));
+    assert_non_null(strstr(m->options, "\"tags\":[\"outer\",\"inner\"]"));
+    assert_string_equal(m->subject, "batch");
+    assert_string_equal(m->from_header, "inner@a.test");
+    assert_int_equal(with_variables(m->id, "x@remote.test", "{\"n\":1}"), 1);
+    assert_int_equal(with_variables(m->id, "y@remote.test", "{\"n\":2}"), 1);
+    content = content_of(m->id, &len);
+    assert_int_equal(len, m->size);
+    assert_null(strstr(content, "=b="));
+    assert_null(strstr(content, "outer"));
+    assert_string_equal(content + len - 8, "\r\nend.\r\n");
+}
+
+static void test_batch(void **state)
+{
+    static const char *const two[] = { "x@remote.test", "y@remote.test", NULL };
+    static const int lines[] = { 0, 3900, 4087, 4088, 4089, 4090, 4091, 20000 };
+    char line[65];
+    apr_size_t i;
+    int n;
+
+    (void)state;
+    for (i = 0; i < COUNT(lines); i++) {
+        unit_client_t *c = submit_to(two);
+
+        unit_client_send(c, BATCH_HEAD BATCH_INNER,
+                         sizeof(BATCH_HEAD BATCH_INNER) - 1);
+        for (n = 0; n < lines[i]; n++) {
+            snprintf(line, sizeof(line), "%062d\r\n", n);
+            unit_client_send(c, line, 64);
+        }
+        expect(c, "end.\r\n--=b=--\r\n.\r\n", "250 2.0.0 ");
+        check_batch(message(newest(0)));
+        unit_client_close(c);
+    }
+}
+
+static void test_recipient_variables(void **state)
+{
+    static const char *const two[] = { "x@remote.test", "y@remote.test", NULL };
+    unit_client_t *c = submit_to(two);
+    const char *content;
+    apr_size_t len;
+    mg_message_t *m;
+
+    (void)state;
+    expect(c, "From: bob@a.test\r\nX-Mailgun-Recipient-Variables: "
+              "{\"X@remote.test\": {\"n\": 1},\r\n \"z@x\": {}}\r\n"
+              "Subject: b\r\n\r\n.\r\n", "250 2.0.0 ");
+    m = message(newest(0));
+    assert_non_null(strstr(m->options, "\"batch\":true"));
+    assert_int_equal(with_variables(m->id, "x@remote.test", "{\"n\":1}"), 1);
+    assert_int_equal(with_variables(m->id, "y@remote.test", "{}"), 1);
+    content = content_of(m->id, &len);
+    assert_null(strstr(content, "Recipient-Variables"));
+    unit_client_close(c);
+}
+
+static void test_restricted_from(void **state)
+{
+    static const struct {
+        const char *header, *reply;
+    } cases[] = {
+        { "From: bob@a.test", "250 2.0.0 " },
+        { "From: Anybody <any@A.TEST>", "250 2.0.0 " },
+        { "From: bob@b.test", "550 5.7.1 From must" },
+        { "From: bob@a.test, eve@else.test", "550 5.7.1 From must" },
+        { "From: bob@sub.a.test", "550 5.7.1 From must" },
+        { "Subject: none", "550 5.7.1 From must" },
+        { "From: bob@a.test\r\nSender: eve@else.test", "550 5.7.1 From must" },
+    };
+    apr_size_t i;
+
+    (void)state;
+    u->config->restrict_from = 1;
+    for (i = 0; i < COUNT(cases); i++) {
+        unit_client_t *c = submit_to(one_remote);
+
+        expect(c, apr_pstrcat(pool, cases[i].header, "\r\n\r\n.\r\n", NULL),
+               cases[i].reply);
+        unit_client_close(c);
+    }
+    u->config->restrict_from = 0;
+}
+
 /* Sizes about the limits of memory and slices: byte for byte. */
 static void test_sizes(void **state)
 {
@@ -641,6 +895,12 @@ int main(void)
         cmocka_unit_test(test_two_domains),
         cmocka_unit_test(test_submitted),
         cmocka_unit_test(test_dsn_stored),
+        cmocka_unit_test(test_bad_options),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_due_and_test_mode),
+        cmocka_unit_test(test_batch),
+        cmocka_unit_test(test_recipient_variables),
+        cmocka_unit_test(test_restricted_from),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_taken_ids),
         cmocka_unit_test(test_together),
