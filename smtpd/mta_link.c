@@ -194,6 +194,7 @@ static void on_result(mta_client_t *client, mta_job_t *job, mta_rcpt_t *rcpt,
     sender_entry_t *e = rcpt->baton;
     const char *mx = mta_client_host(client);
 
+    e->stage = (mg_stage_t)(MG_STAGE_MAIL + (stage - MTA_AT_MAIL));
     site->done++;
     link->group->n--;
     e->via = *mta_client_via(client);

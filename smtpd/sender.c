@@ -41,7 +41,7 @@ static void take(sender_t *s, const mg_delivery_t *d, apr_time_t lease_until)
         int code = (int)apr_strtoi64(why, NULL, 10);
 
         APR_RING_ELEM_INIT(e, link);
-        sender_failed(s, e, why, code, NULL);
+        sender_dropped(s, e, code, why, SENDER_MAXFAILS);
         return;
     }
     mta_route_add(s, e);
@@ -124,8 +124,10 @@ static void claim(sender_t *s, int limit)
     }
     qsort(claimed->elts, (size_t)claimed->nelts, sizeof(mg_delivery_t *),
           by_message);
+    sender_suppress(s, claimed, lease_until, ptemp);
     for (i = 0; i < claimed->nelts; i++)
-        take(s, APR_ARRAY_IDX(claimed, i, mg_delivery_t *), lease_until);
+        if (APR_ARRAY_IDX(claimed, i, mg_delivery_t *))
+            take(s, APR_ARRAY_IDX(claimed, i, mg_delivery_t *), lease_until);
     if (claimed->nelts >= limit)
         s->want_claim = 1; /* there is more */
     else if (s->waiting == 0)

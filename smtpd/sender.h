@@ -17,6 +17,7 @@
 #include <apr_ring.h>
 
 #include "dns.h"
+#include "mg_bounce.h"
 #include "mg_event.h"
 #include "mg_group.h"
 #include "mg_queue.h"
@@ -48,8 +49,13 @@ typedef struct {
 } sender_owner_t;
 
 typedef enum {
-    SENDER_DELIVERED, SENDER_DEFERRED, SENDER_FAILED, SENDER_RELEASED
+    SENDER_DELIVERED, SENDER_DEFERRED, SENDER_FAILED, SENDER_DROPPED,
+    SENDER_RELEASED, SENDER_VERDICTS
 } sender_verdict_t;
+
+/** Why it is dropped, in the manual's words. */
+#define SENDER_HARDFAIL "hardfail"  /* the recipient is suppressed */
+#define SENDER_MAXFAILS "maxfails"  /* tried often enough */
 
 struct sender_entry_t {
     APR_RING_ENTRY(sender_entry_t) held;  /* all there are */
@@ -59,8 +65,11 @@ struct sender_entry_t {
     sender_owner_t *owner;
     apr_time_t lease_until;               /* mg_ticks() */
     int lost;                             /* the lease went to another */
+    mg_stage_t stage;                     /* where it was refused */
     /* the result */
     sender_verdict_t verdict;
+    mg_bounce_t bounce;                   /* deferred, failed */
+    const char *reason;                   /* dropped; a literal */
     int code, tries;
     char *reply, *mx;                     /* malloc'ed together, at reply */
     mta_via_t via;                        /* with an mx: how it was reached */
@@ -184,8 +193,13 @@ apr_status_t sender_job_make(sender_t *s, sender_group_t *group);
 /** The entry leaves its group. reply NULL: none; mx: who said it, or NULL. */
 void sender_delivered(sender_t *s, sender_entry_t *entry, const char *reply,
                       int code, const char *mx);
+/** Permanent. What is temporary all the same (a full mailbox: mg_bounce.h) is
+ * put off. */
 void sender_failed(sender_t *s, sender_entry_t *entry, const char *reply,
                    int code, const char *mx);
+/** Given up. @param reason  SENDER_HARDFAIL, SENDER_MAXFAILS */
+void sender_dropped(sender_t *s, sender_entry_t *entry, int code,
+                    const char *why, const char *reason);
 /** Temporary; given up if it would come due after its last day. */
 void sender_deferred(sender_t *s, sender_entry_t *entry, const char *reply,
                      int code, const char *mx);
@@ -195,6 +209,13 @@ void sender_released(sender_t *s, sender_entry_t *entry, apr_time_t due_at);
 void sender_results_check(sender_t *s);
 /** @return whether the store works */
 int sender_store_works(sender_t *s, apr_status_t rv);
+
+/* --- sender_suppress.c --- */
+
+/** Claims whose recipient is suppressed are dropped: NULL in the array then.
+ */
+void sender_suppress(sender_t *s, apr_array_header_t *claimed,
+                     apr_time_t lease_until, apr_pool_t *p);
 
 /* --- sender.c --- */
 

@@ -97,6 +97,7 @@ static apr_status_t add_rcpt(sender_t *s, sender_group_t *g,
     mta_rcpt_t *rcpt;
     apr_status_t rv;
 
+    e->stage = MG_STAGE_HOME; /* until the remote says something */
     if (e->row.transport == MG_TRANSPORT_LMTP) {
         rv = mailbox_address(&address, s, e->row.dest, g->pool);
         if (APR_STATUS_IS_ENOENT(rv)) {

@@ -17,6 +17,7 @@
 #include "mg_fault.h"
 #include "mg_log.h"
 #include "mg_status.h"
+#include "mg_suppression.h"
 #include "mg_text.h"
 #include "mg_time.h"
 #include "sender.h"
@@ -87,8 +88,29 @@ void sender_delivered(sender_t *s, sender_entry_t *entry, const char *reply,
 void sender_failed(sender_t *s, sender_entry_t *entry, const char *reply,
                    int code, const char *mx)
 {
+    entry->bounce = mg_bounce_classify(entry->stage, code, reply, 1);
+    /* our own mailboxes say what they mean, and their senders are told */
+    if (entry->bounce.severity == MG_SOFT
+        && entry->row.transport == MG_TRANSPORT_SMTP) {
+        sender_deferred(s, entry, reply, code, mx);
+        return;
+    }
     say("failed", entry, reply);
     collect(s, entry, SENDER_FAILED, reply, code, mx, 0);
+}
+
+static void give_up(sender_t *s, sender_entry_t *entry, const char *why,
+                    int code, const char *mx, const char *reason)
+{
+    say("dropped", entry, why);
+    entry->reason = reason;
+    collect(s, entry, SENDER_DROPPED, why, code, mx, 0);
+}
+
+void sender_dropped(sender_t *s, sender_entry_t *entry, int code,
+                    const char *why, const char *reason)
+{
+    give_up(s, entry, why, code, NULL, reason);
 }
 
 void sender_deferred(sender_t *s, sender_entry_t *entry, const char *reply,
@@ -98,9 +120,9 @@ void sender_deferred(sender_t *s, sender_entry_t *entry, const char *reply,
     apr_status_t rv = sender_schedule_next(&due, s->config, &entry->row,
                                            mg_now());
 
+    entry->bounce = mg_bounce_classify(entry->stage, code, reply, 0);
     if (rv != APR_SUCCESS) {
-        say("expired", entry, reply);
-        collect(s, entry, SENDER_FAILED, reply, code, mx, 0);
+        give_up(s, entry, reply, code, mx, SENDER_MAXFAILS);
         return;
     }
     say("deferred", entry, reply);
@@ -117,7 +139,10 @@ void sender_released(sender_t *s, sender_entry_t *entry, apr_time_t due_at)
 static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
 {
     static const mg_event_kind_t kinds[] = {
-        MG_EVENT_DELIVERED, MG_EVENT_FAILED_TEMP, MG_EVENT_FAILED
+        [SENDER_DELIVERED] = MG_EVENT_DELIVERED,
+        [SENDER_DEFERRED] = MG_EVENT_FAILED_TEMP,
+        [SENDER_FAILED] = MG_EVENT_FAILED,
+        [SENDER_DROPPED] = MG_EVENT_DROPPED,
     };
     mg_event_t event = mg_event_of(kinds[e->verdict], &e->row,
                                    e->message->row);
@@ -130,9 +155,28 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
     event.tls_cipher = e->via.cipher;
     event.tls_policy = e->via.policy;
     event.verified = e->via.verified;
+    event.bounce_class = e->bounce.name;
+    event.reason = e->reason;
     if (e->verdict == SENDER_DEFERRED)
         event.retry_in = e->due_at - mg_now();
     return event;
+}
+
+/* A hard bounce of mail that went out for a customer. */
+static apr_status_t enter_bounce(mg_db_t *db, const sender_entry_t *e,
+                                 const mg_event_t *event, apr_pool_t *ptemp)
+{
+    mg_suppression_t entry = { .kind = MG_BOUNCED };
+
+    if (e->verdict != SENDER_FAILED || e->bounce.severity != MG_HARD
+        || e->row.transport != MG_TRANSPORT_SMTP || !e->message->row
+        || event->direction != MG_OUTGOING)
+        return APR_SUCCESS;
+    entry.address = e->row.recipient;
+    entry.code = apr_itoa(ptemp, e->code);
+    entry.error = event->reply;
+    entry.class = e->bounce.name;
+    return mg_suppression_add(db, e->row.domain_id, &entry, ptemp);
 }
 
 static apr_status_t run_result(mg_db_t *db, void *baton, apr_pool_t *ptemp)
@@ -157,7 +201,8 @@ static apr_status_t run_result(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     if (rv != APR_SUCCESS || e->verdict == SENDER_RELEASED)
         return rv;
     event = event_of(e, ptemp);
-    return mg_event_append(db, &event, ptemp);
+    rv = mg_event_append(db, &event, ptemp);
+    return rv == APR_SUCCESS ? enter_bounce(db, e, &event, ptemp) : rv;
 }
 
 /* After a COMMIT whose answer was lost. */
@@ -195,11 +240,15 @@ int sender_store_works(sender_t *s, apr_status_t rv)
 
 static void count(sender_t *s, const int *by_verdict)
 {
-    static const mg_gauge_t gauges[] = { MG_GAUGE_DELIVERED,
-                                         MG_GAUGE_DEFERRED, MG_GAUGE_FAILED };
+    static const mg_gauge_t gauges[] = {
+        [SENDER_DELIVERED] = MG_GAUGE_DELIVERED,
+        [SENDER_DEFERRED] = MG_GAUGE_DEFERRED,
+        [SENDER_FAILED] = MG_GAUGE_FAILED,
+        [SENDER_DROPPED] = MG_GAUGE_FAILED,
+    };
     int i;
 
-    for (i = 0; i < 3; i++)
+    for (i = 0; i < SENDER_RELEASED; i++)
         if (by_verdict[i] > 0)
             mg_shared_add(s->worker->shared, s->worker->slot, gauges[i],
                           by_verdict[i]);
@@ -220,7 +269,7 @@ static int is_hopeless(sender_entry_t *e)
 /* @return how many stay because their unit failed */
 static int take_leave(sender_t *s, int n)
 {
-    int by_verdict[4] = { 0, 0, 0, 0 }, stay = 0;
+    int by_verdict[SENDER_VERDICTS] = { 0 }, stay = 0;
     sender_entry_t *e;
 
     while (n-- > 0) {

@@ -10,6 +10,7 @@
 #include "mg_mailbox.h"
 #include "mg_message.h"
 #include "mg_status.h"
+#include "mg_suppression.h"
 #include "mg_text.h"
 #include "mg_time.h"
 #include "mg_tx.h"
@@ -316,6 +317,8 @@ static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
     if (rv == APR_SUCCESS)
         rv = mg_db_exec(db, NULL, "DELETE FROM campaign WHERE domain_id = $1",
                         "i", domain_id);
+    if (rv == APR_SUCCESS)
+        rv = mg_suppression_clear(db, domain_id, -1);
     if (rv == APR_SUCCESS)
         rv = mg_db_exec(db, NULL, "DELETE FROM setting WHERE scope = 'domain'"
                         " AND scope_id = $1", "i", domain_id);

@@ -169,8 +169,8 @@ static const char *tls_json(const mg_event_t *event, apr_pool_t *p)
         ",\"tls-policy\":", json_text(event->tls_policy, p), NULL);
 }
 
-/* {"code":250,"reply":"2.0.0 ok","mx":"mx.x","attempt":1}; '{}' if accepted;
- * what nobody was asked about has no code */
+/* {"code":550,"reply":"550 5.1.1 no","mx":"mx.x","class":"unknown",
+ * "attempt":1}; '{}' if accepted; what nobody was asked about has no code */
 static const char *detail_json(const mg_event_t *event, apr_pool_t *p)
 {
     if (event->testmode)
@@ -183,6 +183,10 @@ static const char *detail_json(const mg_event_t *event, apr_pool_t *p)
         event->reply ? json_text(event->reply, p) : "",
         event->mx ? ",\"mx\":" : "", event->mx ? json_text(event->mx, p) : "",
         tls_json(event, p),
+        event->bounce_class ? ",\"class\":" : "",
+        event->bounce_class ? json_text(event->bounce_class, p) : "",
+        event->reason ? ",\"reason\":" : "",
+        event->reason ? json_text(event->reason, p) : "",
         ",\"attempt\":", apr_itoa(p, event->attempt),
         event->retry_in ? apr_psprintf(p, ",\"retry_in\":%" APR_INT64_T_FMT,
                                        apr_time_sec(event->retry_in))

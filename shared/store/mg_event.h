@@ -10,8 +10,9 @@
  * accepted     our 200 or 250, one per recipient      accepted   info
  * delivered    the remote's 250                        delivered  info
  * failed_temp  put off                                 tempfail   warn
- * failed       the remote said 5xx, or it expired      bounced    error
- * dropped      given up without asking the remote      dropped    error
+ * failed       refused for good                        bounced    error
+ * dropped      given up: often enough tried, or the
+ *              recipient is suppressed                 dropped    error
  * posted       a route's forward was taken (HTTP)      forwarded  info
  */
 #ifndef MG_EVENT_H
@@ -42,6 +43,8 @@ typedef struct {
      * what it was held to; verified: the certificate, for the mx's name */
     const char *tls, *tls_cipher, *tls_policy;
     int verified;
+    const char *bounce_class;     /* failed, failed_temp: mg_bounce.h; NULL */
+    const char *reason;           /* dropped: "hardfail", "maxfails"; NULL */
     int attempt;
     apr_interval_time_t retry_in; /* failed_temp: until the next try */
 } mg_event_t;

@@ -6,6 +6,7 @@
 #include "mg_event.h"
 #include "mg_message.h"
 #include "mg_message_content.h"
+#include "mg_sending.h"
 #include "mg_status.h"
 #include "mg_text.h"
 #include "mg_time.h"
@@ -62,14 +63,31 @@ static apr_status_t insert_message(mg_db_t *db, const mg_message_t *message,
         (apr_int64_t)message->created_at);
 }
 
+/* o:deliver-within of message.options. */
+static apr_interval_time_t deliver_within(const mg_message_t *message,
+                                          apr_pool_t *p)
+{
+    mg_sending_t sending;
+
+    if (!message->options || !strstr(message->options, "\"deliver-within\""))
+        return 0;
+    mg_sending_read(&sending, message->options, p);
+    return sending.deliver_within;
+}
+
 static apr_status_t insert_delivery(mg_db_t *db, const mg_message_t *message,
                                     const mg_envelope_t *envelope,
+                                    apr_interval_time_t within,
                                     apr_pool_t *p)
 {
     apr_time_t due = envelope->due_at ? envelope->due_at
                                       : message->created_at;
-    apr_time_t expires = envelope->expires_at ? envelope->expires_at
-                                              : due + MG_RETRY_LIMIT;
+    apr_time_t expires = envelope->expires_at;
+
+    if (!expires && due > message->created_at)
+        expires = due + MG_RETRY_LIMIT;
+    if (within > 0 && (!expires || expires > due + within))
+        expires = due + within;
 
     return mg_db_exec(
         db, NULL,
@@ -126,6 +144,7 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
 {
     int n = message->envelopes ? message->envelopes->nelts : 0;
     mg_batch_t *batch = mg_batch_get(db);
+    apr_interval_time_t within;
     int i, recipients = 0;
     apr_status_t rv;
 
@@ -140,9 +159,11 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
     if (rv == APR_SUCCESS && !message->content_is_stored)
         rv = mg_content_insert(db, message->id, 0, message->bytes,
                                message->bytes_len);
+    within = deliver_within(message, ptemp);
     for (i = 0; rv == APR_SUCCESS && i < n; i++) {
         if (!message->testmode) {
-            rv = insert_delivery(db, message, envelope_at(message, i), ptemp);
+            rv = insert_delivery(db, message, envelope_at(message, i), within,
+                                 ptemp);
             mg_batch_ring(batch, role_of(envelope_at(message, i)->transport));
         }
         if (rv == APR_SUCCESS && is_new_recipient(message, i))

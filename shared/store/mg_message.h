@@ -41,7 +41,9 @@ typedef struct {
     const char *target;           /* http: URL; else NULL */
     const char *payload;          /* JSON or NULL; smtp, lmtp: mg_dsn_request.h */
     apr_time_t due_at;            /* 0: when the message was made */
-    apr_time_t expires_at;        /* 0: due_at + MG_RETRY_LIMIT */
+    apr_time_t expires_at;        /* 0: as MailgunRetryLimit says then; what is
+                                     due later, MG_RETRY_LIMIT after that.
+                                     deliver-within may end it earlier */
 } mg_envelope_t;
 
 typedef struct {

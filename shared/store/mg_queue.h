@@ -25,7 +25,8 @@ typedef struct {
     const char *recipient, *recipient_as_given, *variables;
     const char *dest, *target, *payload, *last_reply;
     apr_time_t due_at;          /* after a claim: when the lease ends */
-    apr_time_t created_at, expires_at;
+    apr_time_t created_at;
+    apr_time_t expires_at;      /* 0: by MailgunRetryLimit */
     apr_int64_t claimed_by, claim_no;
     int attempts, hold;
 } mg_delivery_t;

@@ -70,6 +70,44 @@ static void test_mode(void **state)
                                     " kind = 'delivered'"), 2);
 }
 
+/* When a delivery ends: by the configuration, or as the message says. */
+static void ends(void **state)
+{
+    static const struct {
+        const char *options;
+        int due, expires, want; /* seconds from acceptance; 0: not said */
+    } cases[] = {
+        { NULL, 0, 0, 0 },
+        { NULL, 0, 500, 500 },
+        { NULL, 100, 0, 100 + 3 * 86400 },
+        { "{\"deliver-within\":60}", 0, 0, 60 },
+        { "{\"deliver-within\":60}", 100, 0, 160 },
+        { "{\"deliver-within\":60}", 100, 130, 130 },
+        { "{\"deliver-within\":9000}", 0, 500, 500 },
+        { "{\"deliver-within\":\"x\"}", 0, 0, 0 },
+    };
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    apr_size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+        mg_message_t *m = unit_message(s, d);
+        mg_envelope_t *e = unit_envelope(m, MG_TRANSPORT_SMTP, "c@b.test",
+                                         "b.test");
+        apr_time_t t = m->created_at;
+
+        m->options = cases[i].options;
+        e->due_at = cases[i].due ? t + apr_time_from_sec(cases[i].due) : 0;
+        e->expires_at = cases[i].expires
+                            ? t + apr_time_from_sec(cases[i].expires) : 0;
+        unit_store_ok(s->db, unit_accept(s->db, m, s->p));
+        assert_int_equal(unit_store_int(s->db, apr_psprintf(
+            s->p, "SELECT expires_at FROM delivery WHERE id = %"
+            APR_INT64_T_FMT, e->id)),
+            cases[i].want ? t + apr_time_from_sec(cases[i].want) : 0);
+    }
+}
+
 static void conflict_and_rollback(void **state)
 {
     unit_store_t *s = *state;
@@ -264,6 +302,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(accepts),
         UNIT_ON_BOTH(test_mode),
+        UNIT_ON_BOTH(ends),
         UNIT_ON_BOTH(conflict_and_rollback),
         UNIT_ON_BOTH(content_of_another),
         UNIT_ON_BOTH(dirty_text),

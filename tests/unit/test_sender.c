@@ -19,6 +19,7 @@
 #include "mg_log.h"
 #include "mg_mailbox.h"
 #include "mg_status.h"
+#include "mg_suppression.h"
 #include "mg_time.h"
 #include "mg_verp.h"
 #include "mta_site_private.h"
@@ -119,7 +120,9 @@ static void command(session_t *s, const char *line)
     }
     else if (strncmp(line, "RCPT TO:<defer", 14) == 0)
         conn_printf(s->conn, "451 4.7.1 later\r\n");
-    else if (strncmp(line, "RCPT TO:<bounce", 15) == 0)
+    else if (strncmp(line, "RCPT TO:<full", 13) == 0)
+        conn_printf(s->conn, "552 5.2.2 mailbox full\r\n");
+    else if (strncasecmp(line, "RCPT TO:<bounce", 15) == 0)
         conn_printf(s->conn, "550 5.1.1 no such user\r\n");
     else if (strncmp(line, "RCPT", 4) == 0 && s->mx->rcpt_limit
              && s->rcpts == s->mx->rcpt_limit)
@@ -549,13 +552,85 @@ static void test_busy_greeting(void **state)
 static void test_expired(void **state)
 {
     bench_t *b = bench(state);
+    const char *found;
 
     b->config.retry_limit = apr_time_from_msec(100);
     mail_to(b, "defer@x.test");
     await(b, "delivery", 0);
-    assert_int_equal(rows(b, "event WHERE kind = 'failed'"), 1);
-    assert_non_null(strstr(text(b, "SELECT detail FROM event WHERE kind = "
-                                "'failed'"), "451 4.7.1 later"));
+    assert_int_equal(rows(b, "event WHERE kind = 'dropped'"), 1);
+    found = text(b, "SELECT detail FROM event WHERE kind = 'dropped'");
+    assert_non_null(strstr(found, "451 4.7.1 later"));
+    assert_non_null(strstr(found, "\"reason\":\"maxfails\""));
+    assert_int_equal(rows(b, "bounce"), 0);
+}
+
+/* Hard: one attempt, and in the table; not for a refusal of another kind. */
+static void test_bounce_table(void **state)
+{
+    bench_t *b = bench(state);
+
+    mail_to(b, "bounce@x.test,spam@x.test");
+    mail_to(b, "bounce@y.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed'"), 3);
+    assert_int_equal(rows(b, "bounce"), 2);
+    assert_int_equal(rows(b, "bounce WHERE code = '550' AND class = 'unknown'"
+                          " AND error = '550 5.1.1 no such user' AND"
+                          " address_lc IN ('bounce@x.test',"
+                          " 'bounce@y.test')"), 2);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed' AND detail LIKE"
+                          " '%\"class\":\"spam\"%'"), 1);
+    /* from now on it is not even tried */
+    mail_to(b, "Bounce@X.test,ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 1);
+    assert_int_equal(rows(b, "event WHERE kind = 'dropped' AND detail LIKE"
+                          " '{\"code\":605,\"reply\":\"Not delivering to"
+                          " previously bounced address\","
+                          "\"reason\":\"hardfail\",%'"), 1);
+    unit_fsck(b->store, 0, NULL);
+}
+
+/* A full mailbox is temporary, whatever digits its server uses. */
+static void test_full_is_soft(void **state)
+{
+    bench_t *b = bench(state);
+
+    mail_to(b, "full@x.test");
+    await(b, "delivery WHERE attempts = 1", 1);
+    assert_int_equal(rows(b, "bounce"), 0);
+    assert_string_equal(text(b, "SELECT last_reply FROM delivery"),
+                        "552 5.2.2 mailbox full");
+}
+
+/* Mail that comes in is delivered, whoever is in the tables. */
+static void test_suppressed(void **state)
+{
+    bench_t *b = bench(state);
+    mg_suppression_t entry = { .kind = MG_COMPLAINED,
+                               .address = "ok@x.test" };
+    apr_pool_t *p = b->store->p;
+    mg_db_t *db = b->look;
+
+    unit_store_ok(db, mg_suppression_add(db, b->domain_id, &entry, p));
+    entry.kind = MG_UNSUBSCRIBED;
+    entry.address = "out@x.test";
+    unit_store_ok(db, mg_suppression_add(db, b->domain_id, &entry, p));
+    entry.address = "bob@a.test";
+    unit_store_ok(db, mg_suppression_add(db, b->domain_id, &entry, p));
+    mail_to(b, "bob@a.test,ok@x.test"); /* incoming */
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 2);
+    mail_to(b, "ok@x.test,out@x.test,ok@y.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 3);
+    assert_int_equal(rows(b, "event WHERE detail LIKE '%\"code\":607,%'"), 1);
+    assert_int_equal(rows(b, "event WHERE detail LIKE '%\"code\":606,%'"), 1);
+    unit_store_ok(db, mg_suppression_remove(db, b->domain_id, MG_COMPLAINED,
+                                            "ok@x.test", NULL, p));
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 4);
 }
 
 static void test_closed_behind_our_back(void **state)
@@ -1133,6 +1208,9 @@ int main(void)
         UNIT_ON_BOTH(test_host_down),
         UNIT_ON_BOTH(test_busy_greeting),
         UNIT_ON_BOTH(test_expired),
+        UNIT_ON_BOTH(test_bounce_table),
+        UNIT_ON_BOTH(test_full_is_soft),
+        UNIT_ON_BOTH(test_suppressed),
         UNIT_ON_BOTH(test_closed_behind_our_back),
         UNIT_ON_BOTH(test_lmtp),
         UNIT_ON_BOTH(test_large),
