@@ -9,6 +9,7 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 
+#include "keeper_bounce.h"
 #include "mg_log.h"
 #include "mg_mailbox.h"
 #include "mg_message.h"
@@ -48,6 +49,7 @@ struct keeper_t {
     apr_pool_t *ptemp;             /* of one step */
     apr_hash_t *tombstones;        /* mailbox id -> tombstone_t */
     apr_pool_t *tombstones_pool;
+    keeper_bounce_t *bounces;
     remover_t *remover;            /* the one under way */
     apr_pool_t *remover_pool;
     apr_int64_t removing;
@@ -256,12 +258,18 @@ static apr_status_t remove_mailboxes(keeper_t *k, int *pmore)
     return APR_SUCCESS;
 }
 
+static apr_status_t read_bounces(keeper_t *k, int *pmore)
+{
+    return keeper_bounce_step(k->bounces, pmore, k->ptemp);
+}
+
 /* design 4: checkpoints keep the WAL small; content goes as it is settled */
 static const task_t tasks[] = {
     { "checkpoint", checkpoint, SEC(1), MSEC(300) },
     { "sweeping content", sweep_content, SEC(1), MSEC(5) },
     { "claims of the dead", release_claims, SEC(5), SEC(5) },
     { "deleted mailboxes", remove_mailboxes, SEC(1), MSEC(2) },
+    { "bounces", read_bounces, SEC(1), MSEC(2) },
     { "statistics", fold_stats, SEC(60), MSEC(20) },
     { "retention", forget_old, SEC(300), MSEC(50) },
     { "delivery memory", forget_deliveries, SEC(300), MSEC(50) },
@@ -302,6 +310,7 @@ static void on_stop(worker_t *worker)
 apr_status_t keeper_start(worker_t *worker)
 {
     keeper_t *k = apr_pcalloc(worker->pool, sizeof(*k));
+    apr_status_t rv;
     size_t i;
 
     k->worker = worker;
@@ -309,6 +318,9 @@ apr_status_t keeper_start(worker_t *worker)
     apr_pool_create(&k->remover_pool, worker->pool);
     apr_pool_create(&k->tombstones_pool, worker->pool);
     k->tombstones = apr_hash_make(k->tombstones_pool);
+    rv = keeper_bounce_create(&k->bounces, worker);
+    if (rv != APR_SUCCESS)
+        return rv;
     worker->role_data = k;
     worker->on_stop = on_stop;
     for (i = 0; i < sizeof(tasks) / sizeof(tasks[0]); i++) {

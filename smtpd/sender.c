@@ -270,6 +270,8 @@ apr_status_t sender_start(worker_t *worker)
         mg_log(MG_LOG_ERR, rv, "%s", error);
         return rv;
     }
+    s->routing = mg_routing_create(worker->domains, worker->shared,
+                                   s->verp_key, s->pool);
     rv = dns_create(&s->dns, s->loop, s->config->resolvers,
                     trusts[s->config->dane], s->pool);
     if (rv != APR_SUCCESS)

@@ -23,6 +23,7 @@
 #include "mg_queue.h"
 #include "mg_sending.h"
 #include "mta_client.h"
+#include "notice.h"
 #include "sender_copy.h"
 #include "worker.h"
 
@@ -70,6 +71,7 @@ struct sender_entry_t {
     sender_verdict_t verdict;
     mg_bounce_t bounce;                   /* deferred, failed */
     const char *reason;                   /* dropped; a literal */
+    notice_t *notice;                     /* to its sender, or NULL */
     int code, tries;
     char *reply, *mx;                     /* malloc'ed together, at reply */
     mta_via_t via;                        /* with an mx: how it was reached */
@@ -104,6 +106,7 @@ struct sender_t {
     dns_t *dns;
     SSL_CTX *tls;
     unsigned char verp_key[32];
+    mg_routing_t *routing;     /* of notices */
 
     /* claiming */
     mg_claimer_t *claimer;

@@ -131,7 +131,7 @@ static apr_status_t set_sender(sender_t *s, sender_group_t *g,
     apr_status_t rv;
 
     g->job.sender = m->sender;
-    if (m->direction != MG_OUTGOING
+    if (m->direction != MG_OUTGOING || !*m->sender
         || first->row.transport != MG_TRANSPORT_SMTP)
         return APR_SUCCESS;
     rv = mg_domain_cached_by_id(&domain, s->worker->domains, s->db,

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mg_dsn_request.h"
 #include "mg_fault.h"
 #include "mg_log.h"
 #include "mg_status.h"
@@ -146,6 +147,7 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
     };
     mg_event_t event = mg_event_of(kinds[e->verdict], &e->row,
                                    e->message->row);
+    mg_dsn_rcpt_t rcpt = { NULL, NULL };
 
     event.code = e->code;
     event.reply = e->reply ? mg_text_clean(e->reply, strlen(e->reply), p)
@@ -156,6 +158,10 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
     event.tls_policy = e->via.policy;
     event.verified = e->via.verified;
     event.bounce_class = e->bounce.name;
+    if (e->verdict == SENDER_DELIVERED && e->row.payload && *e->row.payload) {
+        mg_dsn_payload_read(&rcpt, e->row.payload, p);
+        event.notify = rcpt.notify;
+    }
     event.reason = e->reason;
     if (e->verdict == SENDER_DEFERRED)
         event.retry_in = e->due_at - mg_now();
@@ -170,8 +176,8 @@ static apr_status_t enter_bounce(mg_db_t *db, const sender_entry_t *e,
 
     if (e->verdict != SENDER_FAILED || e->bounce.severity != MG_HARD
         || e->row.transport != MG_TRANSPORT_SMTP || !e->message->row
-        || event->direction != MG_OUTGOING)
-        return APR_SUCCESS;
+        || event->direction != MG_OUTGOING || !*event->sender)
+        return APR_SUCCESS; /* a notice of ours is nobody's mailing */
     entry.address = e->row.recipient;
     entry.code = apr_itoa(ptemp, e->code);
     entry.error = event->reply;
@@ -202,7 +208,11 @@ static apr_status_t run_result(mg_db_t *db, void *baton, apr_pool_t *ptemp)
         return rv;
     event = event_of(e, ptemp);
     rv = mg_event_append(db, &event, ptemp);
-    return rv == APR_SUCCESS ? enter_bounce(db, e, &event, ptemp) : rv;
+    if (rv == APR_SUCCESS)
+        rv = enter_bounce(db, e, &event, ptemp);
+    if (rv == APR_SUCCESS && e->notice)
+        rv = notice_accept(db, e->notice, ptemp);
+    return rv;
 }
 
 /* After a COMMIT whose answer was lost. */
@@ -266,6 +276,13 @@ static int is_hopeless(sender_entry_t *e)
     return 1;
 }
 
+static void drop_notice(sender_entry_t *e)
+{
+    if (e->notice)
+        apr_pool_destroy(e->notice->pool);
+    e->notice = NULL;
+}
+
 /* @return how many stay because their unit failed */
 static int take_leave(sender_t *s, int n)
 {
@@ -287,6 +304,7 @@ static int take_leave(sender_t *s, int n)
         else
             by_verdict[e->verdict]++;
         s->nresults--;
+        drop_notice(e);
         sender_let_go(s, e);
     }
     count(s, by_verdict);
@@ -315,6 +333,39 @@ static apr_status_t read_missing(sender_t *s)
     return rv == APR_SUCCESS ? sender_read_messages(s, missing, n) : rv;
 }
 
+/* Made before the transaction begins: it takes looks into the store. */
+static apr_status_t prepare_notice(sender_t *s, sender_entry_t *e,
+                                   apr_pool_t *ptemp)
+{
+    int lmtp = e->row.transport == MG_TRANSPORT_LMTP;
+    notice_about_t about;
+    apr_status_t rv;
+
+    if (e->verdict == SENDER_RELEASED || e->notice)
+        return APR_SUCCESS;
+    memset(&about, 0, sizeof(about));
+    about.says = e->verdict == SENDER_DEFERRED    ? MG_DSN_SAYS_DELAYED
+                 : e->verdict != SENDER_DELIVERED ? MG_DSN_SAYS_FAILED
+                 : lmtp ? MG_DSN_SAYS_DELIVERED : MG_DSN_SAYS_RELAYED;
+    about.message = e->message->row;
+    about.recipient = e->row.recipient;
+    about.payload = e->row.payload;
+    about.delivery_id = e->row.id;
+    about.created_at = e->row.created_at;
+    about.reply = e->reply;
+    about.mx = e->mx;
+    about.until = sender_schedule_end(s->config, &e->row);
+    if (!notice_is_wanted(&about, mg_now(), ptemp))
+        return APR_SUCCESS;
+    rv = notice_make(&e->notice, s->db, s->routing, s->config->hostname,
+                     &about, s->pool);
+    if (rv != MG_EADDRESS)
+        return rv;
+    mg_log(MG_LOG_INFO, rv, "message %" APR_INT64_T_FMT ": its sender <%s> "
+           "cannot be told", e->row.message_id, about.message->sender);
+    return APR_SUCCESS;
+}
+
 static apr_status_t commit(sender_t *s, int *pstay)
 {
     mg_unit_t *units = NULL, **plast = &units;
@@ -327,7 +378,13 @@ static apr_status_t commit(sender_t *s, int *pstay)
     rv = read_missing(s);
     if (rv != APR_SUCCESS)
         return rv;
+    apr_pool_create(&ptemp, s->pool);
     APR_RING_FOREACH(e, &s->results, sender_entry_t, link) {
+        rv = prepare_notice(s, e, ptemp);
+        if (!sender_store_works(s, rv)) {
+            apr_pool_destroy(ptemp);
+            return rv;
+        }
         e->unit.run = run_result;
         e->unit.is_there = result_is_there;
         e->unit.baton = e;
@@ -338,7 +395,6 @@ static apr_status_t commit(sender_t *s, int *pstay)
         if (++n == COMMIT_MAX)
             break;
     }
-    apr_pool_create(&ptemp, s->pool);
     rv = mg_group_commit(s->db, units, ptemp);
     apr_pool_destroy(ptemp);
     if (sender_store_works(s, rv))

@@ -214,14 +214,14 @@ static apr_status_t add_routes(apr_array_header_t *envelopes,
     return APR_SUCCESS;
 }
 
-/* A bounce to an envelope sender of ours goes to the domain's postmaster.
+/* What comes to an envelope sender of ours is read by the keeper.
  * @return APR_ENOENT: no such address; MG_EDENIED: a forged one */
 static apr_status_t add_verp(apr_array_header_t *envelopes,
-                             mg_routing_t *routing, mg_db_t *db,
+                             mg_routing_t *routing,
                              const mg_domain_t *domain,
                              const mg_address_t *to, apr_pool_t *p)
 {
-    const char *postmaster;
+    mg_envelope_t *e;
     mg_verp_t verp;
     apr_status_t rv;
 
@@ -230,8 +230,12 @@ static apr_status_t add_verp(apr_array_header_t *envelopes,
     rv = mg_verp_read(&verp, routing->verp_key, to->local, domain->name_lc);
     if (rv != APR_SUCCESS)
         return rv;
-    postmaster = apr_pstrcat(p, "postmaster@", domain->name_lc, NULL);
-    return add_mailbox(envelopes, db, postmaster, postmaster, to->address, p);
+    e = add_envelope(envelopes, MG_TRANSPORT_BOUNCE, to->address, to->address);
+    e->dest = domain->name_lc;
+    e->payload = apr_psprintf(p, "{\"message\":\"%" APR_INT64_T_FMT
+                              "\",\"tag\":\"%s\"}", verp.message_id,
+                              verp.tag);
+    return APR_SUCCESS;
 }
 
 /* Everything in a domain of ours that wants this recipient.
@@ -246,7 +250,7 @@ static apr_status_t add_hosted(apr_array_header_t *envelopes,
 
     if (!strcmp(domain->state, "disabled"))
         return APR_ENOENT;
-    rv = add_verp(envelopes, routing, db, domain, to, p);
+    rv = add_verp(envelopes, routing, domain, to, p);
     if (rv != APR_ENOENT)
         return rv == MG_EDENIED ? APR_ENOENT : rv;
     rv = add_mailbox(envelopes, db, to->address, to->address, to->as_given, p);

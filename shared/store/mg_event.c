@@ -33,6 +33,8 @@ const mg_event_kind_info_t mg_event_kinds[MG_EVENT_MAX] = {
                            { "dropped", "dropped.in" }, NULL },
     [MG_EVENT_POSTED] = { "posted", "forwarded", "info", "Forwarded",
                           { "posted", "posted.in" }, NULL },
+    [MG_EVENT_FAILED_LATE] = { "failed_late", "bounced", "error", "Bounced",
+                               { "failed_late", "failed_late.in" }, NULL },
 };
 
 const mg_event_kind_info_t *mg_event_kind_by_name(const char *name)
@@ -98,11 +100,12 @@ static const char *log_text(const mg_event_t *event, apr_pool_t *p)
     const char *word = mg_event_kinds[event->kind].word;
     const char *reply = NULL;
 
-    if (event->kind == MG_EVENT_FAILED_TEMP)
+    if (event->kind == MG_EVENT_FAILED_TEMP && event->retry_in)
         word = apr_psprintf(p, "Will retry in %" APR_INT64_T_FMT " seconds",
                             (apr_int64_t)apr_time_sec(event->retry_in));
     if (event->kind == MG_EVENT_FAILED_TEMP ||
-        event->kind == MG_EVENT_FAILED || event->kind == MG_EVENT_DROPPED)
+        event->kind == MG_EVENT_FAILED || event->kind == MG_EVENT_DROPPED ||
+        event->kind == MG_EVENT_FAILED_LATE)
         reply = one_line(event->reply, LOG_REPLY_MAX, p);
     return apr_pstrcat(
         p, word, event->testmode ? " (test mode): " : ": ", one_line(event->sender, LOG_SUBJECT_MAX, p),
@@ -185,6 +188,8 @@ static const char *detail_json(const mg_event_t *event, apr_pool_t *p)
         tls_json(event, p),
         event->bounce_class ? ",\"class\":" : "",
         event->bounce_class ? json_text(event->bounce_class, p) : "",
+        event->notify ? ",\"notify\":" : "",
+        event->notify ? json_text(event->notify, p) : "",
         event->reason ? ",\"reason\":" : "",
         event->reason ? json_text(event->reason, p) : "",
         ",\"attempt\":", apr_itoa(p, event->attempt),

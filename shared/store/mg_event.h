@@ -14,6 +14,8 @@
  * dropped      given up: often enough tried, or the
  *              recipient is suppressed                 dropped    error
  * posted       a route's forward was taken (HTTP)      forwarded  info
+ * failed_late  taken by the remote, whose report came
+ *              back; there is no delivery any more     bounced    error
  */
 #ifndef MG_EVENT_H
 #define MG_EVENT_H
@@ -24,7 +26,8 @@
 
 typedef enum {
     MG_EVENT_ACCEPTED, MG_EVENT_DELIVERED, MG_EVENT_FAILED_TEMP,
-    MG_EVENT_FAILED, MG_EVENT_DROPPED, MG_EVENT_POSTED, MG_EVENT_MAX
+    MG_EVENT_FAILED, MG_EVENT_DROPPED, MG_EVENT_POSTED, MG_EVENT_FAILED_LATE,
+    MG_EVENT_MAX
 } mg_event_kind_t;
 
 typedef struct {
@@ -44,6 +47,8 @@ typedef struct {
     const char *tls, *tls_cipher, *tls_policy;
     int verified;
     const char *bounce_class;     /* failed, failed_temp: mg_bounce.h; NULL */
+    const char *notify;           /* delivered: what RFC 3461 NOTIFY asked for,
+                                     for a report that may come later; NULL */
     const char *reason;           /* dropped: "hardfail", "maxfails"; NULL */
     int attempt;
     apr_interval_time_t retry_in; /* failed_temp: until the next try */

@@ -4,7 +4,8 @@
  * consistent in itself while others write; a finding is a sentence with ids.
  * The balance of a message: each delivery it began with has ended (one event
  * delivered, failed, dropped or posted; or a dead letter), or is still queued.
- * Events without a delivery (test mode) are outside of it.
+ * Events without a delivery (test mode, bounces that come back) are outside of
+ * it, and so are reports that wait to be read.
  */
 #include <apr_strings.h>
 
@@ -32,7 +33,8 @@ typedef struct {
     " UNION SELECT l.message_id, l.id FROM dead_letter l"                     \
     " WHERE l.transport <> 4"
 #define QUEUED                                                                \
-    "SELECT q.message_id, q.id FROM delivery q WHERE q.transport <> 4"
+    "SELECT q.message_id, q.id FROM delivery q"                               \
+    " WHERE q.transport NOT IN (4, 6)"
 /* Events expire in the order of their ids: of a message younger than the
  * oldest event all of them are there. */
 #define ALL_EVENTS_THERE                                                      \

@@ -27,6 +27,7 @@ static mg_role_t role_of(mg_transport_kind_t transport)
     case MG_TRANSPORT_HOOK:
         return MG_ROLE_NOTIFIER;
     case MG_TRANSPORT_LIST:
+    case MG_TRANSPORT_BOUNCE:
         break;
     }
     return MG_ROLE_KEEPER;
@@ -37,9 +38,16 @@ static const mg_envelope_t *envelope_at(const mg_message_t *message, int i)
     return &APR_ARRAY_IDX(message->envelopes, i, const mg_envelope_t);
 }
 
+static int is_bounce(const mg_message_t *message, int i)
+{
+    return envelope_at(message, i)->transport == MG_TRANSPORT_BOUNCE;
+}
+
 /* Envelopes of one recipient stand together. */
 static int is_new_recipient(const mg_message_t *message, int i)
 {
+    if (is_bounce(message, i))
+        return 0;
     return i == 0 || strcmp(envelope_at(message, i)->recipient,
                             envelope_at(message, i - 1)->recipient) != 0;
 }
@@ -145,17 +153,19 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
     int n = message->envelopes ? message->envelopes->nelts : 0;
     mg_batch_t *batch = mg_batch_get(db);
     apr_interval_time_t within;
-    int i, recipients = 0;
+    int i, recipients = 0, bounces = 0;
     apr_status_t rv;
 
     if (!batch)
         return MG_ESQL; /* accepting is part of a transaction */
     for (i = 0; i < n; i++)
         recipients += is_new_recipient(message, i);
+    for (i = 0; i < n; i++)
+        bounces += is_bounce(message, i);
 
     rv = message->testmode
              ? insert_message(db, message, 0, 0, ptemp)
-             : insert_message(db, message, recipients, n, ptemp);
+             : insert_message(db, message, recipients, n - bounces, ptemp);
     if (rv == APR_SUCCESS && !message->content_is_stored)
         rv = mg_content_insert(db, message->id, 0, message->bytes,
                                message->bytes_len);
@@ -169,6 +179,22 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
         if (rv == APR_SUCCESS && is_new_recipient(message, i))
             rv = append_recipient(db, message, envelope_at(message, i), ptemp);
     }
+    return rv;
+}
+
+apr_status_t mg_message_add(mg_db_t *db, const mg_message_t *message,
+                            const mg_envelope_t *envelope, apr_pool_t *ptemp)
+{
+    mg_batch_t *batch = mg_batch_get(db);
+    apr_status_t rv;
+
+    if (!batch)
+        return MG_ESQL;
+    rv = insert_delivery(db, message, envelope, 0, ptemp);
+    if (rv == APR_SUCCESS)
+        rv = mg_db_exec(db, NULL, "UPDATE message SET deliveries ="
+                        " deliveries + 1 WHERE id = $1", "i", message->id);
+    mg_batch_ring(batch, role_of(envelope->transport));
     return rv;
 }
 

@@ -27,7 +27,9 @@ typedef enum {
     MG_TRANSPORT_LMTP,   /* into a mailbox, by Dovecot */
     MG_TRANSPORT_HTTP,   /* a route's forward("http://...") */
     MG_TRANSPORT_HOOK,   /* an event's webhook */
-    MG_TRANSPORT_LIST    /* to be expanded by the keeper */
+    MG_TRANSPORT_LIST,   /* to be expanded by the keeper */
+    MG_TRANSPORT_BOUNCE  /* came to a VERP sender: the keeper reads it. Nobody
+                            is told of it as of mail: no event is made */
 } mg_transport_kind_t;
 
 /** One recipient by one transport. */
@@ -79,6 +81,10 @@ apr_status_t mg_message_store_content(mg_db_t *db, apr_int64_t message_id,
  * @return MG_ECONFLICT if an id is taken: the caller draws anew */
 apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
                                apr_pool_t *ptemp);
+/** One delivery more of a message that was accepted before; inside a
+ * transaction. Of the message id, account, domain and created_at count. */
+apr_status_t mg_message_add(mg_db_t *db, const mg_message_t *message,
+                            const mg_envelope_t *envelope, apr_pool_t *ptemp);
 /** For mg_unit_t.is_there: baton is a const mg_message_t *. */
 apr_status_t mg_message_is_there(mg_db_t *db, void *message);
 

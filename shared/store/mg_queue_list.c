@@ -8,12 +8,12 @@
 static const char *const transport_names[] = {
     [MG_TRANSPORT_SMTP] = "smtp", [MG_TRANSPORT_LMTP] = "lmtp",
     [MG_TRANSPORT_HTTP] = "http", [MG_TRANSPORT_HOOK] = "hook",
-    [MG_TRANSPORT_LIST] = "list",
+    [MG_TRANSPORT_LIST] = "list", [MG_TRANSPORT_BOUNCE] = "bounce",
 };
 
 const char *mg_transport_name(mg_transport_kind_t t)
 {
-    if ((int)t < MG_TRANSPORT_SMTP || t > MG_TRANSPORT_LIST)
+    if ((int)t < MG_TRANSPORT_SMTP || t > MG_TRANSPORT_BOUNCE)
         return "unknown";
     return transport_names[t];
 }
@@ -22,7 +22,7 @@ static int transport_by_name(const char *name)
 {
     int t;
 
-    for (t = MG_TRANSPORT_SMTP; t <= MG_TRANSPORT_LIST; t++)
+    for (t = MG_TRANSPORT_SMTP; t <= MG_TRANSPORT_BOUNCE; t++)
         if (!strcmp(transport_names[t], name))
             return t;
     return -1;

@@ -116,6 +116,7 @@ static void forgets_mailboxes(void **state)
     touch(apr_pstrcat(s->p, home, "/u.1", NULL));
     unit_store_ok(s->db, mg_mailbox_delete(s->db, box->id));
     unit_store_ok(s->db, mg_mailbox_delete(s->db, without->id));
+    w->secret = unit_secret(s);
     assert_int_equal(keeper_start(w), APR_SUCCESS);
     while (mg_ticks() < until &&
            unit_store_int(s->db, "SELECT count(*) FROM mailbox"

@@ -226,6 +226,7 @@ typedef struct {
     const char *options;       /* of messages that are accepted, or NULL */
     const char *variables;     /* of their recipients, or NULL */
     sender_t *s;
+    const char *method, *sender, *payload; /* of mail; NULL */
 } bench_t;
 
 static void add_transport(bench_t *b, const char *domain, int port)
@@ -327,12 +328,12 @@ static apr_int64_t accept_message(bench_t *b, const char *recipients,
     m->id = mg_id_next();
     m->account_id = b->account_id;
     m->domain_id = b->domain_id;
-    m->method = "http";
+    m->method = b->method ? b->method : "http";
+    m->options = b->options;
     m->message_id = apr_psprintf(p, "%" APR_INT64_T_FMT "@a.test", m->id);
-    m->sender = "me@a.test";
+    m->sender = b->sender ? b->sender : "me@a.test";
     m->from_header = "me@a.test";
     m->subject = "hello";
-    m->options = b->options;
     m->size = (apr_int64_t)len;
     m->created_at = mg_now();
     m->bytes = content;
@@ -354,6 +355,7 @@ static apr_int64_t accept_message(bench_t *b, const char *recipients,
                       : domain;
         if (e->transport == MG_TRANSPORT_LMTP)
             m->direction = MG_INCOMING;
+        e->payload = b->payload;
         e->due_at = m->created_at;
         e->expires_at = m->created_at + b->config.retry_limit;
     }
@@ -631,6 +633,99 @@ static void test_suppressed(void **state)
     mail_to(b, "ok@x.test");
     await(b, "delivery", 0);
     assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 4);
+}
+
+/* Who sent by SMTP is told; a sender in a domain of ours by mailbox. */
+static void test_notices(void **state)
+{
+    static const struct {
+        const char *to, *method, *sender, *payload;
+        const char *action;         /* of the report; NULL: there is none */
+    } cases[] = {
+        { "bounce@x.test", "smtp", "bob@a.test", NULL, "failed" },
+        { "bounce@x.test", "smtp", "bob@a.test", "{\"notify\":\"NEVER\"}",
+          NULL },
+        { "bounce@x.test", "smtp", "bob@a.test", "{\"notify\":\"SUCCESS\"}",
+          NULL },
+        { "bounce@x.test", "smtp", "", NULL, NULL },
+        { "bounce@x.test", "http", "bob@a.test", NULL, NULL },
+        { "ok@x.test", "smtp", "bob@a.test", NULL, NULL },
+        { "ok@x.test", "smtp", "bob@a.test",
+          "{\"notify\":\"SUCCESS,FAILURE\"}", "relayed" },
+        { "bob@a.test", "smtp", "bob@a.test", "{\"notify\":\"SUCCESS\"}",
+          "delivered" },
+        { "bob@a.test", "smtp", "bob@a.test", NULL, NULL },
+    };
+    bench_t *b = bench(state);
+    apr_pool_t *p = b->store->p;
+    mg_db_t *db = b->look;
+    int before, own;
+    size_t i;
+
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        unit_store_ok(db, mg_suppression_clear(db, b->domain_id, -1));
+        b->method = cases[i].method;
+        b->sender = cases[i].sender;
+        b->payload = cases[i].payload;
+        before = b->lmtp->messages;
+        own = strcmp(cases[i].to, "bob@a.test") == 0;
+        mail_to(b, cases[i].to);
+        await(b, "delivery", 0);
+        if (b->lmtp->messages != before + own + (cases[i].action != NULL))
+            fail_msg("case %d: %d messages", (int)i, b->lmtp->messages);
+        if (!cases[i].action)
+            continue;
+        assert_non_null(strstr(b->lmtp->seen[before + own], "MAIL FROM:<>"));
+        assert_non_null(strstr(b->lmtp->contents[before + own],
+                               apr_pstrcat(p, "\r\nAction: ",
+                                           cases[i].action, "\r\n", NULL)));
+        assert_non_null(strstr(b->lmtp->contents[before + own],
+                               "\r\nSubject: hello\r\n"));
+    }
+    unit_fsck(b->store, 0, NULL);
+}
+
+/* To a sender elsewhere it goes from <>; that it bounces is told nobody. */
+static void test_notice_outside(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->method = "smtp";
+    b->sender = "bounce@y.test";
+    mail_to(b, "spam@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "message"), 2);
+    assert_int_equal(rows(b, "message WHERE method = 'dsn' AND sender = ''"),
+                     1);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed'"), 2);
+    assert_int_equal(rows(b, "bounce"), 0);
+    b->sender = "ok@y.test";
+    mail_to(b, "spam@x.test");
+    await(b, "delivery", 0);
+    assert_non_null(strstr(b->mx->seen[b->mx->messages - 1],
+                           "MAIL FROM:<>|RCPT TO:<ok@y.test>|"));
+}
+
+/* After four hours, and once. */
+static void test_notice_of_delay(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->method = "smtp";
+    b->sender = "bob@a.test";
+    b->payload = "{\"notify\":\"DELAY\"}";
+    b->config.retry_limit = apr_time_from_sec(86400);
+    mail_to(b, "defer@x.test");
+    await(b, "delivery WHERE attempts = 1", 1);
+    assert_int_equal(rows(b, "message"), 1);
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery SET"
+                                      " created_at = created_at -"
+                                      " 15000000000", ""));
+    await(b, "message", 2);
+    await(b, "event WHERE kind = 'delivered'", 1);
+    assert_non_null(strstr(b->lmtp->contents[0], "\r\nAction: delayed\r\n"));
+    await(b, "delivery WHERE attempts >= 5", 1);
+    assert_int_equal(rows(b, "message"), 2);
 }
 
 static void test_closed_behind_our_back(void **state)
@@ -1211,6 +1306,9 @@ int main(void)
         UNIT_ON_BOTH(test_bounce_table),
         UNIT_ON_BOTH(test_full_is_soft),
         UNIT_ON_BOTH(test_suppressed),
+        UNIT_ON_BOTH(test_notices),
+        UNIT_ON_BOTH(test_notice_outside),
+        UNIT_ON_BOTH(test_notice_of_delay),
         UNIT_ON_BOTH(test_closed_behind_our_back),
         UNIT_ON_BOTH(test_lmtp),
         UNIT_ON_BOTH(test_large),
