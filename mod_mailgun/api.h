@@ -183,6 +183,7 @@ typedef struct {
     apr_file_t *file;
     apr_int64_t size;
     apr_time_t now;
+    int composed;                     /* from parameters: To is ours */
 } api_outgoing_t;
 
 #define API_RECIPIENTS_MAX 1000

@@ -14,6 +14,7 @@
 #include "mg_id.h"
 #include "mg_log.h"
 #include "mg_message.h"
+#include "mg_render.h"
 #include "mg_status.h"
 #include "mg_text.h"
 #include "mg_time.h"
@@ -379,6 +380,27 @@ static int route_all(api_t *q, const api_outgoing_t *out, accept_t *a)
     return API_GO_ON;
 }
 
+/* In a batch that was composed from parameters each sees itself alone in To;
+ * a MIME's To is the client's own. */
+static int look_for_variables(api_t *q, api_outgoing_t *out)
+{
+    int flags = out->composed && out->options->recipient_variables
+                    ? MG_RENDER_OWN_TO : 0;
+    json_t *options = out->options->options;
+    const char *error = NULL;
+    apr_status_t rv;
+
+    rv = out->bytes ? mg_render_check(options, &error, flags, out->bytes,
+                                      (apr_size_t)out->size, q->p)
+                    : mg_render_check_file(options, &error, flags, out->file,
+                                           out->size, q->p);
+    if (rv == MG_EBADINPUT)
+        return api_reply_message(q, HTTP_BAD_REQUEST, "%s", error);
+    if (rv != APR_SUCCESS)
+        return api_reply_failed(q, rv, "cannot read a message");
+    return API_GO_ON;
+}
+
 static void fill_message(api_t *q, const api_outgoing_t *out,
                          mg_message_t *message)
 {
@@ -430,7 +452,8 @@ int api_accept(api_t *q, api_outgoing_t *out)
                q->domain.name, out->message_id);
     if (api_outgoing_restrict(q, out->from_header, NULL) ||
         api_outgoing_restrict(q, apr_table_get(out->options->headers, "From"),
-                              apr_table_get(out->options->headers, "Sender")))
+                              apr_table_get(out->options->headers, "Sender")) ||
+        look_for_variables(q, out))
         return API_REPLIED;
     out->recipients = each_once(out->recipients, q->p);
     a->child = q->child;

@@ -174,6 +174,7 @@ static int compose(api_t *q, api_outgoing_t *out, const mg_compose_t *c)
     out->bytes = mime.bytes;
     out->file = mime.file;
     out->size = mime.size;
+    out->composed = 1;
     return API_GO_ON;
 }
 
