@@ -96,7 +96,10 @@ void mta_line_add(mta_site_t *site, sender_entry_t *entry)
 void mta_line_put_back(mta_site_t *site, sender_group_t *group)
 {
     mta_line_t *line = line_for(site, group->domain_id);
+    sender_entry_t *e;
 
+    APR_RING_FOREACH(e, &group->entries, sender_entry_t, link)
+        e->running = 0;
     APR_RING_INSERT_HEAD(&line->groups, group, sender_group_t, link);
     count_in(site, line, group);
 }

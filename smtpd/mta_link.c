@@ -214,6 +214,7 @@ static void on_result(mta_client_t *client, mta_job_t *job, mta_rcpt_t *rcpt,
         /* too many recipients: the rest at once (RFC 5321 4.5.3.1.10) */
         APR_RING_REMOVE(e, link);
         APR_RING_ELEM_INIT(e, link);
+        e->running = 0;
         mta_site_add(site, e);
         return;
     }
@@ -411,6 +412,10 @@ void mta_link_open(mta_site_t *site, const mta_attempt_t *attempt)
 
 void mta_link_send(mta_link_t *link, sender_group_t *group)
 {
+    sender_entry_t *e;
+
+    APR_RING_FOREACH(e, &group->entries, sender_entry_t, link)
+        e->running = 1;
     if (link->timer)
         loop_timer_cancel(link->timer);
     link->timer = NULL;

@@ -269,6 +269,8 @@ static void on_mx(const dns_answer_t *answer, void *baton)
 static void domain_add(mta_domain_t *d, sender_entry_t *e)
 {
     d->used_at = mg_ticks();
+    if (sender_is_asked_for(e))
+        d->closed_until = 0;
     if (d->closed_until > mg_now()) {
         sender_released(d->s, e, d->closed_until + e->row.id % MTA_SPREAD);
         return;

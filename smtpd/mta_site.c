@@ -146,6 +146,9 @@ void mta_site_add(mta_site_t *site, sender_entry_t *entry)
 {
     apr_time_t closed = mta_site_closed_until(site);
 
+    if (closed && sender_is_asked_for(entry))
+        closed = site->closed_until = 0;
+
     if (site->s->worker->stopping)
         sender_released(site->s, entry, mg_now());
     else if (closed)

@@ -196,6 +196,7 @@ static void on_tidy(loop_t *loop, void *baton)
     loop_timer_set(loop, APR_USEC_PER_SEC, on_tidy, s);
     if (s->store_down)
         look_ahead(s); /* whether it works again */
+    sender_look_for_held(s);
     mta_sites_tidy(s);
 }
 

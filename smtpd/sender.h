@@ -66,6 +66,7 @@ struct sender_entry_t {
     sender_owner_t *owner;
     apr_time_t lease_until;               /* mg_ticks() */
     int lost;                             /* the lease went to another */
+    int running;                          /* in a transaction, or done */
     mg_stage_t stage;                     /* where it was refused */
     /* the result */
     sender_verdict_t verdict;
@@ -136,6 +137,10 @@ struct sender_t {
     loop_job_t commit_job;
     int store_down;
     int outage;                /* failed attempts in a row */
+
+    /* what the operator holds (sender_hold.c) */
+    apr_uint32_t hold_generation;
+    apr_time_t hold_looked;    /* mg_ticks() */
 
     /* destinations (mta_site.h) */
     apr_hash_t *sites;         /* key -> mta_site_t */
@@ -219,6 +224,13 @@ int sender_store_works(sender_t *s, apr_status_t rv);
  */
 void sender_suppress(sender_t *s, apr_array_header_t *claimed,
                      apr_time_t lease_until, apr_pool_t *p);
+
+/* --- sender_hold.c --- */
+
+/** Did the operator say "retry"? Then no back-off keeps it. */
+int sender_is_asked_for(const sender_entry_t *entry);
+/** Each second: does the operator want something back? */
+void sender_look_for_held(sender_t *s);
 
 /* --- sender.c --- */
 

@@ -59,6 +59,7 @@ static void collect(sender_t *s, sender_entry_t *e, sender_verdict_t verdict,
                     apr_time_t due_at)
 {
     APR_RING_REMOVE(e, link);
+    e->running = 1;
     e->verdict = verdict;
     e->code = code;
     e->due_at = due_at;

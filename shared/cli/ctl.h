@@ -119,7 +119,15 @@ int ctl_route_add(ctl_t *ctl);
 int ctl_route_list(ctl_t *ctl);
 int ctl_route_remove(ctl_t *ctl);
 int ctl_queue_list(ctl_t *ctl);
+int ctl_queue_count(ctl_t *ctl);
 int ctl_queue_show(ctl_t *ctl);
+int ctl_queue_hold(ctl_t *ctl);
+int ctl_queue_release(ctl_t *ctl);
+int ctl_queue_retry(ctl_t *ctl);
+int ctl_queue_drop(ctl_t *ctl);
+int ctl_suppression_list(ctl_t *ctl);
+int ctl_suppression_add(ctl_t *ctl);
+int ctl_suppression_remove(ctl_t *ctl);
 int ctl_fsck(ctl_t *ctl);
 
 #endif

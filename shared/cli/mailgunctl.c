@@ -24,6 +24,11 @@ static int version(ctl_t *ctl)
     return 0;
 }
 
+#define QUEUE_WHICH                                                           \
+    "[--domain DOMAIN] [--destination DOMAIN|HOST:PORT]"                      \
+    " [--transport smtp|lmtp|http|hook] [--message ID|MESSAGE-ID]"
+#define QUEUE_OPTIONS "domain destination transport message"
+
 static const ctl_command_t commands[] = {
     /* noun, verb, arguments, options, how many, function, help */
     { "init", NULL, "", "", 0, 0, ctl_init,
@@ -78,11 +83,33 @@ static const ctl_command_t commands[] = {
       "list a domain's campaigns" },
     { "campaign", "remove", "DOMAIN ID", "", 2, 2, ctl_campaign_remove,
       "remove a campaign" },
-    { "queue", "list", "[--domain DOMAIN] [--transport smtp|lmtp|http|hook]"
-      " [--limit N]", "domain transport limit", 0, 0, ctl_queue_list,
-      "deliveries that are not settled yet" },
+    { "queue", "list", QUEUE_WHICH " [--limit N]", QUEUE_OPTIONS " limit", 0,
+      0, ctl_queue_list, "deliveries that are not settled yet" },
+    { "queue", "count", "[--by domain|destination|transport|age] [--limit N]",
+      "by limit", 0, 0, ctl_queue_count, "how many there are" },
     { "queue", "show", "ID|MESSAGE-ID", "", 1, 1, ctl_queue_show,
       "one message: its recipients and what happened" },
+    { "queue", "hold", QUEUE_WHICH " | --all [--dry-run]",
+      QUEUE_OPTIONS " all! dry-run!", 0, 0, ctl_queue_hold,
+      "keep deliveries back until they are released" },
+    { "queue", "release", QUEUE_WHICH " | --all [--dry-run]",
+      QUEUE_OPTIONS " all! dry-run!", 0, 0, ctl_queue_release,
+      "let held deliveries go" },
+    { "queue", "retry", QUEUE_WHICH " | --all [--dry-run]",
+      QUEUE_OPTIONS " all! dry-run!", 0, 0, ctl_queue_retry,
+      "try now what is put off" },
+    { "queue", "drop", QUEUE_WHICH " | --all [--dry-run]",
+      QUEUE_OPTIONS " all! dry-run!", 0, 0, ctl_queue_drop,
+      "give deliveries up" },
+    { "suppression", "list", "DOMAIN [bounce|unsubscribe|complaint]"
+      " [--address ADDRESS] [--limit N]", "address limit", 1, 2,
+      ctl_suppression_list, "addresses the domain sends nothing any more" },
+    { "suppression", "add", "DOMAIN bounce|unsubscribe|complaint ADDRESS"
+      " [--tag TAG] [--code CODE] [--error TEXT]", "tag code error", 3, 3,
+      ctl_suppression_add, "send an address nothing any more" },
+    { "suppression", "remove", "DOMAIN bounce|unsubscribe|complaint ADDRESS"
+      " [--tag TAG]", "tag", 3, 3, ctl_suppression_remove,
+      "let mail to an address flow again" },
     { "fsck", NULL, "", "", 0, 0, ctl_fsck,
       "count and cross-check the store; exit 1 if something is wrong" },
     { "config", "check", "", "", 0, 0, ctl_config_check,

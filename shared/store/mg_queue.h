@@ -92,10 +92,48 @@ typedef struct {
     const char *domain;       /* sending domain or NULL */
     apr_int64_t message_id;   /* or 0 */
     const char *transport;    /* or NULL */
+    const char *dest;         /* a remote domain, host:port ... or NULL */
 } mg_queue_filter_t;
+/** In the order of ids, behind after. filter NULL: all. */
 apr_status_t mg_queue_list(apr_array_header_t **plist, mg_db_t *db,
-                           const mg_queue_filter_t *filter, int limit,
-                           apr_pool_t *p);
+                           const mg_queue_filter_t *filter, apr_int64_t after,
+                           int limit, apr_pool_t *p);
+
+typedef enum { MG_QUEUE_BY_DOMAIN, MG_QUEUE_BY_DEST, MG_QUEUE_BY_TRANSPORT,
+               MG_QUEUE_BY_AGE } mg_queue_by_t;
+typedef struct {
+    const char *name;
+    apr_int64_t all, due, held, in_hand;  /* the rest is put off */
+    apr_time_t oldest;                    /* when it was accepted */
+} mg_queue_count_t;
+/** Array of mg_queue_count_t, the most first (by age: the youngest first). */
+apr_status_t mg_queue_counts(apr_array_header_t **pcounts, mg_db_t *db,
+                             mg_queue_by_t by, int limit, apr_pool_t *p);
+
+typedef enum {
+    MG_QUEUE_HOLD,            /* stays until it is released */
+    MG_QUEUE_RELEASE,
+    MG_QUEUE_RETRY,           /* what is put off is due now; not what is held.
+                                 last_reply is "" then: its destination is
+                                 tried even if it is closed */
+    MG_QUEUE_DROP             /* with a "dropped" event */
+} mg_queue_change_t;
+typedef struct {
+    apr_int64_t after;        /* how far; 0: from the beginning */
+    apr_int64_t changed;
+    apr_int64_t in_hand;      /* drop: claimed; held until they come back */
+} mg_queue_progress_t;
+/** One slice of at most limit rows, in a transaction of its own. */
+apr_status_t mg_queue_change(mg_queue_progress_t *progress, int *pmore,
+                             mg_db_t *db, const mg_queue_filter_t *filter,
+                             mg_queue_change_t change, int limit,
+                             apr_pool_t *p);
+/** What that would change; the first ones are shown (mg_delivery_t *). */
+apr_status_t mg_queue_would(mg_queue_progress_t *progress,
+                            apr_array_header_t *shown, int *pmore,
+                            mg_db_t *db, const mg_queue_filter_t *filter,
+                            mg_queue_change_t change, int limit,
+                            apr_pool_t *p);
 const char *mg_transport_name(mg_transport_kind_t t);
 /** "host:port" of an http or https URL, lower case, the scheme's port where
  * none stands: dest of http and hook. NULL: no such URL. */

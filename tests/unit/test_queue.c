@@ -348,15 +348,96 @@ static void lists(void **state)
         memset(&f, 0, sizeof(f));
         f.domain = cases[i].domain;
         f.transport = cases[i].transport;
-        unit_store_ok(s->db, mg_queue_list(&list, s->db, &f, cases[i].limit,
+        unit_store_ok(s->db, mg_queue_list(&list, s->db, &f, 0, cases[i].limit,
                                            s->p));
         assert_int_equal(list->nelts, cases[i].want);
     }
     memset(&f, 0, sizeof(f));
     f.message_id = m->id;
-    unit_store_ok(s->db, mg_queue_list(&list, s->db, &f, 10, s->p));
+    unit_store_ok(s->db, mg_queue_list(&list, s->db, &f, 0, 10, s->p));
     assert_int_equal(list->nelts, 1);
     assert_string_equal(mg_transport_name(at(list, 0)->transport), "lmtp");
+}
+
+static apr_int64_t change(unit_store_t *s, mg_queue_change_t what,
+                          const mg_queue_filter_t *f, apr_int64_t *pin_hand)
+{
+    mg_queue_progress_t progress = { 0, 0, 0 };
+    apr_array_header_t *shown = apr_array_make(s->p, 4,
+                                               sizeof(mg_delivery_t *));
+    apr_int64_t would;
+    int more = 1;
+
+    while (more)
+        unit_store_ok(s->db, mg_queue_would(&progress, shown, &more, s->db, f,
+                                            what, 3, s->p));
+    would = progress.changed;
+    memset(&progress, 0, sizeof(progress));
+    for (more = 1; more;)
+        unit_store_ok(s->db, mg_queue_change(&progress, &more, s->db, f, what,
+                                             3, s->p));
+    assert_int_equal(progress.changed + progress.in_hand, would);
+    if (pin_hand)
+        *pin_hand = progress.in_hand;
+    return progress.changed;
+}
+
+/* What operators do, in slices; a claimed row is its worker's. */
+static void changes(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *a = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_queue_filter_t all = { 0 }, b = { .domain = "A.test",
+                                         .dest = "B.test",
+                                         .transport = "smtp" };
+    mg_claimer_t *c = unit_claimer(s, s->db, MG_TRANSPORT_SMTP);
+    apr_array_header_t *list, *counts;
+    apr_int64_t in_hand;
+    mg_message_t *m;
+
+    unit_accept_many(s, a, 5);
+    m = unit_message(s, a);
+    unit_envelope(m, MG_TRANSPORT_SMTP, "x@b.test", "b.test");
+    unit_envelope(m, MG_TRANSPORT_SMTP, "y@b.test", "b.test");
+    unit_store_ok(s->db, unit_accept(s->db, m, s->p));
+    assert_int_equal(change(s, MG_QUEUE_HOLD, &b, NULL), 2);
+    assert_int_equal(change(s, MG_QUEUE_HOLD, &b, NULL), 0);
+    list = unit_claim(s, s->db, c, 10);
+    assert_int_equal(list->nelts, 5);      /* not what is held */
+    unit_store_ok(s->db, mg_queue_counts(&counts, s->db, MG_QUEUE_BY_DEST, 10,
+                                         s->p));
+    assert_int_equal(counts->nelts, 2);
+    assert_int_equal(APR_ARRAY_IDX(counts, 0, mg_queue_count_t).in_hand, 5);
+    assert_int_equal(APR_ARRAY_IDX(counts, 1, mg_queue_count_t).held, 2);
+    unit_store_ok(s->db, mg_queue_counts(&counts, s->db, MG_QUEUE_BY_AGE, 10,
+                                         s->p));
+    assert_int_equal(APR_ARRAY_IDX(counts, 0, mg_queue_count_t).all, 7);
+    assert_int_equal(change(s, MG_QUEUE_RELEASE, &all, NULL), 2);
+
+    /* put off: due now; and a claimed one is left alone */
+    assert_int_equal(change(s, MG_QUEUE_RETRY, &all, NULL), 0);
+    unit_store_ok(s->db, mg_queue_defer(s->db, at(list, 0), "451 later",
+                                        mg_now() + apr_time_from_sec(99)));
+    assert_int_equal(change(s, MG_QUEUE_RETRY, &all, NULL), 1);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM delivery"
+                                    " WHERE last_reply = ''"), 1);
+
+    /* four are in hand: held, and dropped when they come back */
+    assert_int_equal(change(s, MG_QUEUE_DROP, &all, &in_hand), 3);
+    assert_int_equal(in_hand, 4);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM delivery"
+                                    " WHERE hold = 1"), 4);
+    unit_store_ok(s->db, unit_result(s->db, at(list, 1), MG_EVENT_DELIVERED,
+                                     s->p));
+    unit_store_ok(s->db, mg_queue_release(s->db, at(list, 2), mg_now()));
+    unit_store_ok(s->db, mg_queue_defer(s->db, at(list, 3), "451 later",
+                                        mg_now() + apr_time_from_sec(99)));
+    assert_int_equal(change(s, MG_QUEUE_DROP, &all, &in_hand), 2);
+    assert_int_equal(in_hand, 1);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM event WHERE"
+                                    " kind = 'dropped' AND detail LIKE"
+                                    " '%operator%'"), 5);
+    unit_fsck(s, 1, "domain a.test has no DKIM key");
 }
 
 static void url_dest(void **state)
@@ -435,6 +516,7 @@ int main(void)
         UNIT_ON_BOTH(fair),
         UNIT_ON_BOTH(transports_apart),
         UNIT_ON_BOTH(lists),
+        UNIT_ON_BOTH(changes),
         UNIT_ON_SQLITE(url_dest),
         UNIT_ON_SQLITE(no_full_scans),
     };

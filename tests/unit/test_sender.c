@@ -728,6 +728,38 @@ static void test_notice_of_delay(void **state)
     assert_int_equal(rows(b, "message"), 2);
 }
 
+/* What waits in memory goes back when the operator holds it; what is under
+ * way is finished. */
+static void test_held_in_memory(void **state)
+{
+    bench_t *b = bench(state);
+    apr_pool_t *p = b->store->p;
+    int i;
+
+    b->config.destination_connections = 1;
+    b->mx->hold_the_answer = 1;
+    for (i = 0; i < 6; i++)
+        mail_to(b, apr_psprintf(p, "ok%d@x.test", i));
+    await(b, "delivery WHERE claimed_by <> 0", 6);
+    for (i = 0; i < 100 && !b->mx->held; i++)
+        turn(b, 10);
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery"
+                                      " SET hold = 1", ""));
+    b->s->hold_looked = 0;
+    sender_look_for_held(b->s);
+    assert_int_equal(b->s->nheld, 1);
+    assert_int_equal(rows(b, "delivery WHERE claimed_by = 0 AND hold = 1"),
+                     5);
+    conn_printf(b->mx->held->conn, "250 ok\r\n");
+    b->mx->hold_the_answer = 0;
+    await(b, "delivery", 5);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 1);
+    assert_int_equal(b->s->nheld, 0);
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery"
+                                      " SET hold = 0", ""));
+    await(b, "delivery", 0);
+}
+
 static void test_closed_behind_our_back(void **state)
 {
     bench_t *b = bench(state);
@@ -1306,6 +1338,7 @@ int main(void)
         UNIT_ON_BOTH(test_bounce_table),
         UNIT_ON_BOTH(test_full_is_soft),
         UNIT_ON_BOTH(test_suppressed),
+        UNIT_ON_BOTH(test_held_in_memory),
         UNIT_ON_BOTH(test_notices),
         UNIT_ON_BOTH(test_notice_outside),
         UNIT_ON_BOTH(test_notice_of_delay),
