@@ -1,4 +1,5 @@
-# mk/bench-store.mk - make bench-store: figures of the store, no test.
+# mk/bench-store.mk - make bench-store, bench-render: figures of the store and
+# of rendering, no tests.
 $(B)/bench_store: $(call obj,tests/bench/bench_store.c \
     tests/unit/unit_dir.c tests/unit/unit_pgsql.c tests/unit/unit_proxy.c) $(B)/libmailgun.a
 	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
@@ -7,3 +8,10 @@ $(call obj,tests/bench/bench_store.c): EXTRA_CFLAGS += -Itests/unit
 bench-store: $(B)/bench_store
 	@$(B)/bench_store $(BENCH_ARGS)
 .PHONY: bench-store
+
+$(B)/bench_render: $(call obj,tests/bench/bench_render.c) $(B)/libmailgun.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+
+bench-render: $(B)/bench_render
+	@$(B)/bench_render
+.PHONY: bench-render

@@ -428,13 +428,30 @@ apr_status_t mg_render_scan_end(mg_render_scan_t *scan, json_t *options,
     return scan->error ? MG_EBADINPUT : APR_SUCCESS;
 }
 
+/* In any case. rare: which octet of the needle to look for first. */
+static int holds(const char *bytes, apr_size_t len, const char *needle,
+                 apr_size_t rare)
+{
+    const char *end = bytes + len, *s = bytes + rare;
+    apr_size_t n = strlen(needle);
+
+    for (; s < end; s++) {
+        s = memchr(s, needle[rare], (apr_size_t)(end - s));
+        if (s == NULL)
+            return 0;
+        if ((apr_size_t)(end - s) >= n - rare
+            && strncasecmp(s - rare, needle, n) == 0)
+            return 1;
+    }
+    return 0;
+}
+
 /* Most messages have no variable: those without the octet, and without an
  * encoding that may hide it, need no closer look. */
 static int cannot_be_template(const char *bytes, apr_size_t len)
 {
-    return !memchr(bytes, '%', len) && !memmem(bytes, len, "=25", 3)
-           && !memmem(bytes, len, "ase64", 5) && !memmem(bytes, len, "ASE64", 5)
-           && !memmem(bytes, len, "?b?", 3) && !memmem(bytes, len, "?B?", 3);
+    return memchr(bytes, '%', len) == NULL && !holds(bytes, len, "=25", 0)
+           && !holds(bytes, len, "base64", 4) && !holds(bytes, len, "?b?", 0);
 }
 
 /* Tried once, so that what cannot be rendered is not accepted. */
