@@ -14,6 +14,7 @@
 #include "mg_fault.h"
 #include "mg_json.h"
 #include "mg_log.h"
+#include "mg_render.h"
 #include "mg_status.h"
 #include "mg_time.h"
 #include "mg_version.h"
@@ -166,6 +167,44 @@ static apr_status_t read_content(const char **pbytes, apr_size_t *plen,
     return rv;
 }
 
+/* What the recipient got is what is told of it. */
+static void add_event(apr_array_header_t *fields, const notifier_post_t *post,
+                      const mg_domain_t *domain, const char *bytes,
+                      apr_size_t len, apr_pool_t *p)
+{
+    mg_render_for_t who = { post->message, &post->row, domain->name };
+    mg_message_t shown = *post->message;
+    apr_array_header_t *headers;
+
+    shown.variables = mg_render_variables(&who, p);
+    mg_render_head(&bytes, &len, &who, bytes, len, p);
+    mg_mime_headers(&headers, NULL, bytes, len, p);
+    mg_hook_delivered(fields, domain, &shown, post->row.recipient, headers, p);
+}
+
+static apr_status_t add_forward(apr_array_header_t *fields,
+                                const notifier_post_t *post,
+                                const char *bytes, apr_size_t len,
+                                apr_pool_t *p)
+{
+    mg_render_for_t who = { post->message, &post->row, "" };
+    worker_t *worker = post->notifier->worker;
+    const mg_domain_t *domain;
+    apr_status_t rv;
+
+    rv = mg_domain_cached_by_id(&domain, worker->domains, worker->db,
+                                post->message->domain_id);
+    if (rv == APR_SUCCESS)
+        who.domain = domain->name;
+    else if (!APR_STATUS_IS_ENOENT(rv))
+        return rv;
+    rv = mg_render_whole(&bytes, &len, &who, bytes, len, p);
+    if (rv != APR_SUCCESS)
+        return APR_ENOENT;
+    mg_hook_forward(fields, &post->row, post->message, bytes, len, p);
+    return APR_SUCCESS;
+}
+
 /* @return APR_ENOENT: something it needs is not there any more, *pwhy says
  * what; else the store's error */
 static apr_status_t make_fields(apr_array_header_t **pfields,
@@ -174,7 +213,6 @@ static apr_status_t make_fields(apr_array_header_t **pfields,
     worker_t *worker = post->notifier->worker;
     apr_pool_t *p = post->body_pool;
     apr_array_header_t *fields = apr_array_make(p, 32, sizeof(mg_field_t));
-    apr_array_header_t *headers;
     const mg_domain_t *domain;
     const char *bytes, *key;
     apr_size_t len;
@@ -198,12 +236,13 @@ static apr_status_t make_fields(apr_array_header_t **pfields,
                                     post->row.domain_id);
         if (rv != APR_SUCCESS)
             return rv;
-        mg_mime_headers(&headers, NULL, bytes, len, p);
-        mg_hook_delivered(fields, domain, post->message, post->row.recipient,
-                          headers, p);
+        add_event(fields, post, domain, bytes, len, p);
     }
     else {
-        mg_hook_forward(fields, &post->row, post->message, bytes, len, p);
+        *pwhy = "the message's variables cannot be filled in";
+        rv = add_forward(fields, post, bytes, len, p);
+        if (rv != APR_SUCCESS)
+            return rv;
     }
     *pwhy = "the account has no API key to sign with";
     rv = signing_key(&key, post->notifier, post->row.account_id);

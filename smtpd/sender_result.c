@@ -17,6 +17,7 @@
 #include "mg_dsn_request.h"
 #include "mg_fault.h"
 #include "mg_log.h"
+#include "mg_render.h"
 #include "mg_status.h"
 #include "mg_suppression.h"
 #include "mg_text.h"
@@ -148,8 +149,11 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
     };
     mg_event_t event = mg_event_of(kinds[e->verdict], &e->row,
                                    e->message->row);
+    mg_render_for_t who = { e->message->row, &e->row, "" };
     mg_dsn_rcpt_t rcpt = { NULL, NULL };
 
+    if (e->message->sending.is_template)
+        event.subject = mg_render_line(event.subject, &who, p);
     event.code = e->code;
     event.reply = e->reply ? mg_text_clean(e->reply, strlen(e->reply), p)
                            : NULL;

@@ -59,3 +59,20 @@ const char *mg_render_variables(const mg_render_for_t *who, apr_pool_t *p)
     json_decref(json);
     return text;
 }
+
+const char *mg_render_line(const char *line, const mg_render_for_t *who,
+                           apr_pool_t *p)
+{
+    apr_array_header_t *tokens;
+    render_values_t values;
+    int variables;
+    apr_size_t len;
+
+    if (line == NULL || who->delivery == NULL || !strchr(line, '%'))
+        return line;
+    render_parse(&tokens, &variables, line, strlen(line), p);
+    if (variables == 0)
+        return line;
+    render_values_init(&values, who, p);
+    return render_text(&len, tokens, &values, RENDER_LINE);
+}

@@ -140,6 +140,13 @@ apr_status_t mg_render_whole(const char **pbytes, apr_size_t *plen,
                              const mg_render_for_t *who, const char *bytes,
                              apr_size_t len, apr_pool_t *p);
 
+/** The header block of the copy, where bytes are the content's beginning (its
+ * first slice is enough): for who shows the fields. bytes itself if options
+ * have no template, or if it does not fit. */
+void mg_render_head(const char **pbytes, apr_size_t *plen,
+                    const mg_render_for_t *who, const char *bytes,
+                    apr_size_t len, apr_pool_t *p);
+
 /** Header lines, CRLF, that go before the stored content. who->delivery NULL:
  * of a copy that several recipients share; it names none of them. */
 char *mg_render_top(const mg_render_for_t *who, apr_pool_t *p);
@@ -147,6 +154,9 @@ char *mg_render_top(const mg_render_for_t *who, apr_pool_t *p);
 /** The message's variables (v:) as this recipient's: JSON object, or NULL if
  * there are none. For events and webhooks. */
 const char *mg_render_variables(const mg_render_for_t *who, apr_pool_t *p);
+/** A line of text (the subject) as this recipient's: for the log. */
+const char *mg_render_line(const char *line, const mg_render_for_t *who,
+                           apr_pool_t *p);
 
 /* --- links (mg_render_link.c) ---
  *

@@ -543,3 +543,24 @@ apr_status_t mg_render_whole(const char **pbytes, apr_size_t *plen,
     *plen = len;
     return APR_SUCCESS;
 }
+
+void mg_render_head(const char **pbytes, apr_size_t *plen,
+                    const mg_render_for_t *who, const char *bytes,
+                    apr_size_t len, apr_pool_t *p)
+{
+    const json_t *root;
+    mg_sending_t sending;
+    apr_int64_t head_len;
+    json_t *plan;
+
+    *pbytes = bytes;
+    *plen = len;
+    mg_sending_read(&sending, who->message->options, p);
+    root = json_array_get(sending.plan, 0);
+    if (!plan_number(&head_len, root, 1, (apr_int64_t)len))
+        return;
+    plan = json_pack("[[iIiO?]]", 0, (json_int_t)head_len, 0,
+                     json_array_get(root, 3));
+    mg_json_bind(plan, p);
+    mg_render_by_plan(pbytes, plen, plan, who, bytes, (apr_size_t)head_len, p);
+}

@@ -60,6 +60,7 @@ mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
     event.delivery_id = delivery->id;
     event.recipient = delivery->recipient;
     event.recipient_as_given = delivery->recipient_as_given;
+    event.variables = delivery->variables;
     event.attempt = delivery->attempts + 1;
     if (message) {
         event.direction = message->direction;
@@ -250,6 +251,7 @@ static apr_status_t append_hook(const mg_batch_t *batch,
     hook.transport = MG_TRANSPORT_HOOK;
     hook.recipient = event->recipient;
     hook.recipient_as_given = event->recipient_as_given;
+    hook.variables = event->variables;
     hook.target = url;
     hook.dest = mg_queue_url_dest(url, p);
     if (!hook.dest)

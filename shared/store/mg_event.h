@@ -38,6 +38,7 @@ typedef struct {
                                    * webhook; counted as "<kind>.test" */
     const char *recipient;        /* bare */
     const char *recipient_as_given;
+    const char *variables;        /* JSON, the recipient's own; or NULL */
     const char *sender, *subject; /* of its message, for the log line */
     int code;                     /* SMTP reply code or ours (498, 605 ...) */
     const char *reply;            /* the remote's words, or NULL */

@@ -538,14 +538,15 @@ apr_status_t mg_queue_add_hook(mg_db_t *db, const mg_delivery_t *hook)
         "INSERT INTO delivery (id, message_id, account_id, domain_id,"
         " transport, recipient, recipient_as_given, variables, dest, target,"
         " payload, due_at, created_at, expires_at) VALUES ($1, $2, $3, $4, $5,"
-        " $6, $7, '{}', $8, $9, $10, $11, $12, $13)",
-        "iiiiitttttiii", hook->id, hook->message_id, hook->account_id,
+        " $6, $7, $8, $9, $10, $11, $12, $13, $14)",
+        "iiiiittttttiii", hook->id, hook->message_id, hook->account_id,
         hook->domain_id, (apr_int64_t)MG_TRANSPORT_HOOK,
         mg_text_clean(hook->recipient, strlen(hook->recipient), p),
         hook->recipient_as_given
             ? mg_text_clean(hook->recipient_as_given,
                             strlen(hook->recipient_as_given), p)
             : "",
+        hook->variables && *hook->variables ? hook->variables : "{}",
         hook->dest, hook->target, hook->payload, (apr_int64_t)hook->due_at,
         (apr_int64_t)hook->created_at, (apr_int64_t)hook->expires_at);
     apr_pool_destroy(p);

@@ -2,6 +2,7 @@
 import base64
 import email
 import email.policy
+import imaplib
 import json
 import smtplib
 
@@ -196,3 +197,59 @@ def test_refused(env):
     assert reply.status_code == 400
     assert reply.json()["message"] == (
         "a text that holds variables is larger than 512 kB")
+
+
+def test_told_of_the_copy(env):
+    """Webhook and log show what this recipient got."""
+    domain = env.new_domain()
+    env.ctl("domain", "set", domain, "webhook.deliver=%s/%s" % (
+        env.hook_url, domain))
+    reply = env.api("POST", "/%s/messages" % domain, data={
+        "from": "me@" + domain, "to": spec("Bob", "bob", domain),
+        "subject": "For %recipient_name%", "text": "x",
+        "v:my-id": "<%recipient.id%>",
+        "recipient-variables": json.dumps(variables(domain))})
+    assert reply.status_code == 200, reply.text
+    fields = env.wait_hook(lambda h: True, "/hook/" + domain)[0]["fields"]
+    assert fields["my-id"] == "<0>"
+    headers = json.loads(fields["message-headers"])
+    assert ["Subject", "For Bob"] in headers
+    assert ["To", "Bob <bob@%s.out>" % domain] in headers
+    texts = [i["message"] for i in env.api(
+        "GET", "/%s/log" % domain).json()["items"]]
+    assert any(t.endswith("'For Bob'") and t.startswith("Delivered")
+               for t in texts)
+
+
+def test_to_our_own(env):
+    """A mailbox and a route of ours get their copies too."""
+    domain = env.new_domain(password="pw-of-postmaster")
+    env.ctl("route", "add", env.account, "--expression",
+            'match_recipient("app@%s")' % domain, "--action",
+            'forward("%s/own-%s")' % (env.hook_url, domain))
+    to = ["postmaster@" + domain, "App <app@%s>" % domain]
+    reply = env.api("POST", "/%s/messages" % domain, data={
+        "from": "me@" + domain, "to": ", ".join(to),
+        "subject": "For %recipient%", "text": "at %recipient_email%",
+        "recipient-variables": "{}"})
+    assert reply.status_code == 200, reply.text
+    fields = env.wait_hook(lambda h: True,
+                           "/hook/own-" + domain)[0]["fields"]
+    assert fields["subject"] == "For App <app@%s>" % domain
+    assert fields["To"] == "App <app@%s>" % domain
+    assert fields["body-plain"].strip() == "at app@" + domain
+
+    def look():
+        client = imaplib.IMAP4("127.0.0.1", env.imap_port)
+        try:
+            client.login("postmaster@" + domain, "pw-of-postmaster")
+            client.select("INBOX")
+            found = client.search(None, "ALL")[1][0].split()
+            return found and client.fetch(found[0], "(RFC822)")[1][0][1]
+        finally:
+            client.logout()
+    got = email.message_from_bytes(env.wait("the mail in the mailbox", look),
+                                   policy=email.policy.default)
+    assert got["Subject"] == "For postmaster@" + domain
+    assert got["To"] == "postmaster@" + domain
+    assert got.get_content().strip() == "at postmaster@" + domain

@@ -522,6 +522,37 @@ static void variables_of_events(void **state)
     assert_null(mg_render_variables(&who, pool));
 }
 
+/* Only the content's beginning is at hand. */
+static void fields_of_events(void **state)
+{
+    static const char content[] = H "Subject: for %recipient_name%\r\n"
+                                  "To: all\r\n\r\n%recipient%";
+    mg_message_t message = { .id = 1 };
+    mg_delivery_t delivery = { .recipient = "bob@x.test",
+                               .recipient_as_given = "Bob <bob@x.test>" };
+    mg_render_for_t who = { &message, &delivery, "d.test" };
+    apr_size_t len = sizeof(content) - 1;
+    const char *error, *head = content;
+    char *options;
+
+    (void)state;
+    assert_int_equal(check(&options, &error, MG_RENDER_OWN_TO, content, len),
+                     APR_SUCCESS);
+    message.options = options;
+    mg_render_head(&head, &len, &who, content, len, pool);
+    assert_string_equal(head, H "Subject: for Bob\r\nTo: Bob <bob@x.test>"
+                        "\r\n\r\n");
+    len = 20; /* the header block is not all there: as it stands */
+    mg_render_head(&head, &len, &who, content, len, pool);
+    assert_true(head == content && len == 20);
+    message.options = NULL;
+    mg_render_head(&head, &len, &who, content, len, pool);
+    assert_true(head == content && len == 20);
+    assert_string_equal(mg_render_line("to %recipient_name%\n", &who, pool),
+                        "to Bob\n");
+    assert_string_equal(mg_render_line("100% sure", &who, pool), "100% sure");
+}
+
 static void damaged_plans(void **state)
 {
     static const char *const plans[] = {
@@ -563,4 +594,5 @@ static void header_lines(void **state)
 UNIT_MAIN(cmocka_unit_test(place_by_value), cmocka_unit_test(own_to),
           cmocka_unit_test(limits), cmocka_unit_test(thousand_keys),
           cmocka_unit_test(variables_of_events),
+          cmocka_unit_test(fields_of_events),
           cmocka_unit_test(damaged_plans), cmocka_unit_test(header_lines))
