@@ -1,5 +1,4 @@
-/* mg_mime.h - messages built from parts (mg_mime_compose.c, our own writing),
- * and read (GMime 3).
+/* mg_mime.h - messages built from parts, and read, by GMime 3.
  *
  * GMime must be initialised once per process, by mg_mime_init(): in httpd in
  * child_init, never in the parent.

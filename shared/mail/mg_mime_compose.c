@@ -8,10 +8,11 @@
  *         inline parts
  *     attachments
  *
- * (RFC 2046 5.1, RFC 2387). The bytes depend on the parameters alone: what is
- * accepted once can be made again (design 9). GMime reads better than it
- * writes fast, so the writing is done here; tests read it back with GMime and
- * with Python's parser.
+ * (RFC 2046 5.1, RFC 2387). The parts are GMime's objects and GMime writes
+ * them; the message's own fields stand above, in our order (mime_field.c). The
+ * bytes depend on the parameters alone: what is accepted once can be made again
+ * (design 9). Files are read and encoded as they are written, whatever their
+ * size.
  */
 #include <apr_strings.h>
 #include <string.h>
@@ -76,7 +77,6 @@ static const known_type_t known_types[] = {
 };
 
 typedef struct {
-    mime_sink_t sink;
     const mg_compose_t *c;
     int has_attachments, has_inline;
     int boundaries;  /* made so far */
@@ -139,14 +139,14 @@ static const char *part_type(const mg_part_t *part, apr_pool_t *p)
 }
 
 /* A file's text charset is not ours to guess: the client's word, if any. */
-static void put_given_charset(compose_t *m, const mg_part_t *part,
-                              const char *type)
+static const char *given_charset(const mg_part_t *part, const char *type,
+                                 apr_pool_t *p)
 {
     const char *s = part->content_type;
     apr_size_t len;
 
     if (s == NULL || strncasecmp(type, "text/", 5) != 0)
-        return;
+        return NULL;
     for (s = strchr(s, ';'); s; s = strchr(s, ';')) {
         s += 1 + strspn(s + 1, " \t");
         if (strncasecmp(s, "charset=", 8) != 0)
@@ -154,55 +154,54 @@ static void put_given_charset(compose_t *m, const mg_part_t *part,
         s += 8;
         s += *s == '"';
         len = token_len(s);
-        if (len && len < 40)
-            mime_put_param(&m->sink, "charset",
-                           apr_pstrmemdup(m->p, s, len));
-        return;
+        return len && len < 40 ? apr_pstrmemdup(p, s, len) : NULL;
     }
+    return NULL;
 }
 
 /* --- parts --- */
 
 /* Fixed by the message's id, so that a copy made again is the same. "=_"
  * cannot stand in base64 or quoted-printable (RFC 2045 6.7). */
-static const char *next_boundary(compose_t *m)
+static GMimeMultipart *new_multipart(compose_t *m, const char *subtype)
 {
+    GMimeMultipart *multipart = g_mime_multipart_new_with_subtype(subtype);
     unsigned char digest[32];
     const char *seed = apr_psprintf(m->p, "%d %s", m->boundaries++,
                                     m->c->message_id);
 
     mg_sha256(digest, seed, strlen(seed));
-    return apr_pstrcat(m->p, "=_", mg_text_hex(digest, 14, m->p), NULL);
+    g_mime_multipart_set_boundary(
+        multipart,
+        apr_pstrcat(m->p, "=_", mg_text_hex(digest, 14, m->p), NULL));
+    return multipart;
 }
 
-static void open_multipart(compose_t *m, const char *subtype,
-                           const char *boundary, const char *root_type)
+static void add(GMimeMultipart *multipart, GMimeObject *part)
 {
-    mime_puts(&m->sink, "Content-Type: multipart/");
-    mime_puts(&m->sink, subtype);
-    if (root_type)
-        mime_put_param(&m->sink, "type", root_type);
-    mime_put_param(&m->sink, "boundary", boundary);
-    mime_puts(&m->sink, "\r\n\r\n");
+    g_mime_multipart_add(multipart, part);
+    g_object_unref(part);
 }
 
-static void next_part(compose_t *m, const char *boundary)
+/* Takes the stream. */
+static void set_content(GMimePart *part, GMimeStream *stream,
+                        mime_encoding_t encoding)
 {
-    mime_puts(&m->sink, "--");
-    mime_puts(&m->sink, boundary);
-    mime_puts(&m->sink, "\r\n");
+    GMimeDataWrapper *content = g_mime_data_wrapper_new_with_stream(
+        stream, GMIME_CONTENT_ENCODING_DEFAULT);
+
+    g_mime_part_set_content(part, content);
+    g_mime_part_set_content_encoding(part, mime_encoding_gmime(encoding));
+    g_object_unref(content);
+    g_object_unref(stream);
 }
 
-static void close_multipart(compose_t *m, const char *boundary)
+/* Within a multipart the line end before a boundary is the boundary's; a
+ * message that is one text ends its last line. */
+static GMimeObject *new_text(compose_t *m, const char *subtype,
+                             const char *text, apr_size_t len)
 {
-    mime_puts(&m->sink, "--");
-    mime_puts(&m->sink, boundary);
-    mime_puts(&m->sink, "--\r\n");
-}
-
-static void put_text_part(compose_t *m, const char *type, const char *text,
-                          apr_size_t len)
-{
+    GMimePart *part = g_mime_part_new_with_type("text", subtype);
     mime_encoding_t encoding;
     int ascii;
 
@@ -212,18 +211,15 @@ static void put_text_part(compose_t *m, const char *type, const char *text,
         len = strlen(text);
         encoding = mime_best_encoding(text, len, &ascii);
     }
-    mime_puts(&m->sink, "Content-Type: ");
-    mime_puts(&m->sink, type);
-    mime_puts(&m->sink, ascii ? "; charset=\"us-ascii\"\r\n"
-                              : "; charset=\"utf-8\"\r\n");
-    mime_put_plain(&m->sink, "Content-Transfer-Encoding",
-                   mime_encoding_name(encoding));
-    mime_puts(&m->sink, "\r\n");
-    mime_put_text(&m->sink, text, len, encoding);
-    /* the line end before a boundary is the boundary's, not the text's */
-    if (m->boundaries && encoding != MIME_BASE64 && len
-        && (text[len - 1] == '\n' || text[len - 1] == '\r'))
-        mime_puts(&m->sink, "\r\n");
+    text = mg_mime_crlf(text, len, &len, m->p);
+    if (m->boundaries == 0 && len && text[len - 1] != '\n') {
+        text = apr_pstrcat(m->p, text, "\r\n", NULL);
+        len += 2;
+    }
+    g_mime_object_set_content_type_parameter(
+        GMIME_OBJECT(part), "charset", ascii ? "us-ascii" : "utf-8");
+    set_content(part, mime_stream_of_bytes(text, len, m->p), encoding);
+    return GMIME_OBJECT(part);
 }
 
 /* The file's name, so that html finds it as cid:<name> (manual, "inline").
@@ -248,38 +244,61 @@ static const char *content_id(const char *filename, apr_pool_t *p)
     return out;
 }
 
-static void put_file_part(compose_t *m, const mg_part_t *part)
+/* GMime writes a line break in a name as one. */
+static const char *file_name(const mg_part_t *part, apr_pool_t *p)
 {
-    const char *name = part->filename ? part->filename : "";
-    const char *type = part_type(part, m->p);
-    apr_status_t rv;
+    char *name = apr_pstrdup(p, part->filename ? part->filename : ""), *c;
 
-    mime_puts(&m->sink, "Content-Type: ");
-    mime_puts(&m->sink, type);
-    put_given_charset(m, part, type);
-    if (*name)
-        mime_put_param(&m->sink, "name", name);
-    mime_puts(&m->sink, "\r\nContent-Disposition: ");
-    mime_puts(&m->sink, part->is_inline ? "inline" : "attachment");
-    if (*name)
-        mime_put_param(&m->sink, "filename", name);
-    mime_puts(&m->sink, "\r\nContent-Transfer-Encoding: base64\r\n");
-    if (part->is_inline && *name && strlen(name) <= 300) {
-        mime_puts(&m->sink, "Content-ID: <");
-        mime_puts(&m->sink, content_id(name, m->p));
-        mime_puts(&m->sink, ">\r\n");
+    for (c = name; *c; c++) {
+        if ((unsigned char)*c < 0x20 || *c == 0x7f)
+            *c = '_';
     }
-    mime_puts(&m->sink, "\r\n");
-    if (part->bytes || part->file == NULL) {
-        mime_put_base64(&m->sink, part->bytes, part->len);
-        return;
-    }
-    rv = mime_put_file_base64(&m->sink, part->file, part->offset, part->len);
-    if (rv != APR_SUCCESS && m->rv == APR_SUCCESS)
-        m->rv = rv;
+    return mg_text_clean(name, strlen(name), p);
 }
 
-static void put_file_parts(compose_t *m, const char *boundary, int is_inline)
+/* NULL and m->rv: the file holds less than it should. */
+static GMimeStream *stream_of(compose_t *m, const mg_part_t *part)
+{
+    GMimeStream *stream = NULL;
+    apr_finfo_t info;
+
+    if (part->bytes || part->file == NULL)
+        return mime_stream_of_bytes(part->bytes ? part->bytes : "", part->len,
+                                    m->p);
+    m->rv = apr_file_info_get(&info, APR_FINFO_SIZE, part->file);
+    if (m->rv == APR_SUCCESS
+        && info.size - part->offset >= (apr_off_t)part->len)
+        stream = mime_stream_of_file(part->file, part->offset, part->len);
+    if (stream == NULL && m->rv == APR_SUCCESS)
+        m->rv = MG_EIO;
+    return stream;
+}
+
+static GMimeObject *new_file(compose_t *m, const mg_part_t *part)
+{
+    const char *name = file_name(part, m->p);
+    const char *type = part_type(part, m->p);
+    const char *slash = strchr(type, '/');
+    const char *charset = given_charset(part, type, m->p);
+    GMimePart *file = g_mime_part_new_with_type(
+        apr_pstrmemdup(m->p, type, (apr_size_t)(slash - type)), slash + 1);
+    GMimeStream *stream = stream_of(m, part);
+
+    if (charset)
+        g_mime_object_set_content_type_parameter(GMIME_OBJECT(file),
+                                                 "charset", charset);
+    g_mime_object_set_disposition(GMIME_OBJECT(file),
+                                  part->is_inline ? "inline" : "attachment");
+    if (*name)
+        g_mime_part_set_filename(file, name);
+    if (part->is_inline && *name && strlen(name) <= 300)
+        g_mime_part_set_content_id(file, content_id(name, m->p));
+    if (stream)
+        set_content(file, stream, MIME_BASE64);
+    return GMIME_OBJECT(file);
+}
+
+static void add_files(compose_t *m, GMimeMultipart *multipart, int is_inline)
 {
     const apr_array_header_t *parts = m->c->parts;
     int i;
@@ -287,69 +306,54 @@ static void put_file_parts(compose_t *m, const char *boundary, int is_inline)
     for (i = 0; i < parts->nelts; i++) {
         const mg_part_t *part = APR_ARRAY_IDX(parts, i, const mg_part_t *);
 
-        if (!part->is_inline != !is_inline)
-            continue;
-        next_part(m, boundary);
-        put_file_part(m, part);
+        if (!part->is_inline == !is_inline)
+            add(multipart, new_file(m, part));
     }
 }
 
-static void put_html(compose_t *m)
+static GMimeObject *new_html(compose_t *m)
 {
-    const char *boundary;
+    GMimeMultipart *related;
 
-    if (!m->has_inline) {
-        put_text_part(m, "text/html", m->c->html, m->c->html_len);
-        return;
-    }
-    boundary = next_boundary(m);
-    open_multipart(m, "related", boundary, "text/html");
-    next_part(m, boundary);
-    put_text_part(m, "text/html", m->c->html, m->c->html_len);
-    put_file_parts(m, boundary, 1);
-    close_multipart(m, boundary);
+    if (!m->has_inline)
+        return new_text(m, "html", m->c->html, m->c->html_len);
+    related = new_multipart(m, "related");
+    g_mime_object_set_content_type_parameter(GMIME_OBJECT(related), "type",
+                                             "text/html");
+    add(related, new_text(m, "html", m->c->html, m->c->html_len));
+    add_files(m, related, 1);
+    return GMIME_OBJECT(related);
 }
 
-static void put_texts(compose_t *m)
+static GMimeObject *new_texts(compose_t *m)
 {
-    const char *boundary;
+    GMimeMultipart *alternative;
 
-    if (m->c->html == NULL) {
-        put_text_part(m, "text/plain", m->c->text ? m->c->text : "",
-                      m->c->text ? m->c->text_len : 0);
-        return;
-    }
-    if (m->c->text == NULL) {
-        put_html(m);
-        return;
-    }
-    boundary = next_boundary(m);
-    open_multipart(m, "alternative", boundary, NULL);
-    next_part(m, boundary);
-    put_text_part(m, "text/plain", m->c->text, m->c->text_len);
-    next_part(m, boundary);
-    put_html(m);
-    close_multipart(m, boundary);
+    if (m->c->html == NULL)
+        return new_text(m, "plain", m->c->text ? m->c->text : "",
+                        m->c->text ? m->c->text_len : 0);
+    if (m->c->text == NULL)
+        return new_html(m);
+    alternative = new_multipart(m, "alternative");
+    add(alternative, new_text(m, "plain", m->c->text, m->c->text_len));
+    add(alternative, new_html(m));
+    return GMIME_OBJECT(alternative);
 }
 
-static void put_body(compose_t *m)
+static GMimeObject *new_body(compose_t *m)
 {
     /* inline parts without html have nothing to be related to */
     int loose = m->has_inline && m->c->html == NULL;
-    const char *boundary;
+    GMimeMultipart *mixed;
 
-    if (!m->has_attachments && !loose) {
-        put_texts(m);
-        return;
-    }
-    boundary = next_boundary(m);
-    open_multipart(m, "mixed", boundary, NULL);
-    next_part(m, boundary);
-    put_texts(m);
+    if (!m->has_attachments && !loose)
+        return new_texts(m);
+    mixed = new_multipart(m, "mixed");
+    add(mixed, new_texts(m));
     if (loose)
-        put_file_parts(m, boundary, 1);
-    put_file_parts(m, boundary, 0);
-    close_multipart(m, boundary);
+        add_files(m, mixed, 1);
+    add_files(m, mixed, 0);
+    return GMIME_OBJECT(mixed);
 }
 
 /* --- header --- */
@@ -375,15 +379,26 @@ static int is_replaced(compose_t *m, const char *name)
     return m->c->headers && apr_table_get(m->c->headers, name) != NULL;
 }
 
+/* Unless h:Sender names one in the same domain. */
+static const char *sender_of(compose_t *m)
+{
+    const char *given = m->c->headers ? apr_table_get(m->c->headers, "Sender")
+                                      : NULL;
+
+    return m->c->sender && given
+               && mime_is_sender_in(given, m->c->sender, m->p)
+               ? NULL : m->c->sender;
+}
+
 static int has_any(const apr_array_header_t *list)
 {
     return list && list->nelts > 0;
 }
 
-static void put_headers(compose_t *m)
+static void put_headers(mime_sink_t *sink, compose_t *m)
 {
     const mg_compose_t *c = m->c;
-    mime_sink_t *sink = &m->sink;
+    const char *ours = sender_of(m);
     apr_array_header_t *from;
 
     if (c->received)
@@ -404,15 +419,16 @@ static void put_headers(compose_t *m)
     if (!is_replaced(m, "Message-Id"))
         mime_put_plain(sink, "Message-Id",
                        apr_pstrcat(m->p, "<", c->message_id, ">", NULL));
-    if (!is_replaced(m, "Sender") && c->sender)
-        mime_put_any(sink, "Sender", c->sender);
+    if (ours)
+        mime_put_any(sink, "Sender", ours);
     if (c->headers) {
         const apr_array_header_t *all = apr_table_elts(c->headers);
         const apr_table_entry_t *e = (const apr_table_entry_t *)all->elts;
         int i;
 
         for (i = 0; i < all->nelts; i++) {
-            if (!is_reserved(e[i].key))
+            if (!is_reserved(e[i].key)
+                && !(ours && strcasecmp(e[i].key, "Sender") == 0))
                 mime_put_any(sink, e[i].key, e[i].val);
         }
     }
@@ -482,24 +498,51 @@ static void count_parts(compose_t *m)
     }
 }
 
+/* Base64 of all files alone: nothing is written that is too large anyway. */
+static int is_too_large(const mg_compose_t *c, apr_int64_t limit)
+{
+    apr_int64_t total = 0;
+    int i;
+
+    for (i = 0; c->parts && i < c->parts->nelts; i++)
+        total += (apr_int64_t)APR_ARRAY_IDX(c->parts, i,
+                                            const mg_part_t *)->len;
+    return limit && total / 3 * 4 > limit;
+}
+
+static apr_status_t write_body(mime_sink_t *sink, compose_t *m)
+{
+    GMimeObject *body = new_body(m);
+    GMimeStream *out = mime_stream_to_sink(sink);
+
+    if (m->rv == APR_SUCCESS
+        && g_mime_object_write_to_stream(body, mime_format(), out) < 0)
+        m->rv = sink->rv != APR_SUCCESS ? sink->rv : MG_EIO;
+    g_object_unref(out);
+    g_object_unref(body);
+    return m->rv;
+}
+
 apr_status_t mg_mime_compose(mg_mime_out_t *out, const mg_compose_t *compose,
                              const char *spool_dir, apr_int64_t limit,
                              const char **perror, apr_pool_t *p)
 {
     compose_t m = { .c = compose, .p = p };
+    mime_sink_t sink;
     apr_status_t rv;
 
     *perror = NULL;
     rv = check(compose, perror, p);
     if (rv != APR_SUCCESS)
         return rv;
+    if (is_too_large(compose, limit))
+        return MG_ELIMIT;
     count_parts(&m);
-    mime_sink_init(&m.sink,
+    mime_sink_init(&sink,
                    compose->text_len + compose->text_len / 8
                        + compose->html_len + compose->html_len / 8 + 2048,
                    spool_dir, limit, p);
-    put_headers(&m);
-    put_body(&m);
-    rv = mime_sink_finish(out, &m.sink);
-    return m.rv != APR_SUCCESS ? m.rv : rv;
+    put_headers(&sink, &m);
+    rv = write_body(&sink, &m);
+    return rv != APR_SUCCESS ? rv : mime_sink_finish(out, &sink);
 }

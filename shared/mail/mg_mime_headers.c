@@ -199,15 +199,15 @@ static int is_replaced(const raw_field_t *f, const mg_mime_fix_t *fix,
            || (fix->set && apr_table_get(fix->set, name));
 }
 
-/* Of the first mailbox in value; NULL if there is none. */
-static const char *sender_domain(const char *value, apr_pool_t *p)
+int mime_is_sender_in(const char *given, const char *ours, apr_pool_t *p)
 {
+    const char *domain = strrchr(ours, '@');
     apr_array_header_t *list;
 
-    if (mg_address_parse_list(&list, value, p) != APR_SUCCESS
-        || list->nelts == 0)
-        return NULL;
-    return APR_ARRAY_IDX(list, 0, const mg_address_t *)->domain;
+    return domain && mg_address_parse_list(&list, given, p) == APR_SUCCESS
+           && list->nelts > 0
+           && strcasecmp(APR_ARRAY_IDX(list, 0, const mg_address_t *)->domain,
+                         domain + 1) == 0;
 }
 
 /* NULL if the message names a sender in that domain itself (RFC 5322 3.6.2:
@@ -215,8 +215,7 @@ static const char *sender_domain(const char *value, apr_pool_t *p)
 static const char *sender_to_set(const char *head, apr_size_t len,
                                  const mg_mime_fix_t *fix, apr_pool_t *p)
 {
-    const char *ours, *given = fix->set ? apr_table_get(fix->set, "Sender")
-                                        : NULL;
+    const char *given = fix->set ? apr_table_get(fix->set, "Sender") : NULL;
     apr_array_header_t *headers;
     const mg_header_t *h;
 
@@ -227,9 +226,7 @@ static const char *sender_to_set(const char *head, apr_size_t len,
         h = mg_mime_header(headers, "Sender");
         given = h ? h->value : NULL;
     }
-    ours = strrchr(fix->sender, '@');
-    given = given ? sender_domain(given, p) : NULL;
-    return ours && given && strcasecmp(given, ours + 1) == 0 ? NULL
+    return given && mime_is_sender_in(given, fix->sender, p) ? NULL
                                                              : fix->sender;
 }
 

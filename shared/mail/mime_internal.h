@@ -7,6 +7,8 @@
 
 /** Tolerant of raw 8-bit and of wrong charsets. Read-only: any thread. */
 GMimeParserOptions *mime_options(void);
+/** CRLF; parameters by RFC 2231. Read-only: any thread. */
+GMimeFormatOptions *mime_format(void);
 
 /* --- addresses --- */
 
@@ -58,6 +60,8 @@ void mime_put_json(mime_sink_t *sink, const char *name, const char *json);
 /** "; name=value", quoted or by RFC 2231, on a line of its own. */
 void mime_put_param(mime_sink_t *sink, const char *name, const char *value);
 
+/** Does a Sender that is there name a mailbox in the domain of ours? */
+int mime_is_sender_in(const char *given, const char *ours, apr_pool_t *p);
 /** Name and value (or NULL) may become a field; else *perror in words. */
 int mime_check_header(const char *name, const char *value,
                       const char **perror, apr_pool_t *p);
@@ -66,18 +70,25 @@ int mime_check_header(const char *name, const char *value,
 
 typedef enum { MIME_7BIT, MIME_QP, MIME_BASE64 } mime_encoding_t;
 const char *mime_encoding_name(mime_encoding_t encoding);
+GMimeContentEncoding mime_encoding_gmime(mime_encoding_t encoding);
 /** What a text needs to arrive whole over any SMTP server. */
 mime_encoding_t mime_best_encoding(const char *text, apr_size_t len,
                                    int *pascii);
-/** Text with any line ends; the last line is ended. */
+/** Text with any line ends, with CRLF; the last line is ended. */
 void mime_put_text(mime_sink_t *sink, const char *text, apr_size_t len,
                    mime_encoding_t encoding);
 /** One unbroken run; out has room for 4 octets for each 3, and a NUL. */
 int mime_base64(char *out, const void *bytes, apr_size_t len);
-void mime_put_base64(mime_sink_t *sink, const void *bytes, apr_size_t len);
-/** @return MG_EIO if the file has less than len octets from offset on */
-apr_status_t mime_put_file_base64(mime_sink_t *sink, apr_file_t *file,
-                                  apr_off_t offset, apr_size_t len);
+
+/** The sink outlives the stream. */
+GMimeStream *mime_stream_to_sink(mime_sink_t *sink);
+/** Not copied: bytes live as long as p, and p longer than the stream. */
+GMimeStream *mime_stream_of_bytes(const void *bytes, apr_size_t len,
+                                  apr_pool_t *p);
+/** len octets from offset on; the file stays the caller's. NULL: it is none
+ * of the system's. */
+GMimeStream *mime_stream_of_file(apr_file_t *file, apr_off_t offset,
+                                 apr_size_t len);
 
 /* --- reading --- */
 

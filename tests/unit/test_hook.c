@@ -192,7 +192,7 @@ static void test_raw(void **state)
         assert_string_equal(value_of(fields, "subject"), "gr\xc3\xbc");
         if (urls[i].raw)
             assert_non_null(strstr(value_of(fields, "body-mime"),
-                                   "subject: =?utf-8?"));
+                                   "subject: =?UTF-8?"));
     }
 }
 

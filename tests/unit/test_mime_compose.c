@@ -9,6 +9,7 @@
 #include <apr_file_io.h>
 #include <apr_thread_proc.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include "mg_json.h"
 #include "mg_mime.h"
 #include "mg_status.h"
@@ -74,6 +75,21 @@ static const sample_t samples[] = {
       NULL, NULL, NULL, NULL, "text/plain", { { 0 } } },
     { "header", "me@d.test", "bob@x.com", NULL, "x", "x", NULL, "X-My",
       "some v" UE "lue", NULL, "text/plain", { { 0 } } },
+    { "long-url", "me@d.test", "bob@x.com", NULL, "x", "x", NULL,
+      "List-Unsubscribe", "<mailto:u+" W50 W50 "@d.test>, <https://d.test/" W50
+      W50 W50 "/x>", NULL, "text/plain", { { 0 } } },
+    { "long-spec", W50 "@" W50 "." W50 "." W50 ".test", "A Name That is Long "
+      "Enough to Fold <" W50 "@" W50 "." W50 ".test>, " W50 "@" W50 "." W50
+      ".test", NULL, "x", "x", NULL, NULL, NULL, NULL, "text/plain",
+      { { 0 } } },
+    { "long-name", JA JA JA JA JA JA JA JA JA JA JA JA " " JA " <me@d.test>",
+      W50 W50 " " W50 " <bob@x.com>, \"" W50 " (" UE ") " W50 ", " W50
+      "\" <al@y.com>, =?utf-8?q?=3D=3Futf-8=3Fq=3Fx=3F=3D?= <c@y.com>", NULL,
+      "x", "x", NULL, NULL, NULL, NULL, "text/plain", { { 0 } } },
+    { "wide-subject", "me@d.test", "bob@x.com", NULL, JA JA JA JA JA JA JA JA
+      JA JA JA JA JA JA JA JA PARTY PARTY PARTY PARTY PARTY PARTY PARTY PARTY
+      PARTY PARTY PARTY PARTY PARTY PARTY PARTY PARTY, "x", NULL, NULL, NULL,
+      NULL, "text/plain", { { 0 } } },
     { "variables", "me@d.test", "bob@x.com", NULL, "x", "x", NULL, NULL, NULL,
       "{\"my-data\":{\"id\":1,\"name\":\"" JA PARTY "\"},\"a\":\"" W50 W50
       "\",\"b\":\"c, d: e\"}", "text/plain", { { 0 } } },
@@ -265,35 +281,75 @@ static void write_sample(const sample_t *s, const mg_mime_out_t *out)
     json_decref(want);
 }
 
+static void check_sample(const sample_t *s)
+{
+    mg_mime_out_t out, again;
+    const char *error;
+    mg_compose_t c;
+    mg_parsed_t *m;
+
+    fill(&c, s);
+    if (mg_mime_compose(&out, &c, NULL, 0, &error, pool) != APR_SUCCESS)
+        fail_msg("%s: %s", s->name, error);
+    check_lines(s->name, out.bytes, (apr_size_t)out.size);
+    /* the same again, byte for byte (design 9) */
+    mg_mime_compose(&again, &c, NULL, 0, &error, pool);
+    assert_int_equal(out.size, again.size);
+    assert_memory_equal(out.bytes, again.bytes, (size_t)out.size);
+    mg_mime_parse(&m, out.bytes, (apr_size_t)out.size, pool);
+    check_parsed(s, m);
+    assert_string_equal(header_of(m, "Message-Id"),
+                        "<20111114174239.25659.5817@d.test>");
+    assert_string_equal(header_of(m, "Date"),
+                        "Mon, 14 Nov 2011 17:42:39 +0000");
+    if (getenv("MG_EML_DIR"))
+        write_sample(s, &out);
+}
+
 static void test_samples(void **state)
 {
     size_t i;
 
     (void)state;
-    for (i = 0; i < COUNT(samples); i++) {
-        const sample_t *s = &samples[i];
-        mg_mime_out_t out, again;
-        const char *error;
-        mg_compose_t c;
-        mg_parsed_t *m;
+    for (i = 0; i < COUNT(samples); i++)
+        check_sample(&samples[i]);
+}
 
-        fill(&c, s);
-        if (mg_mime_compose(&out, &c, NULL, 0, &error, pool) != APR_SUCCESS)
-            fail_msg("%s: %s", s->name, error);
-        check_lines(s->name, out.bytes, (apr_size_t)out.size);
-        /* the same again, byte for byte (design 9) */
-        mg_mime_compose(&again, &c, NULL, 0, &error, pool);
-        assert_int_equal(out.size, again.size);
-        assert_memory_equal(out.bytes, again.bytes, (size_t)out.size);
-        mg_mime_parse(&m, out.bytes, (apr_size_t)out.size, pool);
-        check_parsed(s, m);
-        assert_string_equal(header_of(m, "Message-Id"),
-                            "<20111114174239.25659.5817@d.test>");
-        assert_string_equal(header_of(m, "Date"),
-                            "Mon, 14 Nov 2011 17:42:39 +0000");
-        if (getenv("MG_EML_DIR"))
-            write_sample(s, &out);
-    }
+/* 1000 of them, 45 kB: To is folded, every address is there. */
+static void test_many_recipients(void **state)
+{
+    sample_t s = samples[0];
+    apr_array_header_t *all = apr_array_make(pool, 1000, sizeof(char *));
+    int i;
+
+    (void)state;
+    for (i = 0; i < 1000; i++)
+        APR_ARRAY_PUSH(all, char *) = apr_psprintf(
+            pool, i % 3 ? "Recipient Number %d <number%d@x%d.test>"
+                        : JA " %d <number%d@x%d.test>", i, i, i);
+    s.name = "many-recipients";
+    s.to = apr_array_pstrcat(pool, all, ',');
+    check_sample(&s);
+}
+
+/* A local part that is not ASCII has no other form (RFC 6532 3.2); the domain
+ * beside it has. */
+static void test_smtputf8(void **state)
+{
+    sample_t s = samples[0];
+    mg_mime_out_t out;
+    const char *error, *want;
+    mg_compose_t c;
+
+    (void)state;
+    s.from = JA " <" JA "@" JA ".jp>";
+    s.to = "b" UE "b@x.com";
+    fill(&c, &s);
+    assert_int_equal(mg_mime_compose(&out, &c, NULL, 0, &error, pool),
+                     APR_SUCCESS);
+    want = "From: =?UTF-8?b?5pel5pys6Kqe?= <" JA "@xn--wgv71a119e.jp>\r\n"
+           "To: b" UE "b@x.com\r\n";
+    assert_true(strncmp(out.bytes, want, strlen(want)) == 0);
 }
 
 static const struct {
@@ -375,6 +431,64 @@ static void test_replace(void **state)
     assert_string_equal(APR_ARRAY_IDX(list, 0, mg_header_t).name, "Received");
 }
 
+/* A file's name brings no line of its own. */
+static void test_filename_is_one_line(void **state)
+{
+    mg_part_t part = { .filename = "a\r\nBcc: x@y.com\r\n\r\n\x01\xff",
+                       .bytes = "x", .len = 1, .is_inline = 1 };
+    apr_array_header_t *parts = apr_array_make(pool, 1, sizeof(mg_part_t *));
+    mg_mime_out_t out;
+    const char *error;
+    mg_compose_t c;
+    mg_parsed_t *m;
+
+    (void)state;
+    fill(&c, &samples[0]);
+    APR_ARRAY_PUSH(parts, mg_part_t *) = &part;
+    c.parts = parts;
+    assert_int_equal(mg_mime_compose(&out, &c, NULL, 0, &error, pool),
+                     APR_SUCCESS);
+    check_lines("file name", out.bytes, (apr_size_t)out.size);
+    mg_mime_parse(&m, out.bytes, (apr_size_t)out.size, pool);
+    assert_string_equal(
+        APR_ARRAY_IDX(m->attachments, 0, mg_attachment_t).filename,
+        "a__Bcc: x@y.com_____\xef\xbf\xbd");
+}
+
+/* There is one Sender, and it is in the domain that sends. */
+static void test_sender(void **state)
+{
+    static const struct {
+        const char *given, *want;
+    } cases[] = { { NULL, "me=x.com@d.test" }, { "a@d.test", "a@d.test" },
+                  { "a@x.com", "me=x.com@d.test" } };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT(cases); i++) {
+        apr_table_t *table = apr_table_make(pool, 1);
+        apr_array_header_t *list;
+        mg_mime_out_t out;
+        const char *error;
+        mg_compose_t c;
+        int k, n = 0;
+
+        fill(&c, &samples[0]);
+        if (cases[i].given)
+            apr_table_add(table, "sender", cases[i].given);
+        c.headers = table;
+        c.sender = "me=x.com@d.test";
+        mg_mime_compose(&out, &c, NULL, 0, &error, pool);
+        mg_mime_headers(&list, NULL, out.bytes, (apr_size_t)out.size, pool);
+        for (k = 0; k < list->nelts; k++)
+            n += strcasecmp(APR_ARRAY_IDX(list, k, mg_header_t).name,
+                            "Sender") == 0;
+        assert_int_equal(n, 1);
+        assert_string_equal(mg_mime_header(list, "Sender")->value,
+                            cases[i].want);
+    }
+}
+
 /* Over MG_MIME_IN_MEMORY it is a file; over the limit it is nothing. */
 static void test_large(void **state)
 {
@@ -425,6 +539,40 @@ static void test_large(void **state)
     apr_file_remove(path, pool);
 }
 
+/* 24 MB: read, encoded and written in steps, never held. */
+static void test_memory(void **state)
+{
+    mg_part_t part = { .filename = "big.bin", .len = 24 * 1024 * 1024 };
+    const char *path = apr_psprintf(pool, "/tmp/mg_memory.%d", (int)getpid());
+    apr_array_header_t *parts = apr_array_make(pool, 1, sizeof(mg_part_t *));
+    struct rusage before, after;
+    mg_mime_out_t out;
+    const char *error;
+    mg_compose_t c;
+
+    (void)state;
+    assert_int_equal(apr_file_open(&part.file, path,
+                                   APR_FOPEN_READ | APR_FOPEN_WRITE
+                                       | APR_FOPEN_CREATE | APR_FOPEN_TRUNCATE
+                                       | APR_FOPEN_DELONCLOSE,
+                                   APR_FPROT_OS_DEFAULT, pool), APR_SUCCESS);
+    apr_file_trunc(part.file, part.len);
+    fill(&c, &samples[0]);
+    APR_ARRAY_PUSH(parts, mg_part_t *) = &part;
+    c.parts = parts;
+    part.len = 1024 * 1024; /* what the libraries take once */
+    mg_mime_compose(&out, &c, "/tmp", 64 << 20, &error, pool);
+    part.len = 24 * 1024 * 1024;
+    getrusage(RUSAGE_SELF, &before);
+    assert_int_equal(mg_mime_compose(&out, &c, "/tmp", 64 << 20, &error, pool),
+                     APR_SUCCESS);
+    getrusage(RUSAGE_SELF, &after);
+    assert_true(out.size > 32 * 1024 * 1024);
+    assert_true(after.ru_maxrss - before.ru_maxrss < 2048); /* kB */
+    apr_file_close(part.file);
+    apr_file_close(out.file);
+}
+
 static void *APR_THREAD_FUNC compose_many(apr_thread_t *thread, void *baton)
 {
     int i;
@@ -472,6 +620,10 @@ static void test_threads(void **state)
     assert_false(failed);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_samples), cmocka_unit_test(test_headers),
-          cmocka_unit_test(test_replace), cmocka_unit_test(test_large),
-          cmocka_unit_test(test_threads))
+/* first, while the process is small */
+UNIT_MAIN(cmocka_unit_test(test_memory), cmocka_unit_test(test_samples),
+          cmocka_unit_test(test_many_recipients),
+          cmocka_unit_test(test_smtputf8), cmocka_unit_test(test_headers),
+          cmocka_unit_test(test_replace), cmocka_unit_test(test_sender),
+          cmocka_unit_test(test_filename_is_one_line),
+          cmocka_unit_test(test_large), cmocka_unit_test(test_threads))

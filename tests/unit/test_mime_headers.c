@@ -124,7 +124,7 @@ static const struct {
     { "X-My: 1\r\nx-my: 2\r\n" DATE ID MIME "\r\n", NULL, "X-My", "3",
       DATE ID MIME "X-My: 3\r\n\r\n", "new@d.test" },
     { DATE ID MIME "\r\n", NULL, "Subject", "\xe2\x82\xac",
-      DATE ID MIME "Subject: =?utf-8?b?4oKs?=\r\n\r\n", "new@d.test" },
+      DATE ID MIME "Subject: =?UTF-8?b?4oKs?=\r\n\r\n", "new@d.test" },
     { DATE ID MIME "\r\n", NULL, "Message-Id", "<set@d>",
       DATE MIME "Message-Id: <set@d>\r\n\r\n", "set@d" },
     { "A: 1\n 2\nB: 3\n" DATE ID MIME "\n", NULL, NULL, NULL,

@@ -218,16 +218,16 @@ static const struct {
 } utf8s[] = {
     { "Subject: hi\r\n\r\nplain\r\n", "Subject: hi\r\n\r\nplain\r\n" },
     { "Subject: =?iso-8859-1?q?gr=FC?=\r\n\r\nx\r\n",
-      "Subject: =?utf-8?q?gr=C3=BC?=\r\n\r\nx\r\n" },
+      "Subject: =?UTF-8?b?Z3LDvA==?=\r\n\r\nx\r\n" },
     { "Content-Type: text/plain; charset=iso-8859-1\r\n\r\n"
       "some more text, gr\xfc\r\n",
-      "Content-Type: text/plain;\r\n charset=\"utf-8\"\r\n"
+      "Content-Type: text/plain; charset=utf-8\r\n"
       "Content-Transfer-Encoding: quoted-printable\r\n\r\n"
       "some more text, gr=C3=BC\r\n" },
     { MIXED "pre\r\n--b\r\nContent-Type: text/plain; charset=koi8-r\r\n"
       "Content-Transfer-Encoding: 8bit\r\n\r\nabcdefghijkl\xcd\r\n--b\r\n"
       "Content-Type: image/png\r\n\r\n\xff\xfe\r\n--b--\r\nepi",
-      MIXED "pre\r\n--b\r\nContent-Type: text/plain;\r\n charset=\"utf-8\""
+      MIXED "pre\r\n--b\r\nContent-Type: text/plain; charset=utf-8"
       "\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n"
       "abcdefghijkl=D0=BC\r\n--b\r\n"
       "Content-Type: image/png\r\n\r\n\xff\xfe\r\n--b--\r\nepi" },
