@@ -101,6 +101,7 @@ typedef struct {
     const char *tls, *cipher;     /* "TLSv1.3"; NULL: in clear */
     const char *policy;           /* of the peer, or NULL */
     int verified;                 /* the certificate, for the host's name */
+    int dsn;                      /* it offers DSN (RFC 3461) */
 } mta_via_t;
 
 /** Connects. @return the connect's error if that is known at once */

@@ -8,7 +8,9 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "mg_dsn_request.h"
 #include "mg_mailbox.h"
+#include "mg_sending.h"
 #include "mg_status.h"
 #include "mg_verp.h"
 #include "sender.h"
@@ -121,6 +123,32 @@ static apr_status_t add_rcpt(sender_t *s, sender_group_t *g,
     return APR_SUCCESS;
 }
 
+/* What a route forwards goes on under its own sender, and with what that one
+ * asked to be told (RFC 3461 5.2.1). Under a VERP sender it does not: reports
+ * would come to us. */
+static void set_dsn(sender_group_t *g)
+{
+    const mg_message_t *m = g->message->row;
+    mg_dsn_rcpt_t asked;
+    mg_sending_t sending;
+    int i;
+
+    if (m->direction != MG_INCOMING || !*m->sender)
+        return;
+    mg_sending_read(&sending, m->options, g->pool);
+    g->job.dsn_ret = sending.dsn_ret;
+    g->job.dsn_envid = sending.dsn_envid;
+    for (i = 0; i < g->job.nrcpts; i++) {
+        const sender_entry_t *e = g->job.rcpts[i].baton;
+
+        if (!e->row.payload || !*e->row.payload)
+            continue;
+        mg_dsn_payload_read(&asked, e->row.payload, g->pool);
+        g->job.rcpts[i].notify = asked.notify;
+        g->job.rcpts[i].orcpt = asked.orcpt;
+    }
+}
+
 /* --- sender --- */
 
 static apr_status_t set_sender(sender_t *s, sender_group_t *g,
@@ -210,6 +238,7 @@ apr_status_t sender_job_make(sender_t *s, sender_group_t *group)
     rv = set_sender(s, group, first);
     if (rv != APR_SUCCESS)
         return rv;
+    set_dsn(group);
     rv = sender_copy_make(&group->copy, s, first, group->pool);
     if (rv == MG_EBADINPUT || rv == MG_ELIMIT) {
         fail_all(s, group, rv);

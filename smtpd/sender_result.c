@@ -348,6 +348,10 @@ static apr_status_t prepare_notice(sender_t *s, sender_entry_t *e,
 
     if (e->verdict == SENDER_RELEASED || e->notice)
         return APR_SUCCESS;
+    /* forwarded under its own sender: that server tells him itself */
+    if (e->verdict == SENDER_DELIVERED && e->via.dsn && e->message->row
+        && e->message->row->direction == MG_INCOMING)
+        return APR_SUCCESS;
     memset(&about, 0, sizeof(about));
     about.says = e->verdict == SENDER_DEFERRED    ? MG_DSN_SAYS_DELAYED
                  : e->verdict != SENDER_DELIVERED ? MG_DSN_SAYS_FAILED

@@ -45,7 +45,7 @@ struct mx_t {
     conn_listener_t *listener;
     int fd, port;
     int is_lmtp, hang_up_after_message, busy, hold_the_answer;
-    int broken_tls, rcpt_limit;
+    int broken_tls, rcpt_limit, dsn;
     int sessions, messages;
     session_t *held;           /* waits for its answer */
     char seen[60][4000];       /* envelopes */
@@ -109,6 +109,8 @@ static void command(session_t *s, const char *line)
         conn_printf(s->conn, "250-mx\r\n250 STARTTLS\r\n");
     else if (strcmp(line, "STARTTLS") == 0)
         conn_printf(s->conn, "220 go\r\n");
+    else if (strncmp(line, "EHLO", 4) == 0 && s->mx->dsn)
+        conn_printf(s->conn, "250-mx\r\n250 DSN\r\n");
     else if (strncmp(line, "EHLO", 4) == 0 || strncmp(line, "LHLO", 4) == 0)
         conn_printf(s->conn, "250-mx\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
     else if (strncmp(line, "MAIL", 4) == 0) {
@@ -683,6 +685,34 @@ static void test_notices(void **state)
                                "\r\nSubject: hello\r\n"));
     }
     unit_fsck(b->store, 0, NULL);
+}
+
+/* What a route forwards keeps its sender and what that one asked for; where
+ * the next server offers no DSN, we say that it was handed on. */
+static void test_dsn_goes_along(void **state)
+{
+    bench_t *b = bench(state);
+    int dsn;
+
+    b->mx->hang_up_after_message = 1;
+    for (dsn = 1; dsn >= 0; dsn--) {
+        b->mx->dsn = dsn;
+        b->method = "smtp";
+        b->sender = "writer@z.test";
+        b->payload = "{\"notify\":\"SUCCESS\","
+                     "\"orcpt\":\"rfc822;a@a.test\"}";
+        b->options = "{\"dsn\":{\"ret\":\"HDRS\",\"envid\":\"id7\"}}";
+        mail_to(b, dsn ? "bob@a.test,ok@x.test" : "bob@a.test,ok@y.test");
+        await(b, "delivery", 0);
+        /* two at Dovecot's: mailbox "delivered" notices go out to z.test */
+        assert_int_equal(rows(b, "message WHERE method = 'dsn'"),
+                         dsn ? 1 : 3);
+    }
+    assert_non_null(strstr(b->mx->seen[0], "MAIL FROM:<writer@z.test> RET=HDRS"
+                                           " ENVID=id7|RCPT TO:<ok@x.test>"
+                                           " NOTIFY=SUCCESS"
+                                           " ORCPT=rfc822;a@a.test|"));
+    b->options = NULL;
 }
 
 /* To a sender elsewhere it goes from <>; that it bounces is told nobody. */
@@ -1340,6 +1370,7 @@ int main(void)
         UNIT_ON_BOTH(test_suppressed),
         UNIT_ON_BOTH(test_held_in_memory),
         UNIT_ON_BOTH(test_notices),
+        UNIT_ON_BOTH(test_dsn_goes_along),
         UNIT_ON_BOTH(test_notice_outside),
         UNIT_ON_BOTH(test_notice_of_delay),
         UNIT_ON_BOTH(test_closed_behind_our_back),
