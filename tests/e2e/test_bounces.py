@@ -5,6 +5,7 @@ import email
 import email.policy
 import imaplib
 import re
+import shutil
 import smtplib
 
 import pytest
@@ -120,7 +121,7 @@ def test_who_sent_by_smtp_is_told(own_env):
            rcpt_options=["ORCPT=rfc822;b+2B1@remote.test"])
     report = inbox(env, 1)[0]
     assert report["Return-Path"] == "<>"
-    assert report["To"] == "<%s>" % env.mailbox
+    assert env.mailbox in report["To"]
     assert report["Auto-Submitted"] == "auto-replied"
     (message, recipient), rest = statuses(report)
     assert message["Original-Envelope-Id"] == "abc=1"
@@ -149,12 +150,12 @@ def test_incoming_mail_that_finds_no_room(own_env):
     with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
         s.sendmail("writer@remote.test", [env.mailbox],
                    "Subject: hi\r\n\r\nthere\r\n")
-    report = email.message_from_bytes(
-        env.mx_content(env.wait_mx("writer@remote.test")[0]),
-        policy=email.policy.default)
+    taken = env.wait_mx("writer@remote.test")[0]
+    assert taken["from"] in ("", "<>", None)
+    report = email.message_from_bytes(env.mx_content(taken),
+                                      policy=email.policy.default)
     (_, recipient), rest = statuses(report)
     assert recipient["Status"] == "5.2.2"
-    assert report["X-Envelope-From"] in ("", "<>", None)
     assert "Subject: hi" in str(rest)
 
 
@@ -182,7 +183,7 @@ class Elsewhere(Postfix):
 
 
 @pytest.mark.both
-def test_reports_of_a_real_postfix(own_env, tmp_path_factory):
+def test_reports_of_a_real_postfix(own_env):
     env = own_env
     postfix = Elsewhere("/tmp/mailgun-test-postfix-%d" % env.smtp_port,
                         env.smtp_port)
@@ -194,13 +195,13 @@ def test_reports_of_a_real_postfix(own_env, tmp_path_factory):
             f.write("MailgunTransport late.test 127.0.0.1:%d\n" % postfix.port
                     + conf)
         env.restart("smtpd")
-        sent = env.send(to="nobody@late.test")
-        line(env, "delivered", "nobody@late.test")
-        item = line(env, "bounced", "nobody@late.test")
+        sent = env.send(to="no-such-user@late.test")
+        line(env, "delivered", "no-such-user@late.test")
+        item = line(env, "bounced", "no-such-user@late.test")
         assert item["message_id"] == sent
         assert "unknown user" in item["message"]
         rows = env.ctl("suppression", "list", env.domain, "bounce")
-        assert "nobody@late.test" in rows and "unknown" in rows
+        assert "no-such-user@late.test" in rows and "unknown" in rows
         # of a shared copy each is booked, and the SMTP sender is told
         submit(env, ["one@late.test", "two@late.test"])
         for to in ("one@late.test", "two@late.test"):
@@ -211,6 +212,7 @@ def test_reports_of_a_real_postfix(own_env, tmp_path_factory):
         assert "nothing wrong" in env.ctl("fsck")
     finally:
         postfix.stop()
+        shutil.rmtree(postfix.dir)
 
 
 def test_verp_addresses_that_are_not_ours(env):
