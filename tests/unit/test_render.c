@@ -4,8 +4,6 @@
  * decoded, as our own reader (GMime) gives it, and raw.
  */
 #include "unit_pool.h"
-#include <apr_file_io.h>
-#include <stdlib.h>
 #include "mg_mime.h"
 #include "mg_render.h"
 #include "mg_status.h"
@@ -326,22 +324,6 @@ static const char *value_in(const mg_parsed_t *parsed, const char *field)
     return h ? h->value : "(none)";
 }
 
-static void write_eml(const case_t *c, const char *eml, apr_size_t len, int n)
-{
-    const char *dir = getenv("MG_EML_DIR");
-    apr_file_t *file;
-
-    if (dir == NULL || strcmp(c->field, "text") != 0)
-        return;
-    assert_int_equal(apr_file_open(&file,
-                                   apr_psprintf(pool, "%s/render-%d.eml", dir,
-                                                n),
-                                   APR_WRITE | APR_CREATE | APR_TRUNCATE,
-                                   APR_OS_DEFAULT, pool), APR_SUCCESS);
-    apr_file_write_full(file, eml, len, NULL);
-    apr_file_close(file);
-}
-
 static void place_by_value(void **state)
 {
     size_t i;
@@ -376,7 +358,6 @@ static void place_by_value(void **state)
         if (c->not_raw && strstr(out, c->not_raw))
             fail_msg("%s: \"%s\" is in\n%s", c->title, c->not_raw, out);
         lines_are_short(c->title, out);
-        write_eml(c, out, out_len, (int)i);
     }
 }
 
