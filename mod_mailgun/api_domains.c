@@ -358,6 +358,57 @@ int api_domains_update(api_t *q)
            reply_domain(q, "Domain has been updated", domain, NULL);
 }
 
+/* PUT /domains/<domain>/verify (v3) */
+
+/* The keeper looks; usually that takes as long as a resolver does. */
+#define VERIFY_WAIT apr_time_from_sec(5)
+#define VERIFY_STEP apr_time_from_msec(50)
+
+static apr_status_t run_ask(mg_db_t *db, void *baton, apr_pool_t *ptemp)
+{
+    const api_t *q = baton;
+
+    (void)ptemp;
+    return mg_dns_ask(db, q->domain.id);
+}
+
+/* @return when the last look began; 0: never, or the store fails */
+static apr_time_t last_look(api_t *q)
+{
+    apr_time_t at = 0;
+
+    if (mg_dns_checked(&at, q->db, q->domain.id) != APR_SUCCESS)
+        at = 0;
+    return at;
+}
+
+int api_domains_verify(api_t *q)
+{
+    apr_time_t before, until = mg_ticks() + VERIFY_WAIT;
+    mg_domain_t *domain;
+    apr_status_t rv;
+
+    if (load_domain(q, &domain))
+        return API_REPLIED;
+    before = last_look(q);
+    rv = api_unit(q, run_ask, NULL, q);
+    if (rv == APR_ENOENT) /* removed meanwhile */
+        return api_reply_message(q, HTTP_NOT_FOUND, "Domain not found");
+    if (rv != APR_SUCCESS)
+        return api_reply_failed(q, rv, "cannot verify a domain");
+    mg_bell_ring(q->config->run_dir, MG_ROLE_KEEPER);
+    do {
+        api_reader_done(q); /* no transaction of ours stays open */
+        apr_sleep(VERIFY_STEP);
+        if (api_reader(q))
+            return API_REPLIED;
+    } while (last_look(q) == before && mg_ticks() < until);
+    api_reader_done(q);
+    return load_domain(q, &domain) ||
+           reply_domain(q, "Domain DNS records have been updated", domain,
+                        NULL);
+}
+
 /* DELETE */
 
 /* What is queued goes first, a few hundred rows to a unit: others commit in

@@ -11,6 +11,7 @@ static const api_endpoint_t endpoints[] = {
     { M_POST,   "/domains", api_domains_create, API_ANY },
     { M_GET,    "/domains/{domain}", api_domains_get, API_ANY },
     { M_PUT,    "/domains/{domain}", api_domains_update, API_ANY },
+    { M_PUT,    "/domains/{domain}/verify", api_domains_verify, API_ANY },
     { M_DELETE, "/domains/{domain}", api_domains_delete, API_ANY },
 
     { M_POST,   "/{domain}/messages", api_messages_send,

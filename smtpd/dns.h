@@ -114,6 +114,11 @@ apr_status_t dns_parse_records(apr_array_header_t **precords, int *pttl,
                                int type, const unsigned char *message,
                                int len, apr_pool_t *p);
 
+/** The first CNAME record's target. Returns as dns_parse_mx(). */
+apr_status_t dns_parse_cname(const char **ptarget,
+                             const unsigned char *message, int len,
+                             apr_pool_t *p);
+
 /* What c-ares is told; a test may shorten it. */
 extern int dns_timeout_ms, dns_tries;
 #endif

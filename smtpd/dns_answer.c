@@ -9,6 +9,7 @@
 #include "mg_status.h"
 
 #define HEADER 12
+#define TYPE_CNAME 5
 #define TYPE_MX 15
 #define CLASS_IN 1
 #define RECORDS_MAX 64
@@ -115,4 +116,26 @@ apr_status_t dns_parse_mx(apr_array_header_t **precords, int *pttl,
         ares_free_string(name);
     }
     return rv;
+}
+
+apr_status_t dns_parse_cname(const char **ptarget,
+                             const unsigned char *message, int len,
+                             apr_pool_t *p)
+{
+    apr_array_header_t *raw;
+    char *name = NULL;
+    apr_status_t rv;
+    long used;
+    int ttl;
+
+    *ptarget = NULL;
+    rv = dns_parse_records(&raw, &ttl, TYPE_CNAME, message, len, p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (ares_expand_name(APR_ARRAY_IDX(raw, 0, dns_record_t).data, message,
+                         len, &name, &used) != ARES_SUCCESS)
+        return MG_EBADINPUT;
+    *ptarget = apr_pstrdup(p, name);
+    ares_free_string(name);
+    return APR_SUCCESS;
 }

@@ -10,6 +10,8 @@
 #include <apr_strings.h>
 
 #include "keeper_bounce.h"
+#include "keeper_dns.h"
+#include "mg_dkim_key.h"
 #include "mg_log.h"
 #include "mg_mailbox.h"
 #include "mg_message.h"
@@ -53,6 +55,7 @@ struct keeper_t {
     remover_t *remover;            /* the one under way */
     apr_pool_t *remover_pool;
     apr_int64_t removing;
+    keeper_dns_t *dns;
 };
 
 typedef struct {
@@ -263,6 +266,24 @@ static apr_status_t read_bounces(keeper_t *k, int *pmore)
     return keeper_bounce_step(k->bounces, pmore, k->ptemp);
 }
 
+/* what DNS says of our domains, and DKIM keys whose time is over */
+
+static apr_status_t look_at_dns(keeper_t *k, int *pmore)
+{
+    return keeper_dns_step(k->dns, pmore, k->ptemp);
+}
+
+static apr_status_t forget_keys(keeper_t *k, int *pmore)
+{
+    int n = 0;
+    apr_status_t rv = mg_dkim_expire(&n, k->worker->db,
+                                     mg_now() - MG_DKIM_RETIRED_FOR, 100,
+                                     k->ptemp);
+
+    *pmore = n > 0;
+    return rv;
+}
+
 /* design 4: checkpoints keep the WAL small; content goes as it is settled */
 static const task_t tasks[] = {
     { "checkpoint", checkpoint, SEC(1), MSEC(300) },
@@ -273,6 +294,8 @@ static const task_t tasks[] = {
     { "statistics", fold_stats, SEC(60), MSEC(20) },
     { "retention", forget_old, SEC(300), MSEC(50) },
     { "delivery memory", forget_deliveries, SEC(300), MSEC(50) },
+    { "DNS records", look_at_dns, SEC(1), MSEC(20) },
+    { "DKIM keys", forget_keys, SEC(300), MSEC(50) },
 };
 
 /* the role */
@@ -302,6 +325,18 @@ static void on_time(loop_t *loop, void *baton)
                    on_time, running);
 }
 
+/* Somebody wants to know what DNS says. */
+static void on_bell(worker_t *worker)
+{
+    keeper_t *k = worker->role_data;
+    int more;
+
+    if (worker->stopping || !worker_db_usable(worker))
+        return;
+    worker_db_check(worker, keeper_dns_step(k->dns, &more, k->ptemp));
+    apr_pool_clear(k->ptemp);
+}
+
 static void on_stop(worker_t *worker)
 {
     worker_done(worker); /* each step was whole */
@@ -319,9 +354,12 @@ apr_status_t keeper_start(worker_t *worker)
     apr_pool_create(&k->tombstones_pool, worker->pool);
     k->tombstones = apr_hash_make(k->tombstones_pool);
     rv = keeper_bounce_create(&k->bounces, worker);
+    if (rv == APR_SUCCESS)
+        rv = keeper_dns_create(&k->dns, worker, worker->pool);
     if (rv != APR_SUCCESS)
         return rv;
     worker->role_data = k;
+    worker->on_bell = on_bell;
     worker->on_stop = on_stop;
     for (i = 0; i < sizeof(tasks) / sizeof(tasks[0]); i++) {
         running_t *running = apr_pcalloc(worker->pool, sizeof(*running));

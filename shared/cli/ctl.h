@@ -89,6 +89,9 @@ char *ctl_number(ctl_t *ctl, apr_int64_t n);
 /** The store without its password. */
 const char *ctl_store_name(ctl_t *ctl);
 
+/** The state of a domain and its DNS records, as last seen. */
+int ctl_domain_print_records(ctl_t *ctl, const mg_domain_t *domain);
+
 /* --- the commands, one file per noun --- */
 int ctl_init(ctl_t *ctl);
 int ctl_config_print(ctl_t *ctl);
@@ -104,6 +107,8 @@ int ctl_domain_list(ctl_t *ctl);
 int ctl_domain_show(ctl_t *ctl);
 int ctl_domain_set(ctl_t *ctl);
 int ctl_domain_remove(ctl_t *ctl);
+int ctl_domain_rotate_dkim(ctl_t *ctl);
+int ctl_domain_verify(ctl_t *ctl);
 int ctl_mailbox_add(ctl_t *ctl);
 int ctl_mailbox_list(ctl_t *ctl);
 int ctl_mailbox_set(ctl_t *ctl);

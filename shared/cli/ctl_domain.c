@@ -162,6 +162,17 @@ static int print_dns(ctl_t *ctl, const mg_domain_t *domain)
     return 0;
 }
 
+int ctl_domain_print_records(ctl_t *ctl, const mg_domain_t *domain)
+{
+    mg_domain_t *now;
+    apr_status_t rv = mg_domain_by_id(&now, ctl->db, domain->id, ctl->pool);
+
+    if (rv != APR_SUCCESS)
+        return ctl_failed(ctl, rv, "domain %s", domain->name);
+    printf("domain %s is %s\n", now->name, now->state);
+    return print_dns(ctl, now);
+}
+
 int ctl_domain_show(ctl_t *ctl)
 {
     ctl_table_t *table = ctl_table_make(ctl);

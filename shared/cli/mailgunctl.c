@@ -50,6 +50,11 @@ static const ctl_command_t commands[] = {
       "list domains" },
     { "domain", "show", "DOMAIN [--zone]", "zone!", 1, 1, ctl_domain_show,
       "a domain's settings and the DNS records to publish" },
+    { "domain", "verify", "DOMAIN", "", 1, 1, ctl_domain_verify,
+      "look at a domain's DNS records now" },
+    { "domain", "rotate-dkim", "DOMAIN [--now]", "now!", 1, 1,
+      ctl_domain_rotate_dkim, "new DKIM keys for a domain; they sign when their"
+      " records are seen, or now" },
     { "domain", "set", "DOMAIN NAME=VALUE ...", "", 2, -1, ctl_domain_set,
       "change settings of a domain" },
     { "domain", "remove", "DOMAIN", "", 1, 1, ctl_domain_remove,

@@ -63,7 +63,7 @@ apr_status_t mg_dns_claim(apr_array_header_t **plist, mg_db_t *db, int limit,
     apr_time_t now = mg_now(), until = now + lease;
     mg_stmt_t *stmt;
     apr_status_t rv;
-    int i;
+    int i, own;
 
     *plist = apr_array_make(p, 8, sizeof(mg_dns_due_t));
     rv = mg_db_query(&stmt, db, "SELECT id, dns_due FROM domain"
@@ -75,9 +75,11 @@ apr_status_t mg_dns_claim(apr_array_header_t **plist, mg_db_t *db, int limit,
         d->domain_id = mg_stmt_int(stmt, 0);
         d->claimed = mg_stmt_int(stmt, 1);
     }
-    if (rv != APR_EOF)
+    if (rv != APR_EOF || due->nelts == 0)
+        return rv == APR_EOF ? APR_SUCCESS : rv;
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv != APR_SUCCESS)
         return rv;
-    rv = APR_SUCCESS;
     for (i = 0; rv == APR_SUCCESS && i < due->nelts; i++) {
         mg_dns_due_t *d = &APR_ARRAY_IDX(due, i, mg_dns_due_t);
         apr_int64_t n = 0;
@@ -91,7 +93,7 @@ apr_status_t mg_dns_claim(apr_array_header_t **plist, mg_db_t *db, int limit,
         d->claimed = until;
         APR_ARRAY_PUSH(*plist, mg_dns_due_t) = *d;
     }
-    return rv;
+    return mg_tx_leave(db, own, rv);
 }
 
 /* --- storing --- */

@@ -17,7 +17,7 @@ MailgunListen 127.0.0.1:{smtps_port} smtps
 MailgunTLSCertificate {dir}/etc/cert.pem
 MailgunTLSKey {dir}/etc/key.pem
 MailgunTransport * 127.0.0.1:{mx_port}
-MailgunLMTP unix:{run}/dovecot/lmtp
+{resolver}MailgunLMTP unix:{run}/dovecot/lmtp
 MailgunHookAllow 127.0.0.0/8
 MailgunMinFreeSpace 16M
 MailgunLogLevel {log_level}

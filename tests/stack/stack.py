@@ -129,8 +129,13 @@ class Stack:
 
     def configure(self):
         v = self.values()
-        self.write("mailgun.conf",
-                   configs.MAILGUN.format(extra=self.extra, **v))
+        # without a resolver of its own a stack asks one that is not there:
+        # nothing leaves this machine
+        resolver = "MailgunResolver 127.0.0.1:9\n"
+        if "MailgunResolver" in self.extra:
+            resolver = ""
+        self.write("mailgun.conf", configs.MAILGUN.format(
+            extra=self.extra, resolver=resolver, **v))
         users = ""
         if self.as_root:
             users = "User www-data\nGroup mail"

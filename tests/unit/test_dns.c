@@ -590,13 +590,47 @@ static void test_damaged(void **state)
     }
 }
 
+static void test_cname(void **state)
+{
+    unsigned char msg[512] = { 0 }, *o = msg + 12, *data;
+    const char *target;
+    apr_size_t len, i;
+
+    (void)state;
+    put16(msg + 4, 1);
+    put16(msg + 6, 1);
+    o = put_name(o, "email.plain.test");
+    o = put16(put16(o, 5), 1);
+    o = put_name(o, "email.plain.test");
+    o = put16(put16(put16(put16(o, 5), 1), 0), 600);
+    data = o + 2;
+    len = (apr_size_t)(put_name(data, "track.test") - data);
+    put16(o, (unsigned int)len);
+    len += (apr_size_t)(data - msg);
+    assert_int_equal(dns_parse_cname(&target, msg, (int)len, pool),
+                     APR_SUCCESS);
+    assert_string_equal(target, "track.test");
+    for (i = 0; i < len; i++) {
+        unsigned char *exact = malloc(i + 1);
+
+        memcpy(exact, msg, i);
+        assert_int_equal(dns_parse_cname(&target, exact, (int)i, pool),
+                         MG_EBADINPUT);
+        free(exact);
+    }
+    put16(msg + 6, 0);
+    assert_int_equal(dns_parse_cname(&target, msg, (int)len, pool),
+                     APR_ENOENT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_domains), cmocka_unit_test(test_order),
         cmocka_unit_test(test_secure), cmocka_unit_test(test_records),
         cmocka_unit_test(test_cache), cmocka_unit_test(test_hosts),
-        cmocka_unit_test(test_closing), cmocka_unit_test(test_damaged)
+        cmocka_unit_test(test_closing), cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_cname)
     };
     struct sockaddr_in in;
     socklen_t len = sizeof(in);

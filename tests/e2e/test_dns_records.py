@@ -1,0 +1,172 @@
+"""What the keeper sees of a domain's DNS records, and what follows: validity in
+the API, active domains, keys that begin to sign, mail that stays here."""
+import re
+
+import pytest
+
+from tests.stack import verifiers
+from tests.stack.nameserver import Nameserver
+
+HOST = "mail.mailgun.test"
+
+
+@pytest.fixture(scope="module")
+def dns(tmp_path_factory):
+    with Nameserver(tmp_path_factory.mktemp("dns")) as server:
+        yield server
+
+
+@pytest.fixture
+def by_dns(own_env, dns):
+    """A stack that asks that server."""
+    env = own_env
+    path = env.dir + "/etc/mailgun.conf"
+    with open(path) as f:
+        text = f.read()
+    with open(path, "w") as f:
+        f.write(re.sub(r"MailgunResolver .*", "MailgunResolver 127.0.0.1:%d"
+                       % dns.port, text))
+    env.restart("smtpd")
+    return env
+
+
+def shown(env, d):
+    return env.api("GET", "/domains/" + d).json()
+
+
+def validity(env, d):
+    """{"MX": "valid", "SPF": ..., "mg": ..., "mge": ..., "CNAME": ...}"""
+    reply = shown(env, d)
+    found = {"MX": reply["receiving_dns_records"][0]["valid"]}
+    for r in reply["sending_dns_records"]:
+        name = r["record_type"]
+        if name == "TXT":
+            name = r["name"].split("._domainkey")[0] \
+                if "_domainkey" in r["name"] else "SPF"
+        found[name] = r["valid"]
+    return found
+
+
+def state(env, d):
+    return shown(env, d)["domain"]["state"]
+
+
+def all_of(value, **others):
+    return dict(dict.fromkeys(("MX", "SPF", "mg", "mge", "CNAME"), value),
+                **others)
+
+
+def right(env, d, **more):
+    """A zone with everything as the API says."""
+    reply = shown(env, d)
+    zone = {"txt": {}, "cname": {}, "mx": {d: [
+        r["value"] for r in reply["receiving_dns_records"]]}}
+    for r in reply["sending_dns_records"]:
+        if r["record_type"] == "TXT":
+            zone["txt"][r["name"]] = [r["value"]]
+        else:
+            zone["cname"][r["name"]] = r["value"]
+    zone.update(more)
+    return zone
+
+
+@pytest.mark.both
+def test_right_wrong_missing_and_no_answer(by_dns, dns):
+    env = by_dns
+    dns.zone()
+    d = env.new_domain()
+    # a new domain is looked at by itself, at once
+    env.wait("the first look", lambda: validity(env, d) == all_of("invalid"),
+             timeout=10)
+    assert state(env, d) == "unverified"
+
+    dns.zone(**right(env, d))
+    out = env.ctl("domain", "verify", d)
+    assert "domain %s is active" % d in out
+    assert validity(env, d) == all_of("valid")
+    assert state(env, d) == "active"
+
+    good = right(env, d)
+    dns.zone(mx={d: ["mx.other.test"]},
+             txt={d: ["v=spf1 include:other.test -all", "unrelated"],
+                  "mg._domainkey." + d: ["k=rsa; p=AAAA"],
+                  "mge._domainkey." + d: ["v=DKIM1; k=ed25519; p="]},
+             cname={"email." + d: "other.test"})
+    out = env.ctl("domain", "verify", d)
+    assert validity(env, d) == all_of("invalid")
+    assert "mx.other.test" in out and "v=spf1 include:other.test" in out
+    assert state(env, d) == "active"  # mail that flows is not stopped
+
+    # one of two: valid MX, others as they should be, SPF twice
+    good["mx"] = {d: ["mx.other.test", HOST]}
+    good["txt"][d] = ["v=spf1 a:%s ~all" % HOST, "v=spf1 -all"]
+    dns.zone(**good)
+    env.ctl("domain", "verify", d)
+    assert validity(env, d) == all_of("valid", SPF="invalid")
+
+    # no answer is no verdict
+    dns.zone(servfail=[d])
+    out = env.ctl("domain", "verify", d)
+    assert validity(env, d) == all_of("unknown")
+    assert "no answer" in out
+    dns.zone()
+    env.ctl("domain", "verify", d)
+    assert validity(env, d) == all_of("invalid")
+
+
+def test_silence(by_dns, dns):
+    env = by_dns
+    d = env.new_domain()
+    dns.zone(silent=[d])
+    out = env.ctl("domain", "verify", d)
+    assert validity(env, d) == all_of("unknown")
+    assert "no answer" in out
+
+
+@pytest.mark.both
+def test_hourly_and_by_api(by_dns, dns):
+    env = by_dns
+    dns.zone()
+    d = env.new_domain()
+    env.wait("the first look", lambda: validity(env, d) == all_of("invalid"))
+    dns.zone(**right(env, d))
+    env.faults.advance(3700)
+    env.wait("the next look", lambda: validity(env, d) == all_of("valid"))
+    dns.zone()
+    r = env.http.put(env.api_url.replace("/v2", "/v3") + "/domains/%s/verify"
+                     % d, auth=("api", env.key))
+    assert r.status_code == 200, r.text
+    assert r.json()["message"] == "Domain DNS records have been updated"
+    assert r.json()["receiving_dns_records"][0]["valid"] == "invalid"
+    r = env.api("PUT", "/domains/nobody.test/verify")
+    assert r.status_code == 404
+
+
+@pytest.mark.both
+def test_keys_switch_when_they_are_published(by_dns, dns):
+    env = by_dns
+    d = env.new_domain()
+    dns.zone(**right(env, d))
+    env.ctl("domain", "verify", d)
+    env.ctl("domain", "rotate-dkim", d)
+    env.ctl("domain", "verify", d)
+    assert validity(env, d)["mg2"] == "invalid"
+
+    def selectors(to):
+        env.api("POST", "/%s/messages" % d, data={
+            "from": "me@" + d, "to": to, "text": "x"})
+        line = env.wait_mx(to)[0]
+        return [s for _, s in verifiers.signatures(
+            env.mx_content(line).split(b"\r\n", 2)[2])]
+
+    assert selectors("a@%s.out" % d) == ["mg", "mge"]
+    zone = right(env, d)
+    zone["txt"].pop("mge2._domainkey." + d)
+    dns.zone(**zone)
+    out = env.ctl("domain", "verify", d)
+    assert re.search(r"mg2\._domainkey\S+ +valid +signs", out)
+    assert re.search(r"mge2\._domainkey\S+ +invalid +waits", out)
+    assert selectors("b@%s.out" % d) == ["mg2", "mge"]
+    dns.zone(**right(env, d))
+    env.ctl("domain", "verify", d)
+    assert selectors("c@%s.out" % d) == ["mg2", "mge2"]
