@@ -82,6 +82,10 @@ void mta_say_chunks(mta_client_t *c)
 
         if (rv == APR_EOF)
             c->all_read = 1;
+        else if (APR_STATUS_IS_EAGAIN(rv)) {
+            mta_ask_later(c);
+            return;
+        }
         else if (rv != APR_SUCCESS) {
             give_up(c);
             return;

@@ -366,6 +366,15 @@ static const char *where_of(const mta_peer_t *peer, apr_pool_t *p)
     return apr_psprintf(p, "%s[%s]:%d", peer->host, ip, port);
 }
 
+static apr_status_t client_gone(void *baton)
+{
+    mta_client_t *c = baton;
+
+    if (c->later)
+        loop_timer_cancel(c->later);
+    return APR_SUCCESS;
+}
+
 static mta_client_t *client_make(loop_t *loop, const mta_peer_t *peer,
                                  const mta_events_t *events, void *baton,
                                  apr_pool_t *p)
@@ -386,6 +395,7 @@ static mta_client_t *client_make(loop_t *loop, const mta_peer_t *peer,
     c->ntlsa = peer->ntlsa;
     c->via.policy = peer->policy;
     c->state = S_CONNECT;
+    apr_pool_cleanup_register(p, c, client_gone, apr_pool_cleanup_null);
     return c;
 }
 

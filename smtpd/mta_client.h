@@ -46,7 +46,8 @@ struct mta_job_t {
     const char *dsn_ret, *dsn_envid; /* RFC 3461 4.3, 4.4; or NULL */
     int eight_bit;        /* content may have octets above 127 */
     /** The next part of the content (CRLF lines); valid until the next call.
-     * @return APR_EOF after the last; an error gives the job up */
+     * @return APR_EOF after the last; APR_EAGAIN: not yet, it is asked again
+     *         in the loop's next turn; an error gives the job up */
     apr_status_t (*read)(const char **pbytes, apr_size_t *plen, void *baton);
     void *baton;
 };

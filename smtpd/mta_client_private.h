@@ -49,6 +49,7 @@ struct mta_client_t {
     char *chunk;            /* what is collected for the next one */
     apr_size_t chunk_len, chunk_size;
     int chunks_out;         /* said and not answered */
+    loop_timer_t *later;    /* the content is not ready: asks again */
 };
 
 /* mta_client.c */
@@ -106,6 +107,8 @@ void mta_say_data(mta_client_t *c);
 void mta_on_data_reply(mta_client_t *c);
 void mta_begin_body(mta_client_t *c);
 void mta_say_body(mta_client_t *c);
+/** The content is not ready: say it in the next turn. */
+void mta_ask_later(mta_client_t *c);
 void mta_on_body_reply(mta_client_t *c);
 void mta_begin_dot(mta_client_t *c);
 void mta_on_dot_reply(mta_client_t *c);

@@ -228,6 +228,24 @@ void mta_begin_body(mta_client_t *c)
     mta_say_body(c);
 }
 
+static void on_later(loop_t *loop, void *baton)
+{
+    mta_client_t *c = baton;
+
+    (void)loop;
+    c->later = NULL;
+    if (c->state == S_BODY)
+        mta_say_body(c);
+    else if (c->state == S_CHUNKS)
+        mta_say_chunks(c);
+}
+
+void mta_ask_later(mta_client_t *c)
+{
+    if (!c->later)
+        c->later = loop_timer_set(c->loop, 0, on_later, c);
+}
+
 /* Called again whenever the buffer is drained: a message of 25 MB passes
  * through, it never sits in memory; and it goes BODY_A_TURN octets at a time,
  * or a remote that takes them as fast as we read them would have us for
@@ -247,6 +265,10 @@ void mta_say_body(mta_client_t *c)
         else if (rv == APR_SUCCESS) {
             write_stuffed(c, bytes, len);
             said += len;
+        }
+        else if (APR_STATUS_IS_EAGAIN(rv)) {
+            mta_ask_later(c);
+            return;
         }
         else {
             mta_reply_set(&c->reply, "451 4.3.0 the message could not be "

@@ -18,6 +18,7 @@
 #include "mg_time.h"
 #include "mta_site.h"
 #include "sender.h"
+#include "sender_sign.h"
 #include "sender_schedule.h"
 #include "sender_share.h"
 #include "tls.h"
@@ -165,6 +166,7 @@ static void on_turn_end(loop_t *loop, void *baton)
     sender_t *s = baton;
 
     (void)loop;
+    sender_signers_turn(s->signers);
     mta_links_bury(s);
     claim_if_due(s);
     mta_sites_pump(s);
@@ -277,6 +279,7 @@ apr_status_t sender_start(worker_t *worker)
                     trusts[s->config->dane], s->pool);
     if (rv != APR_SUCCESS)
         return rv;
+    s->signers = sender_signers_create(s, s->pool);
     mg_event_context(s->db, worker->domains, worker->slot);
     mg_message_set_run_dir(s->config->run_dir);
 

@@ -39,6 +39,7 @@ typedef struct sender_message_t {
     int refs;
     enum { SENDER_UNREAD, SENDER_THERE, SENDER_GONE } state;
     const mg_message_t *row;   /* bytes: the whole content, or NULL */
+    const char *signature;     /* DKIM fields of the shared copy, once made */
     mg_sending_t sending;      /* its options */
     mg_template_t *parsed;     /* once the first copy is rendered */
 } sender_message_t;
@@ -108,6 +109,7 @@ struct sender_t {
     SSL_CTX *tls;
     unsigned char verp_key[32];
     mg_routing_t *routing;     /* of notices */
+    struct sender_signers_t *signers; /* sender_sign.h */
 
     /* claiming */
     mg_claimer_t *claimer;

@@ -10,6 +10,7 @@
 #include "mg_mime.h"
 #include "mg_status.h"
 #include "sender.h"
+#include "sender_sign.h"
 
 #define TEMPLATES_MAX (32 * 1024 * 1024)  /* kept with their messages */
 #define COPIES_MAX (64 * 1024 * 1024)     /* rendered, under way */
@@ -223,11 +224,15 @@ apr_status_t sender_copy_make(sender_copy_t **pcopy, sender_t *s,
         take_stored(copy);
     if (rv != APR_SUCCESS)
         return rv;
-    /* Here a copy is signed, over the pieces: they do not change any more. A
-     * shared one takes its message's signature where there is one already. */
+    /* over the pieces, which do not change any more */
     copy->signature = "";
+    if (entry->row.transport == MG_TRANSPORT_SMTP)
+        rv = sender_sign_begin(copy);
+    if (rv != APR_SUCCESS)
+        return rv;
 
-    copy->size = (apr_int64_t)(strlen(copy->top) + strlen(copy->signature));
+    copy->size = (apr_int64_t)(strlen(copy->top) + strlen(copy->signature))
+                 + sender_sign_room(copy);
     for (i = 0; i < copy->pieces->nelts; i++)
         copy->size += APR_ARRAY_IDX(copy->pieces, i, mg_render_piece_t).len;
     sender_copy_rewind(copy, SENDER_COPY_ALL);
@@ -245,6 +250,16 @@ void sender_copy_rewind(sender_copy_t *copy, sender_copy_from_t from)
 }
 
 apr_status_t sender_copy_read(const char **pbytes, apr_size_t *plen,
+                              sender_copy_t *copy)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    if (copy->signing)
+        rv = sender_sign_step(copy);
+    return rv == APR_SUCCESS ? sender_copy_next(pbytes, plen, copy) : rv;
+}
+
+apr_status_t sender_copy_next(const char **pbytes, apr_size_t *plen,
                               sender_copy_t *copy)
 {
     const mg_render_piece_t *piece;

@@ -6,8 +6,9 @@
  * takes many RCPTs and one signature does for all. Where a message is a
  * template, or batch, each recipient has a copy of its own.
  *
- * A copy is read in parts, and may be read several times: whoever signs it
- * reads it first, from SENDER_COPY_HEAD or SENDER_COPY_BODY on.
+ * A copy is read in parts, and may be read several times: before its content
+ * goes out it is signed (sender_sign.h), which reads it from SENDER_COPY_HEAD
+ * on.
  */
 #ifndef SENDER_COPY_H
 #define SENDER_COPY_H
@@ -18,6 +19,7 @@ struct sender_t;
 struct sender_group_t;
 struct sender_message_t;
 struct sender_entry_t;
+struct sender_signing_t;
 
 typedef struct {
     struct sender_t *sender;
@@ -26,9 +28,10 @@ typedef struct {
     mg_render_for_t who;         /* delivery NULL: a shared one */
     const char *top;             /* X-Mailgun-Sid and the like, CRLF */
     const char *signature;       /* DKIM-Signature fields, CRLF; "" */
+    struct sender_signing_t *signing; /* there will be some; or NULL */
     apr_array_header_t *pieces;  /* of mg_render_piece_t: header block, body */
     int nhead;                   /* of them, the header block; 0: not yet known */
-    apr_int64_t size;            /* of all that is sent */
+    apr_int64_t size;            /* of all that is sent, about */
     int eight_bit;               /* there may be octets above 127 */
     apr_size_t room;             /* of sender_t.copy_bytes */
     /* where it is read: -2 signature, -1 top, 0.. pieces */
@@ -53,8 +56,12 @@ typedef enum { SENDER_COPY_ALL, SENDER_COPY_HEAD, SENDER_COPY_BODY }
  * first: sender_copy_head(). */
 void sender_copy_rewind(sender_copy_t *copy, sender_copy_from_t from);
 /** The next part, up to MG_CONTENT_SLICE octets, valid until the next call.
- * @return APR_EOF after the last */
+ * @return APR_EOF after the last; APR_EAGAIN: it is still being signed, ask in
+ *         the loop's next turn */
 apr_status_t sender_copy_read(const char **pbytes, apr_size_t *plen,
+                              sender_copy_t *copy);
+/** The same, signed or not: for who signs it. */
+apr_status_t sender_copy_next(const char **pbytes, apr_size_t *plen,
                               sender_copy_t *copy);
 /** The message's header block with the empty line that ends it, as it goes
  * out (without top and signature); in the copy's pool. */

@@ -595,6 +595,7 @@ static void test_dots(void **state)
 typedef struct {
     apr_int64_t left;
     char *slice;
+    int asked, not_yet;
 } large_t;
 
 static apr_status_t read_large(const char **pbytes, apr_size_t *plen,
@@ -602,6 +603,8 @@ static apr_status_t read_large(const char **pbytes, apr_size_t *plen,
 {
     large_t *l = baton;
 
+    if (l->not_yet && l->asked++ % 3 != 2)
+        return APR_EAGAIN; /* it is still being made */
     if (l->left == 0)
         return APR_EOF;
     *pbytes = l->slice;
@@ -832,6 +835,40 @@ static void test_chunks(void **state)
     send_chunks(0, 0, 1, &ahead, &ch);
     assert_int_equal(ch.chunks, 1);
     assert_int_equal(ch.got, 0);
+}
+
+/* Content that is still being made is asked for again, turn by turn; a client
+ * that is closed meanwhile asks no more. */
+static void test_content_in_the_making(void **state)
+{
+    pthread_t thread;
+    large_t l;
+    owner_t *o;
+    int fds[2], i;
+
+    (void)state;
+    o = begin_large(&l, fds);
+    l.not_yet = 1;
+    assert_int_equal(pthread_create(&thread, NULL, take_all, &fds[1]), 0);
+    send(fds[1], "354\r\n", 5, 0);
+    for (i = 0; i < 2000 && l.left > 0; i++)
+        turns(1);
+    assert_true(l.asked >= 3 * (LARGE / (256 * 1024)) - 2);
+    turns(20);
+    pthread_join(thread, NULL);
+    end_large(o, fds);
+
+    o = begin_large(&l, fds);
+    l.not_yet = 1;
+    send(fds[1], "354\r\n", 5, 0);
+    turns(2);
+    i = l.asked;
+    assert_true(i > 0);
+    mta_client_close(o->client);
+    apr_pool_destroy(o->p);
+    turns(5);
+    assert_int_equal(l.asked, i);
+    close(fds[1]);
 }
 
 /* --- STARTTLS with a server that does it --- */
@@ -1096,7 +1133,8 @@ int main(void)
         cmocka_unit_test(test_transcripts), cmocka_unit_test(test_dots),
         cmocka_unit_test(test_large), cmocka_unit_test(test_large_and_fast),
         cmocka_unit_test(test_starttls), cmocka_unit_test(test_proofs),
-        cmocka_unit_test(test_required), cmocka_unit_test(test_chunks)
+        cmocka_unit_test(test_required), cmocka_unit_test(test_chunks),
+        cmocka_unit_test(test_content_in_the_making)
     };
     apr_pool_t *loop_p;
     const char *error;
