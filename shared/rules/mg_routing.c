@@ -289,6 +289,50 @@ static apr_status_t find_or_foreign(const mg_domain_t **pdomain,
     return rv;
 }
 
+enum { STAYS, LEAVES, DEPENDS };
+
+/* Does mail of ours for a domain we host stay here? */
+static int stays(const mg_domain_t *domain)
+{
+    const char *local = mg_domain_setting(domain, "local");
+
+    if (!strcmp(local, "yes"))
+        return STAYS;
+    if (!strcmp(local, "no"))
+        return LEAVES;
+    /* what DNS said; nobody looked yet, or no answer: where it is wanted */
+    return domain->mx == MG_MX_OURS        ? STAYS
+           : domain->mx == MG_MX_ELSEWHERE ? LEAVES
+                                           : DEPENDS;
+}
+
+/* To a mailbox that is not there: it fails like one that was deleted, instead
+ * of coming back to ourselves by our own MX. */
+static void add_nobody(apr_array_header_t *envelopes, const mg_address_t *to)
+{
+    add_envelope(envelopes, MG_TRANSPORT_LMTP, to->address, to->as_given)
+        ->dest = "0";
+}
+
+static apr_status_t add_outgoing(apr_array_header_t *envelopes,
+                                 mg_routing_t *routing, mg_db_t *db,
+                                 const mg_domain_t *domain,
+                                 const mg_address_t *to, apr_pool_t *p)
+{
+    int where = domain ? stays(domain) : LEAVES;
+    apr_status_t rv = APR_ENOENT;
+
+    if (where != LEAVES)
+        rv = add_hosted(envelopes, routing, db, domain, to, p);
+    if (rv != APR_ENOENT)
+        return rv;
+    if (where == STAYS)
+        add_nobody(envelopes, to);
+    else
+        add_smtp(envelopes, to->address, to->as_given, p);
+    return APR_SUCCESS;
+}
+
 apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                   const mg_domain_t **pdomain,
                                   mg_routing_t *routing, mg_db_t *db,
@@ -314,12 +358,6 @@ apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
         *pdomain = domain;
         return add_hosted(envelopes, routing, db, domain, recipient, p);
     }
-    if (rv == APR_SUCCESS &&
-        strcmp(mg_domain_setting(domain, "local"), "no") != 0) {
-        rv = add_hosted(envelopes, routing, db, domain, recipient, p);
-        if (rv != APR_ENOENT)
-            return rv;
-    }
-    add_smtp(envelopes, recipient->address, recipient->as_given, p);
-    return APR_SUCCESS;
+    return add_outgoing(envelopes, routing, db,
+                        rv == APR_SUCCESS ? domain : NULL, recipient, p);
 }

@@ -30,9 +30,12 @@ enum {
  * Incoming: *pdomain is the domain that hosts the recipient.
  *   APR_ENOENT  the domain is ours and nobody wants this recipient: 550 5.1.1
  *   MG_EDENIED  the domain is not ours: 550 5.7.1 relaying denied
- * Outgoing: a hosted domain where something wants the recipient gets it the
- * inbound way; everything else is MG_TRANSPORT_SMTP, dest = recipient's
- * domain. *pdomain is left alone.
+ * Outgoing, *pdomain is left alone: a domain of ours gets it the inbound way if
+ * its setting local is "yes", or "auto" and its MX is ours (mg_dns_check.h);
+ * then a recipient nobody wants fails, as one at a mailbox that is not there.
+ * With "auto" and no word from DNS yet it stays where something wants it.
+ * Everything else is MG_TRANSPORT_SMTP, dest = recipient's domain: a domain
+ * that only sends has its mail delivered to its real MX.
  */
 apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                   const mg_domain_t **pdomain,

@@ -170,3 +170,52 @@ def test_keys_switch_when_they_are_published(by_dns, dns):
     dns.zone(**right(env, d))
     env.ctl("domain", "verify", d)
     assert selectors("c@%s.out" % d) == ["mg2", "mge2"]
+
+
+@pytest.mark.both
+def test_mail_to_our_own_domains(by_dns, dns):
+    """It stays here where the MX is ours; a domain that only sends has its mail
+    delivered to its real MX; local says otherwise."""
+    env = by_dns
+    ours, far = env.new_domain(), env.new_domain()
+    sent = iter(range(100))
+
+    def goes(d, local="postmaster"):
+        """What became of a message to it: "lmtp", "smtp" or the failure."""
+        subject = "routed %d" % next(sent)
+        r = env.api("POST", "/%s/messages" % env.domain, data={
+            "from": "me@" + env.domain, "to": "%s@%s" % (local, d),
+            "subject": subject, "text": "x"})
+        message_id = r.json()["id"].strip("<>")
+
+        def look():
+            if any(m["message_id"] == message_id
+                   for m in env.mx_messages("%s@%s" % (local, d))):
+                return "smtp"
+            for i in env.api("GET", "/%s/log" % env.domain).json()["items"]:
+                if i["message_id"] == message_id and i["hap"] in (
+                        "delivered", "bounced", "dropped"):
+                    return "lmtp" if i["hap"] == "delivered" else i["message"]
+        return env.wait("an end of " + subject, look)
+
+    # nobody knows yet: it stays where somebody wants it
+    dns.zone(servfail=[ours, far])
+    env.ctl("domain", "verify", ours)
+    assert goes(ours) == "lmtp"
+
+    dns.zone(mx={ours: [HOST], far: ["mx.other.test"]})
+    env.ctl("domain", "verify", ours)
+    env.ctl("domain", "verify", far)
+    assert goes(ours) == "lmtp"
+    assert goes(far) == "smtp"
+    assert "550" in goes(ours, "nobody")
+    env.ctl("domain", "set", far, "local=yes")
+    env.ctl("domain", "set", ours, "local=no")
+    assert goes(far) == "lmtp"
+    assert goes(ours) == "smtp"
+    # no answer leaves it as it was
+    env.ctl("domain", "set", far, "local=auto")
+    dns.zone(servfail=[ours, far])
+    env.ctl("domain", "verify", far)
+    assert validity(env, far)["MX"] == "unknown"
+    assert goes(far) == "smtp"

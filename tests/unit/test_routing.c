@@ -56,7 +56,7 @@ static char *route_to(unit_store_t *s, mg_routing_t *routing, int way,
 
         assert_true(e->id != 0);
         assert_int_equal(e->due_at, 0);
-        if (e->transport == MG_TRANSPORT_LMTP) {
+        if (e->transport == MG_TRANSPORT_LMTP && strcmp(where, "0") != 0) {
             unit_store_ok(s->db, mg_mailbox_by_id(&box, s->db,
                                                   apr_atoi64(e->dest),
                                                   s->p));
@@ -215,10 +215,60 @@ static void many_accounts(void **state)
                 apr_psprintf(s->p, "http:h:80:http://h/%d", i));
 }
 
+/* Mail of ours to a domain of ours: here, or by its MX. */
+static void stays_or_leaves(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t a = unit_account(s, "a");
+    mg_domain_t *d = unit_domain(s, a, "a.test");
+    const mg_domain_t *domain;
+    mg_mailbox_t *box;
+    const char *error;
+    static const char *const here = "lmtp:bob@a.test:bob@a.test",
+                            *const out = "smtp:a.test:bob@a.test",
+                            *const nobody_here = "lmtp:0:no@a.test",
+                            *const nobody_out = "smtp:a.test:no@a.test";
+    const struct {
+        const char *local, *mx, *bob, *nobody;
+    } cases[] = {
+        { "auto", "", here, nobody_out },
+        { "auto", "ours", here, nobody_here },
+        { "auto", "elsewhere", out, nobody_out },
+        { "yes", "", here, nobody_here },
+        { "yes", "ours", here, nobody_here },
+        { "yes", "elsewhere", here, nobody_here },
+        { "no", "", out, nobody_out },
+        { "no", "ours", out, nobody_out },
+        { "no", "elsewhere", out, nobody_out },
+    };
+    size_t i;
+
+    unit_store_ok(s->db, mg_mailbox_add(&box, s->db, a, d->id, "bob@a.test",
+                                        "h", s->p));
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        mg_routing_t *routing = routing_of(s, NULL);
+
+        unit_store_ok(s->db, mg_domain_set(s->db, d->id, "local",
+                                           cases[i].local, &error, s->p));
+        unit_store_ok(s->db, mg_db_exec(s->db, NULL, "UPDATE domain SET mx ="
+                                        " $1 WHERE id = $2", "ti",
+                                        cases[i].mx, d->id));
+        assert_string_equal(route_to(s, routing, MG_ROUTING_OUTGOING,
+                                     "<bob@a.test>", &domain), cases[i].bob);
+        assert_string_equal(route_to(s, routing, MG_ROUTING_OUTGOING,
+                                     "<no@a.test>", &domain),
+                            cases[i].nobody);
+        /* what comes in is not asked */
+        assert_string_equal(route_to(s, routing, MG_ROUTING_INCOMING,
+                                     "<bob@a.test>", &domain), here);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(table),
+        UNIT_ON_BOTH(stays_or_leaves),
         UNIT_ON_BOTH(sees_changes),
         UNIT_ON_BOTH(many_accounts),
     };
