@@ -67,4 +67,6 @@ bench-smtp: all
 	@$(PYTHON) tests/bench/bench_smtp.py $(BENCH_ARGS)
 bench-api: all
 	@$(PYTHON) tests/bench/bench_api.py $(BENCH_ARGS)
-.PHONY: bench-smtp bench-api
+bench-sign: all
+	@$(PYTHON) tests/bench/bench_sign.py $(BENCH_ARGS)
+.PHONY: bench-smtp bench-api bench-sign
