@@ -152,7 +152,7 @@ def test_twins_know_the_same_settings(env):
     """What mailgunctl shows is what was tried above."""
     shown = env.ctl("domain", "show", env.new_domain())
     assert re.findall(r"(?m)^  (\S+) .*", shown.split("DNS records")[0]) == [
-        "local", "quota_bytes", "restrict_from", "spam_action",
+        "dkim", "local", "quota_bytes", "restrict_from", "spam_action",
         "webhook.deliver", "wildcard"]
 
 
