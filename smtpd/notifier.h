@@ -2,7 +2,7 @@
  *
  * notifier.c         claims, hosts and their shares, leases, stop
  * notifier_post.c    one post: fields, request, what the answer means
- * notifier_curl.c    libcurl's multi interface on our loop
+ * notifier_curl.c    posts are transfers of libcurl (curl_loop.h)
  * notifier_guard.c   which addresses may be reached
  * notifier_result.c  results, committed in batches
  */
@@ -11,11 +11,12 @@
 
 #include <apr_hash.h>
 #include <apr_ring.h>
-#include <curl/curl.h>
+#include "curl_loop.h"
 #include "mg_event.h"
 #include "mg_group.h"
 #include "mg_hook.h"
 #include "mg_queue.h"
+#include "notifier_guard.h"
 #include "worker.h"
 
 #define NOTIFIER_CLAIMS 500          /* rows held */
@@ -25,7 +26,6 @@
 #define NOTIFIER_MEMORY (192 * 1024 * 1024)  /* bytes of posts under way */
 #define NOTIFIER_ANSWER 4096         /* octets of an answer that are kept */
 
-typedef struct notifier_guard_t notifier_guard_t;
 typedef struct notifier_t notifier_t;
 typedef struct notifier_post_t notifier_post_t;
 APR_RING_HEAD(notifier_ring_t, notifier_post_t);
@@ -99,8 +99,7 @@ struct notifier_t {
     loop_timer_t *commit_timer;
     apr_time_t store_down_until;
 
-    CURLM *multi;
-    loop_timer_t *curl_timer;
+    curl_loop_t *curl;
 
     apr_pool_t *key_pool;     /* opened signing keys by account */
     apr_hash_t *keys;
@@ -139,15 +138,6 @@ apr_interval_time_t notifier_retry_delay(int hook, int attempts);
 
 apr_status_t notifier_curl_init(notifier_t *n);
 apr_status_t notifier_curl_add(notifier_post_t *post);
-
-/* --- notifier_guard.c --- */
-
-/** @param allow  of char *: networks that may be reached all the same */
-notifier_guard_t *notifier_guard_create(const apr_array_header_t *allow,
-                                        apr_pool_t *p);
-/** NULL if this address may be connected to; else what it is. */
-const char *notifier_guard_refuses(const notifier_guard_t *guard,
-                                   const struct sockaddr *address);
 
 /* --- notifier_result.c --- */
 

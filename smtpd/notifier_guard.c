@@ -10,7 +10,7 @@
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include "notifier.h"
+#include "notifier_guard.h"
 
 typedef struct {
     unsigned char address[16];  /* IPv4 in the first 4 */
