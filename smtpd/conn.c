@@ -89,6 +89,11 @@ static apr_status_t connect_fd(int fd, const struct sockaddr *addr,
 
     if (addr->sa_family != AF_UNIX)
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    /* the port is chosen by connect(), which may take one that is in use
+     * towards another remote: there are only 28,000 */
+    if (local && addr->sa_family != AF_UNIX)
+        setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one,
+                   sizeof(one));
     if (local && bind(fd, local, (socklen_t)locallen) != 0)
         return errno;
     if (connect(fd, addr, (socklen_t)addrlen) != 0 && errno != EINPROGRESS)

@@ -77,6 +77,8 @@ void dns_host(dns_t *dns, const char *host, dns_fn *fn, void *baton);
 void dns_txt(dns_t *dns, const char *name, dns_fn *fn, void *baton);
 void dns_tlsa(dns_t *dns, const char *host, int port, dns_fn *fn,
               void *baton);
+/** What was answered last, or NULL; it may be a little old. */
+const dns_answer_t *dns_tlsa_known(dns_t *dns, const char *host, int port);
 /** Forget what is cached, for tests. */
 void dns_flush(dns_t *dns);
 

@@ -95,6 +95,16 @@ void dns_tlsa(dns_t *dns, const char *host, int port, dns_fn *fn, void *baton)
     ask(dns, key, DNS_TLSA, on_tlsa, fn, baton);
 }
 
+const dns_answer_t *dns_tlsa_known(dns_t *dns, const char *host, int port)
+{
+    char key[DNS_NAME_MAX + 40];
+    const dns_lookup_t *l;
+
+    apr_snprintf(key, sizeof(key), "tlsa _%d._tcp.%.253s", port, host);
+    l = apr_hash_get(dns->cache, key, APR_HASH_KEY_STRING);
+    return l && l->done ? &l->answer : NULL;
+}
+
 char *dns_txt_value(const dns_record_t *record, apr_pool_t *p)
 {
     char *value = apr_palloc(p, record->len + 1);

@@ -300,13 +300,32 @@ static void on_input(conn_t *conn, void *baton)
         acknowledge(c);
 }
 
+/* Which of our addresses it is that the remote sees. */
+static void learn_own_address(mta_client_t *c)
+{
+    struct sockaddr_storage own;
+    socklen_t len = sizeof(own);
+
+    memset(&own, 0, sizeof(own));
+    if (getsockname(conn_fd(c->conn), (struct sockaddr *)&own, &len) != 0)
+        return;
+    if (own.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&own)->sin_addr, c->via.ip,
+                  sizeof(c->via.ip));
+    else if (own.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&own)->sin6_addr,
+                  c->via.ip, sizeof(c->via.ip));
+}
+
 static void on_connected(conn_t *conn, void *baton)
 {
     mta_client_t *c = baton;
 
     (void)conn;
-    if (c->state == S_CONNECT)
+    if (c->state == S_CONNECT) {
+        learn_own_address(c);
         mta_enter(c, S_GREETING);
+    }
     else if (c->state == S_TLS)
         mta_on_tls(c);
 }

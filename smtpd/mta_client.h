@@ -97,12 +97,13 @@ typedef struct {
     int ntlsa;
 } mta_peer_t;
 
-/** What a connection is, as it is recorded with a delivery. All static. */
+/** What a connection is, as it is recorded with a delivery. Words are static. */
 typedef struct {
     const char *tls, *cipher;     /* "TLSv1.3"; NULL: in clear */
     const char *policy;           /* of the peer, or NULL */
     int verified;                 /* the certificate, for the host's name */
     int dsn;                      /* it offers DSN (RFC 3461) */
+    char ip[46];                  /* ours: "192.0.2.1", "" over a Unix socket */
 } mta_via_t;
 
 /** Connects. @return the connect's error if that is known at once */

@@ -13,6 +13,7 @@
 #include "mg_log.h"
 #include "mg_status.h"
 #include "mg_time.h"
+#include "mta_dane.h"
 #include "mta_site_private.h"
 
 #define BAD_FOR apr_time_from_sec(120)
@@ -54,12 +55,13 @@ static void address_of(char *buf, apr_size_t len, const mta_site_t *site,
     else if (host->addr.ss_family == AF_INET6)
         inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)&host->addr)
                                  ->sin6_addr, ip, sizeof(ip));
-    apr_snprintf(buf, len, "%s %d", ip, site->port);
+    apr_snprintf(buf, len, "%s %d %s", ip, site->port,
+                 site->way.source ? site->way.source->name : "");
 }
 
 static const host_note_t *known(const mta_site_t *site, int i)
 {
-    char address[64];
+    char address[100];
 
     address_of(address, sizeof(address), site, &site->hosts[i]);
     return apr_hash_get(site->s->hosts, address, APR_HASH_KEY_STRING);
@@ -314,22 +316,53 @@ static const mta_events_t link_events = { on_ready, on_result, on_done,
 
 /* --- opening --- */
 
-/* Where TLS failed before it is left out, unless it must be. */
-static void set_tls(mta_peer_t *peer, const mta_site_t *site,
-                    const host_note_t *note)
+/* Where TLS failed before it is left out, unless it must be.
+ * @return 0: the host cannot be spoken to; *preply says why */
+static int set_tls(mta_peer_t *peer, const mta_site_t *site,
+                   const dns_host_t *host, const host_note_t *note,
+                   const char **preply, apr_pool_t *p)
 {
-    static const mta_tls_need_t needs[] = { MTA_TLS_MAY, MTA_TLS_ENCRYPT,
-                                            MTA_TLS_VERIFY };
-
-    peer->policy = "may";
+    peer->policy = "opportunistic";
     if (site->protocol == MTA_SMTP) {
-        peer->need = needs[site->s->config->tls_policy];
-        if (peer->need != MTA_TLS_MAY)
-            peer->policy = "MailgunTLSPolicy";
+        peer->need = site->way.need;
+        peer->policy = site->way.policy;
+        if (!mta_dane_set(peer, site, host, preply, p))
+            return 0;
     }
     if (peer->need != MTA_TLS_MAY || !note
         || note->clear_until <= mg_ticks())
         peer->tls = site->s->tls;
+    return 1;
+}
+
+/* @return 0: this source has no address of that family */
+static int set_source(mta_peer_t *peer, const mta_site_t *site,
+                      struct sockaddr_storage *local, const char **preply,
+                      apr_pool_t *p)
+{
+    const mg_sending_ip_t *ip = site->way.source;
+    int v6 = peer->addr->sa_family == AF_INET6;
+    const char *text;
+
+    peer->hello = ip && ip->hello ? ip->hello : site->s->config->hostname;
+    if (!ip || peer->addr->sa_family == AF_UNIX)
+        return 1;
+    text = v6 ? ip->v6 : ip->v4;
+    if (!text) {
+        *preply = apr_psprintf(p, "499 4.4.1 %s has only IPv%d addresses, "
+                               "MailgunSendingIP %s has none", peer->host,
+                               v6 ? 6 : 4, ip->name);
+        return 0;
+    }
+    memset(local, 0, sizeof(*local));
+    local->ss_family = peer->addr->sa_family;
+    inet_pton(local->ss_family, text,
+              v6 ? (void *)&((struct sockaddr_in6 *)local)->sin6_addr
+                 : (void *)&((struct sockaddr_in *)local)->sin_addr);
+    peer->local = (const struct sockaddr *)local;
+    peer->local_len = v6 ? (int)sizeof(struct sockaddr_in6)
+                         : (int)sizeof(struct sockaddr_in);
+    return 1;
 }
 
 /* @return 0: failed at once; the attempt says why */
@@ -338,6 +371,8 @@ static int open_to(mta_site_t *site, int host, mta_attempt_t *attempt)
     sender_t *s = site->s;
     dns_host_t to = site->hosts[host];
     const host_note_t *note;
+    struct sockaddr_storage local;
+    const char *why = NULL;
     mta_link_t *link;
     mta_peer_t peer;
     apr_pool_t *p;
@@ -364,14 +399,20 @@ static int open_to(mta_site_t *site, int host, mta_attempt_t *attempt)
     peer.host = to.name;
     peer.addr = (const struct sockaddr *)&to.addr;
     peer.addr_len = to.addr_len;
-    peer.hello = s->config->hostname;
     /* a Unix socket has nobody on the way */
-    if (to.addr.ss_family != AF_UNIX)
-        set_tls(&peer, site, note);
+    if (!set_source(&peer, site, &local, &why, p)
+        || (to.addr.ss_family != AF_UNIX
+            && !set_tls(&peer, site, &to, note, &why, p))) {
+        mta_reply_set(&attempt->reply, "%s", why);
+        apr_pool_destroy(p);
+        return 0;
+    }
     rv = mta_client_open(&link->client, s->loop, &peer, &link_events, link,
                          p);
     if (rv != APR_SUCCESS) {
-        mta_reply_set(&attempt->reply, "499 4.4.1 connect to %s: %s", to.name,
+        mta_reply_set(&attempt->reply, "499 4.4.1 connect to %s%s%s: %s",
+                      to.name, site->way.source ? " from " : "",
+                      site->way.source ? site->way.source->name : "",
                       mg_strerror(rv, words, sizeof(words)));
         host_note(s, link->address)->bad_until = mg_ticks() + BAD_FOR;
         apr_pool_destroy(p);

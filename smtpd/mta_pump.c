@@ -1,7 +1,10 @@
 /* mta_pump.c - handing out: what waits goes to connections that are ready,
  * and new ones are opened where the window allows it. */
+#include <string.h>
+
 #include "mg_status.h"
 #include "mg_time.h"
+#include "mta_dane.h"
 #include "mta_site_private.h"
 
 void mta_site_touch(mta_site_t *site)
@@ -53,6 +56,30 @@ static int leases_are_good(const sender_t *s, const sender_group_t *group)
     return 1;
 }
 
+/* The message was read: it may need more of TLS than was known. Then its
+ * entries go to the site that gives it.
+ * @return 0: they did */
+static int is_right_here(mta_site_t *site, sender_group_t *group)
+{
+    char way[MTA_WAY_MAX];
+    sender_entry_t *e;
+
+    if (site->protocol != MTA_SMTP
+        || mta_way_of(way, sizeof(way), site->s,
+                      APR_RING_FIRST(&group->entries)) != APR_SUCCESS
+        || !strcmp(way, site->base_way))
+        return 1;
+    mta_line_take_out(site, group);
+    while (!APR_RING_EMPTY(&group->entries, sender_entry_t, link)) {
+        e = APR_RING_FIRST(&group->entries);
+        APR_RING_REMOVE(e, link);
+        APR_RING_ELEM_INIT(e, link);
+        mta_route_add(site->s, e);
+    }
+    sender_group_free(group);
+    return 0;
+}
+
 /* @return 0: not now (the store, or leases that cannot be renewed) */
 static int send_first(mta_site_t *site, mta_link_t *link)
 {
@@ -69,13 +96,18 @@ static int send_first(mta_site_t *site, mta_link_t *link)
     if (group->message->state == SENDER_UNREAD
         && read_ahead(site, group) != APR_SUCCESS)
         return 0;
+    if (!is_right_here(site, group))
+        return 1;
     mta_line_take_out(site, group);
     rest = sender_group_split(group);
     if (rest)
         mta_line_put_back(site, rest);
     rv = sender_job_make(s, group);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
+        if (site->protocol == MTA_SMTP)
+            sender_job_from(group, mta_client_via(link->client)->ip);
         mta_link_send(link, group);
+    }
     else if (APR_STATUS_IS_ENOENT(rv))
         sender_group_free(group);
     else {
@@ -100,7 +132,8 @@ static void pump(mta_site_t *site)
         if (!send_first(site, link))
             break;
     while (may_work(site) && !mta_site_closed_until(site)
-           && mta_site_may_open(site) && mta_route_known(site)) {
+           && mta_site_may_open(site) && mta_route_known(site)
+           && mta_dane_ready(site)) {
         before = site->nlinks;
         mta_link_open(site, NULL);
         if (site->nlinks == before)

@@ -16,6 +16,7 @@
 #include "mg_log.h"
 #include "mg_status.h"
 #include "mg_time.h"
+#include "mta_mx.h"
 #include "mta_site_private.h"
 #include "sender_schedule.h"
 
@@ -129,17 +130,13 @@ static char *mx_set(const dns_host_t *hosts, int n, apr_pool_t *p)
     return apr_array_pstrcat(p, parts, 0);
 }
 
-static mta_site_t *site_of(mta_domain_t *d, const dns_answer_t *answer)
+static mta_site_t *site_of(const mta_domain_t *d, const mta_mx_t *mx,
+                           apr_time_t until, apr_pool_t *ptemp)
 {
-    sender_t *s = d->s;
-    apr_pool_t *ptemp;
-    mta_site_t *site;
+    mta_site_t *site = mta_site_by_mx(d->s, mx_set(mx->hosts, mx->n, ptemp),
+                                      d->way, mx->by_sts);
 
-    apr_pool_create(&ptemp, s->pool);
-    site = mta_site_by_mx(s, mx_set(answer->hosts, answer->nhosts, ptemp),
-                          d->way);
-    mta_route_set(site, answer->hosts, answer->nhosts, answer->until);
-    apr_pool_destroy(ptemp);
+    mta_route_set(site, mx->hosts, mx->n, until);
     return site;
 }
 
@@ -240,6 +237,62 @@ static void domain_fail(mta_domain_t *d, const char *reply, int permanent)
     sender_check_done(d->s);
 }
 
+static void on_mx(const dns_answer_t *answer, void *baton);
+
+static void on_sts(const sts_policy_t *policy, void *baton)
+{
+    mta_domain_t *d = baton;
+
+    (void)policy; /* on_mx() asks for what is known */
+    dns_mx(d->s->dns, d->name, on_mx, d);
+}
+
+/* The MXs are known: so must be what the domain says about TLS to them.
+ * @return 0: asked for; on_mx() comes again */
+static int policy_of(const sts_policy_t **ppolicy, mta_domain_t *d,
+                     apr_pool_t *ptemp)
+{
+    const char *name = d->s->sts ? dns_ascii(d->name, ptemp) : NULL;
+    int fresh;
+
+    *ppolicy = NULL;
+    if (!name)
+        return 1;
+    *ppolicy = sts_known(d->s->sts, name, &fresh);
+    if (fresh)
+        return 1;
+    d->resolving = 1;
+    sts_lookup(d->s->sts, name, on_sts, d);
+    return 0;
+}
+
+static void on_found(mta_domain_t *d, const dns_answer_t *answer)
+{
+    const sts_policy_t *policy;
+    apr_pool_t *ptemp;
+    sender_entry_t *e;
+    mta_mx_t mx;
+
+    apr_pool_create(&ptemp, d->s->pool);
+    if (!policy_of(&policy, d, ptemp)) {
+        apr_pool_destroy(ptemp);
+        return;
+    }
+    mta_mx_choose(&mx, d->s, d->name, answer, policy, ptemp);
+    if (mx.n > 0) {
+        join_site(d, site_of(d, &mx, answer->until, ptemp));
+        d->until = answer->until;
+        d->failures = 0;
+        while ((e = next_waiting(d)) != NULL)
+            mta_site_add(d->site, e);
+    }
+    else {
+        leave_site(d);
+        domain_fail(d, mx.reply, mx.permanent);
+    }
+    apr_pool_destroy(ptemp);
+}
+
 static void on_mx(const dns_answer_t *answer, void *baton)
 {
     mta_domain_t *d = baton;
@@ -247,21 +300,17 @@ static void on_mx(const dns_answer_t *answer, void *baton)
 
     d->resolving = 0;
     d->used_at = mg_ticks();
-    if (answer->status == DNS_FOUND) {
-        join_site(d, site_of(d, answer));
-        d->until = answer->until;
-        d->failures = 0;
-    }
-    else if (answer->status == DNS_LATER && d->site)
+    if (answer->status == DNS_FOUND)
+        on_found(d, answer);
+    else if (answer->status == DNS_LATER && d->site) {
         d->until = mg_ticks() + STALE_ROUTE;
+        while ((e = next_waiting(d)) != NULL)
+            mta_site_add(d->site, e);
+    }
     else {
         leave_site(d);
         domain_fail(d, answer->reply, answer->status != DNS_LATER);
-        loop_again(d->s->loop);
-        return;
     }
-    while ((e = next_waiting(d)) != NULL)
-        mta_site_add(d->site, e);
     loop_again(d->s->loop);
 }
 
@@ -289,17 +338,22 @@ static void domain_add(mta_domain_t *d, sender_entry_t *e)
 
 void mta_route_add(sender_t *s, sender_entry_t *e)
 {
+    char way[MTA_WAY_MAX];
     mta_site_t *site;
 
     if (s->worker->stopping) {
         sender_released(s, e, mg_now());
         return;
     }
-    site = mta_site_for(s, &e->row);
+    if (mta_way_of(way, sizeof(way), s, e) != APR_SUCCESS) {
+        sender_released(s, e, mg_now() + MTA_SPREAD);
+        return;
+    }
+    site = mta_site_for(s, &e->row, way);
     if (site)
         mta_site_add(site, e);
     else
-        domain_add(domain_for(s, e->row.dest, ""), e);
+        domain_add(domain_for(s, e->row.dest, way), e);
 }
 
 /* --- upkeep --- */

@@ -103,34 +103,53 @@ static mta_site_t *lmtp_site(sender_t *s)
                      colon ? (int)apr_atoi64(colon + 1) : 24, 0);
 }
 
-mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery)
+static void set_way(mta_site_t *site, const char *base, const char *way)
+{
+    apr_cpystrn(site->base_way, base, sizeof(site->base_way));
+    mta_way_read(&site->way, way, site->s->config);
+}
+
+mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery,
+                         const char *way)
 {
     const mg_transport_t *t;
     mta_site_t *site;
-    char key[400];
+    char key[600];
 
     if (delivery->transport == MG_TRANSPORT_LMTP)
         return lmtp_site(s);
     t = transport_for(s->config, delivery->dest);
     if (!t)
         return NULL;
-    apr_snprintf(key, sizeof(key), "smtp [%.255s]:%d", t->host, t->port);
+    apr_snprintf(key, sizeof(key), "smtp [%.255s]:%d%s%s", t->host, t->port,
+                 *way ? " " : "", way);
     site = apr_hash_get(s->sites, key, APR_HASH_KEY_STRING);
-    return site ? site : site_make(s, key, MTA_SMTP, t->host, t->port, 0);
+    if (!site) {
+        site = site_make(s, key, MTA_SMTP, t->host, t->port, 0);
+        set_way(site, way, way);
+    }
+    return site;
 }
 
-mta_site_t *mta_site_by_mx(sender_t *s, const char *mx_set, const char *way)
+mta_site_t *mta_site_by_mx(sender_t *s, const char *mx_set, const char *way,
+                           int by_sts)
 {
+    char whole[MTA_WAY_MAX + 8];
     apr_pool_t *ptemp;
     mta_site_t *site;
     const char *key;
 
+    apr_cpystrn(whole, way, sizeof(whole));
+    if (by_sts)
+        mta_way_add_sts(whole, sizeof(whole), way);
     apr_pool_create(&ptemp, s->pool);
     key = apr_psprintf(ptemp, "smtp %s:%d%s%s", mx_set, s->config->smtp_port,
-                       *way ? " " : "", way);
+                       *whole ? " " : "", whole);
     site = apr_hash_get(s->sites, key, APR_HASH_KEY_STRING);
-    if (!site)
+    if (!site) {
         site = site_make(s, key, MTA_SMTP, mx_set, s->config->smtp_port, 1);
+        set_way(site, way, whole);
+    }
     apr_pool_destroy(ptemp);
     return site;
 }
@@ -221,7 +240,8 @@ void mta_sites_tidy(sender_t *s)
         enforce_share(site);
         if (site->ngroups > 0)
             mta_site_touch(site);
-        else if (site->nlinks == 0 && !site->resolving && !site->is_dirty
+        else if (site->nlinks == 0 && !site->resolving && !site->asking
+                 && !site->is_dirty
                  && !mta_site_closed_until(site)
                  && (many || now - site->used_at > (site->failures > 0
                                                         ? FORGET_FAILED

@@ -3,6 +3,7 @@
 #define MTA_SITE_PRIVATE_H
 
 #include "mta_site.h"
+#include "mta_way.h"
 
 /* Hosts that were tried to get one connection. */
 typedef struct {
@@ -24,7 +25,7 @@ struct mta_link_t {
            LINK_DEAD } state;
     mta_attempt_t attempt;
     int host;                  /* index in the route */
-    char address[64];          /* what is known of the host is under this */
+    char address[100];         /* what is known of the host is under this */
     sender_group_t *group;     /* busy: with what */
     apr_time_t begun;
     int mail_refused;
@@ -74,6 +75,9 @@ struct mta_site_t {
     mta_protocol_t protocol;
     char *name;                /* MX set, or host of a static transport */
     int port, by_mx;
+    mta_way_t way;
+    char base_way[MTA_WAY_MAX]; /* without what the MTA-STS policy adds */
+    int asking;                /* TLSA look-ups that are out */
 
     /* where it is */
     dns_host_t *hosts;         /* malloc'ed with their names, or NULL */
@@ -102,8 +106,11 @@ struct mta_site_t {
 
 /* mta_site.c */
 /** The site of MailgunTransport or MailgunLMTP; NULL: the MX records say. */
-mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery);
-mta_site_t *mta_site_by_mx(sender_t *s, const char *mx_set, const char *way);
+mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery,
+                         const char *way);
+/** by_sts: the certificate must be right, as the domains' policies demand. */
+mta_site_t *mta_site_by_mx(sender_t *s, const char *mx_set, const char *way,
+                           int by_sts);
 /** The entry waits there, or comes back when the site opens. */
 void mta_site_add(mta_site_t *site, sender_entry_t *entry);
 void mta_site_put_back(mta_site_t *site, sender_group_t *group);

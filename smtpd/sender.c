@@ -196,6 +196,7 @@ static void on_tidy(loop_t *loop, void *baton)
     sender_t *s = baton;
 
     loop_timer_set(loop, APR_USEC_PER_SEC, on_tidy, s);
+    sender_sts_load(s);
     if (s->store_down)
         look_ahead(s); /* whether it works again */
     sender_look_for_held(s);
@@ -280,6 +281,9 @@ apr_status_t sender_start(worker_t *worker)
     if (rv != APR_SUCCESS)
         return rv;
     s->signers = sender_signers_create(s, s->pool);
+    rv = sender_sts_create(s);
+    if (rv != APR_SUCCESS)
+        return rv;
     mg_event_context(s->db, worker->domains, worker->slot);
     mg_message_set_run_dir(s->config->run_dir);
 

@@ -24,6 +24,7 @@
 #include "mg_sending.h"
 #include "mta_client.h"
 #include "notice.h"
+#include "sts.h"
 #include "sender_copy.h"
 #include "worker.h"
 
@@ -92,6 +93,8 @@ struct sender_group_t {
     apr_pool_t *pool;
     sender_t *sender;
     mta_job_t job;
+    char from[80];                        /* our address, as a header line */
+    int from_said;
     sender_copy_t *copy;
     int delivered;
 };
@@ -107,6 +110,8 @@ struct sender_t {
     apr_pool_t *pool;
     dns_t *dns;
     SSL_CTX *tls;
+    sts_t *sts;                /* NULL: MailgunMTASTS off */
+    int sts_loaded;
     unsigned char verp_key[32];
     mg_routing_t *routing;     /* of notices */
     struct sender_signers_t *signers; /* sender_sign.h */
@@ -198,6 +203,10 @@ void sender_group_free(sender_group_t *group);
  */
 apr_status_t sender_job_make(sender_t *s, sender_group_t *group);
 
+/** Which of our addresses it goes out from is known when it does: it stands in
+ * a line on top, X-Mailgun-Sending-Ip, which nothing signs. */
+void sender_job_from(sender_group_t *group, const char *ip);
+
 /* --- sender_result.c: what became of it --- */
 
 /** The entry leaves its group. reply NULL: none; mx: who said it, or NULL. */
@@ -233,6 +242,12 @@ void sender_suppress(sender_t *s, apr_array_header_t *claimed,
 int sender_is_asked_for(const sender_entry_t *entry);
 /** Each second: does the operator want something back? */
 void sender_look_for_held(sender_t *s);
+
+/* --- sender_sts.c: MTA-STS policies --- */
+
+apr_status_t sender_sts_create(sender_t *s);
+/** Those of the store, once it works. */
+void sender_sts_load(sender_t *s);
 
 /* --- sender.c --- */
 

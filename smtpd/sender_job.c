@@ -182,7 +182,26 @@ static apr_status_t set_sender(sender_t *s, sender_group_t *g,
 static apr_status_t read_copy(const char **pbytes, apr_size_t *plen,
                               void *baton)
 {
-    return sender_copy_read(pbytes, plen, baton);
+    sender_group_t *g = baton;
+
+    if (g->from[0] && !g->from_said) {
+        g->from_said = 1;
+        *pbytes = g->from;
+        *plen = strlen(g->from);
+        return APR_SUCCESS;
+    }
+    return sender_copy_read(pbytes, plen, g->copy);
+}
+
+void sender_job_from(sender_group_t *group, const char *ip)
+{
+    group->from_said = 0;
+    group->from[0] = '\0';
+    if (!*ip || group->message->row->direction != MG_OUTGOING)
+        return;
+    apr_snprintf(group->from, sizeof(group->from),
+                 "X-Mailgun-Sending-Ip: %s\r\n", ip);
+    group->job.size += (apr_int64_t)strlen(group->from);
 }
 
 /* No copy can be made, now or later: values that fill more than there may be,
@@ -247,9 +266,10 @@ apr_status_t sender_job_make(sender_t *s, sender_group_t *group)
     if (rv != APR_SUCCESS)
         return rv;
     group->delivered = 0;
+    group->from[0] = '\0';
     group->job.size = group->copy->size;
     group->job.eight_bit = group->copy->eight_bit;
     group->job.read = read_copy;
-    group->job.baton = group->copy;
+    group->job.baton = group;
     return APR_SUCCESS;
 }

@@ -162,6 +162,7 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
     event.tls_cipher = e->via.cipher;
     event.tls_policy = e->via.policy;
     event.verified = e->via.verified;
+    event.sending_ip = e->via.ip[0] ? e->via.ip : NULL;
     event.bounce_class = e->bounce.name;
     if (e->verdict == SENDER_DELIVERED && e->row.payload && *e->row.payload) {
         mg_dsn_payload_read(&rcpt, e->row.payload, p);

@@ -514,6 +514,13 @@ static const mg_directive_t directives[] = {
       "With less free space than this where the store is, nothing new is "
       "accepted; deliveries go on.",
       set_size, AT(min_free), NULL },
+    { "MailgunMTASTS", "off|on", "on",
+      "Whether what domains publish about TLS to their MXs (MTA-STS) is "
+      "fetched and held to.",
+      set_word, AT(mta_sts), switch_words },
+    { "MailgunMTASTSPort", "port", "443",
+      "The port that MTA-STS policies are fetched from.",
+      set_number, AT(mta_sts_port), &ports },
     { "MailgunMX", "name ...", "(MailgunHostname)",
       "The hosts that a domain's MX records should name.",
       set_mx, AT(mx), NULL },
@@ -546,6 +553,15 @@ static const mg_directive_t directives[] = {
     { "MailgunSenders", "number", "1",
       "Processes that deliver by SMTP and LMTP.",
       set_number, AT(senders), &few },
+    { "MailgunSendingIP", "name address [hello-name]", "",
+      "An address of this machine that mail goes out from, and the name said "
+      "in EHLO there; repeat it for more, with the same name for IPv4 and IPv6 "
+      "of one.",
+      mg_config_set_sending_ip, AT(sending_ips), NULL },
+    { "MailgunSendingPool", "name address-name ...", "",
+      "Addresses (names of MailgunSendingIP) that take turns; the pool named "
+      "default is for domains that have none of their own.",
+      mg_config_set_sending_pool, AT(sending_pools), NULL },
     { "MailgunSessionLimit", "number", "1000",
       "SMTP sessions that one receiver serves at a time.",
       set_count, AT(session_limit), &many },
@@ -652,6 +668,8 @@ mg_config_t *mg_config_create(apr_pool_t *p)
     config->transports = apr_array_make(p, 1, sizeof(mg_transport_t));
     config->resolvers = apr_array_make(p, 1, sizeof(char *));
     config->hook_allow = apr_array_make(p, 1, sizeof(char *));
+    config->sending_ips = apr_array_make(p, 1, sizeof(mg_sending_ip_t));
+    config->sending_pools = apr_array_make(p, 1, sizeof(mg_sending_pool_t));
     config->shares = apr_array_make(p, 1, sizeof(mg_share_t));
     config->mx = apr_array_make(p, 1, sizeof(char *));
     config->spf = apr_array_make(p, 1, sizeof(char *));
@@ -687,5 +705,5 @@ const char *mg_config_check(const mg_config_t *config, apr_pool_t *p)
             return apr_psprintf(p, "MailgunListen: port %d, smtps needs "
                                 "MailgunTLSCertificate", l->port);
     }
-    return NULL;
+    return mg_config_check_pools(config, p);
 }

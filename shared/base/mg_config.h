@@ -32,6 +32,18 @@ typedef struct {
     int role;            /* MG_LISTEN_* */
 } mg_listen_t;
 
+/* An address that mail goes out from. */
+typedef struct {
+    const char *name;
+    const char *v4, *v6; /* one of them may be NULL */
+    const char *hello;   /* EHLO name; NULL: MailgunHostname */
+} mg_sending_ip_t;
+
+typedef struct {
+    const char *name;
+    apr_array_header_t *ips; /* of const char *: names of addresses */
+} mg_sending_pool_t;
+
 enum { MG_LISTEN_MX, MG_LISTEN_SUBMISSION, MG_LISTEN_SMTPS };
 /* what mail to others needs at least */
 enum { MG_DANE_OFF, MG_DANE_ON, MG_DANE_AUTO };
@@ -81,6 +93,11 @@ typedef struct mg_config_t {
     int destination_connections; /* MailgunDestinationConnections */
     apr_interval_time_t lease;   /* MailgunLease */
     apr_array_header_t *shares;  /* of mg_share_t; MailgunShare */
+    int mta_sts;              /* MailgunMTASTS on|off */
+    int mta_sts_port;         /* MailgunMTASTSPort, 443 */
+    apr_array_header_t *sending_ips;   /* of mg_sending_ip_t; MailgunSendingIP */
+    apr_array_header_t *sending_pools; /* of mg_sending_pool_t;
+                                          MailgunSendingPool */
     int dane;                 /* MailgunDANE: MG_DANE_* */
     int tls_policy;           /* MailgunTLSPolicy: MG_TLS_* */
     const char *tls_trust;    /* MailgunTLSTrust: PEM; NULL: the system's */

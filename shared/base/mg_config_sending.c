@@ -1,8 +1,11 @@
-/* mg_config_sending.c - directives that say how mail goes out: shares. */
+/* mg_config_sending.c - directives that say how mail goes out: shares, and the
+ * addresses it comes from. */
 #include "mg_config_sending.h"
 #include "mg_text.h"
 
+#include <apr_lib.h>
 #include <apr_strings.h>
+#include <arpa/inet.h>
 #include <string.h>
 
 #define SHARE_MAX 1000
@@ -32,5 +35,117 @@ MG_CONFIG_SETTER(mg_config_set_share)
     share.domain = mg_text_lower(argv[0], p);
     share.share = (int)n;
     APR_ARRAY_PUSH(config->shares, mg_share_t) = share;
+    return NULL;
+}
+
+/* --- addresses --- */
+
+#define NAME_MAX_ 32
+
+/* It is part of keys and stands in logs. */
+static int is_name(const char *text)
+{
+    const char *c;
+
+    for (c = text; *c; c++)
+        if (!apr_isalnum(*c) && *c != '-' && *c != '_' && *c != '.')
+            return 0;
+    return c != text && c - text <= NAME_MAX_;
+}
+
+static const char *no_name(const mg_directive_t *d, const char *text,
+                           apr_pool_t *p)
+{
+    return apr_psprintf(p, "%s: '%s' is no name; try a word of letters, "
+                        "digits, - and _", d->name, text);
+}
+
+static mg_sending_ip_t *ip_named(const mg_config_t *config, const char *name)
+{
+    int i;
+
+    for (i = 0; i < config->sending_ips->nelts; i++) {
+        mg_sending_ip_t *ip = &APR_ARRAY_IDX(config->sending_ips, i,
+                                             mg_sending_ip_t);
+
+        if (!strcmp(ip->name, name))
+            return ip;
+    }
+    return NULL;
+}
+
+MG_CONFIG_SETTER(mg_config_set_sending_ip)
+{
+    unsigned char raw[16];
+    mg_sending_ip_t *ip;
+    const char **slot;
+    int v6;
+
+    if (argc != 2 && argc != 3)
+        return apr_psprintf(p, "%s takes: %s", d->name, d->args);
+    if (!is_name(argv[0]))
+        return no_name(d, argv[0], p);
+    v6 = strchr(argv[1], ':') != NULL;
+    if (inet_pton(v6 ? AF_INET6 : AF_INET, argv[1], raw) != 1)
+        return apr_psprintf(p, "%s: '%s' is no address; try 192.0.2.1",
+                            d->name, argv[1]);
+    if (argc == 3 && !is_domain(argv[2]))
+        return apr_psprintf(p, "%s: '%s' is no host name; try "
+                            "out1.example.com", d->name, argv[2]);
+    ip = ip_named(config, argv[0]);
+    if (!ip) {
+        ip = apr_array_push(config->sending_ips);
+        memset(ip, 0, sizeof(*ip));
+        ip->name = apr_pstrdup(p, argv[0]);
+    }
+    slot = v6 ? &ip->v6 : &ip->v4;
+    if (*slot)
+        return apr_psprintf(p, "%s: '%s' has the address %s already", d->name,
+                            argv[0], *slot);
+    *slot = apr_pstrdup(p, argv[1]);
+    if (argc == 3)
+        ip->hello = apr_pstrdup(p, argv[2]);
+    return NULL;
+}
+
+MG_CONFIG_SETTER(mg_config_set_sending_pool)
+{
+    mg_sending_pool_t *pool;
+    int i;
+
+    if (argc < 2)
+        return apr_psprintf(p, "%s takes: %s", d->name, d->args);
+    for (i = 0; i < argc; i++)
+        if (!is_name(argv[i]))
+            return no_name(d, argv[i], p);
+    for (i = 0; i < config->sending_pools->nelts; i++)
+        if (!strcmp(APR_ARRAY_IDX(config->sending_pools, i,
+                                  mg_sending_pool_t).name, argv[0]))
+            return apr_psprintf(p, "%s: there is a pool '%s' already",
+                                d->name, argv[0]);
+    pool = apr_array_push(config->sending_pools);
+    pool->name = apr_pstrdup(p, argv[0]);
+    pool->ips = apr_array_make(p, argc, sizeof(char *));
+    for (i = 1; i < argc; i++)
+        APR_ARRAY_PUSH(pool->ips, const char *) = apr_pstrdup(p, argv[i]);
+    return NULL;
+}
+
+const char *mg_config_check_pools(const mg_config_t *config, apr_pool_t *p)
+{
+    int i, j;
+
+    for (i = 0; i < config->sending_pools->nelts; i++) {
+        const mg_sending_pool_t *pool = &APR_ARRAY_IDX(config->sending_pools,
+                                                       i, mg_sending_pool_t);
+
+        for (j = 0; j < pool->ips->nelts; j++) {
+            const char *name = APR_ARRAY_IDX(pool->ips, j, const char *);
+
+            if (!ip_named(config, name))
+                return apr_psprintf(p, "MailgunSendingPool: %s: there is no "
+                                    "MailgunSendingIP %s", pool->name, name);
+        }
+    }
     return NULL;
 }

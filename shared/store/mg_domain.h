@@ -4,8 +4,9 @@
  * of the table in mg_domain_setting.c: name, kind, default, help. `mailgunctl
  * domain set` and PUT /domains/<domain> both go through mg_domain_set().
  * Settings so far: spam_action (disabled|tag|block), wildcard, quota_bytes,
- * local (auto|yes|no), dkim, restrict_from (default|yes|no), webhook.deliver
- * (URL; '' removes it).
+ * local (auto|yes|no), dkim, restrict_from (default|yes|no), require_tls,
+ * skip_verification, sending_ip, sending_pool, webhook.deliver (URL; '' removes
+ * it).
  */
 #ifndef MG_DOMAIN_H
 #define MG_DOMAIN_H

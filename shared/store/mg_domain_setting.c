@@ -86,6 +86,17 @@ static const char *check_url(const char **pvalue, apr_pool_t *p)
     return NULL;
 }
 
+static const char *check_name(const char **pvalue, apr_pool_t *p)
+{
+    const char *c;
+
+    for (c = *pvalue; *c; c++)
+        if (!apr_isalnum(*c) && *c != '-' && *c != '_' && *c != '.')
+            return apr_psprintf(p, "'%s' is no name that the configuration"
+                                " could give", *pvalue);
+    return NULL;
+}
+
 /* Sorted by name. */
 static const mg_domain_setting_t settings[] = {
     { "dkim", "true",
@@ -99,10 +110,20 @@ static const mg_domain_setting_t settings[] = {
     { "quota_bytes", "0",
       "how much all mailboxes of the domain may hold; 0: no limit",
       check_size },
+    { "require_tls", "false",
+      "whether mail of the domain goes out under TLS with a verified"
+      " certificate only", check_bool },
     { "restrict_from", "default",
       "whether From must be an address of this domain: yes, no, or as"
       " MailgunRestrictFrom says",
       check_restrict },
+    { "sending_ip", "", "the address (MailgunSendingIP) that its mail comes"
+      " from; empty: one of its pool", check_name },
+    { "sending_pool", "", "the addresses (MailgunSendingPool) that its mail"
+      " comes from; empty: the pool default", check_name },
+    { "skip_verification", "false",
+      "whether any certificate will do where mail goes out under TLS",
+      check_bool },
     { "spam_action", "disabled",
       "what happens to incoming spam: disabled, tag, block",
       check_spam_action },

@@ -158,8 +158,9 @@ static const char *json_text(const char *s, apr_pool_t *p)
 
 /* How the mx was reached:
  *   ,"tls":true,"tls-version":"TLSv1.3","tls-cipher":"...",
- *    "certificate-verified":true,"tls-policy":"mta-sts" */
-static const char *tls_json(const mg_event_t *event, apr_pool_t *p)
+ *    "certificate-verified":true,"tls-policy":"mta-sts",
+ *    "sending-ip":"192.0.2.1" */
+static const char *way_json(const mg_event_t *event, apr_pool_t *p)
 {
     if (!event->mx || !event->tls_policy)
         return "";
@@ -170,7 +171,9 @@ static const char *tls_json(const mg_event_t *event, apr_pool_t *p)
         event->tls_cipher ? ",\"tls-cipher\":" : "",
         event->tls_cipher ? json_text(event->tls_cipher, p) : "",
         ",\"certificate-verified\":", event->verified ? "true" : "false",
-        ",\"tls-policy\":", json_text(event->tls_policy, p), NULL);
+        ",\"tls-policy\":", json_text(event->tls_policy, p),
+        event->sending_ip ? ",\"sending-ip\":" : "",
+        event->sending_ip ? json_text(event->sending_ip, p) : "", NULL);
 }
 
 /* {"code":550,"reply":"550 5.1.1 no","mx":"mx.x","class":"unknown",
@@ -186,7 +189,7 @@ static const char *detail_json(const mg_event_t *event, apr_pool_t *p)
         event->reply ? ",\"reply\":" : "",
         event->reply ? json_text(event->reply, p) : "",
         event->mx ? ",\"mx\":" : "", event->mx ? json_text(event->mx, p) : "",
-        tls_json(event, p),
+        way_json(event, p),
         event->bounce_class ? ",\"class\":" : "",
         event->bounce_class ? json_text(event->bounce_class, p) : "",
         event->notify ? ",\"notify\":" : "",

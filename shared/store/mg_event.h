@@ -47,6 +47,7 @@ typedef struct {
      * what it was held to; verified: the certificate, for the mx's name */
     const char *tls, *tls_cipher, *tls_policy;
     int verified;
+    const char *sending_ip;       /* our address, or NULL */
     const char *bounce_class;     /* failed, failed_temp: mg_bounce.h; NULL */
     const char *notify;           /* delivered: what RFC 3461 NOTIFY asked for,
                                      for a report that may come later; NULL */

@@ -90,11 +90,22 @@ static void test_lists(void **state)
         "MailgunResolver 127.0.0.1:5353 ::1\n"
         "MailgunResolver [::1]:54\n"
         "MailgunHookAllow 127.0.0.0/8 fd00::/8\n"
-        "MailgunLMTP 127.0.0.1:24\n");
+        "MailgunLMTP 127.0.0.1:24\n"
+        "MailgunSendingIP a 192.0.2.1 out1.example.com\n"
+        "MailgunSendingIP a 2001:db8::1\n"
+        "MailgunSendingIP b 192.0.2.2\n"
+        "MailgunSendingPool default a b\n");
+    mg_sending_ip_t *ips = (mg_sending_ip_t *)c->sending_ips->elts;
     mg_listen_t *l = (mg_listen_t *)c->listen->elts;
     mg_transport_t *t = (mg_transport_t *)c->transports->elts;
 
     (void)state;
+    assert_int_equal(c->sending_ips->nelts, 2);
+    assert_string_equal(ips[0].v4, "192.0.2.1");
+    assert_string_equal(ips[0].v6, "2001:db8::1");
+    assert_string_equal(ips[0].hello, "out1.example.com");
+    assert_null(ips[1].v6);
+    assert_int_equal(c->sending_pools->nelts, 1);
     assert_int_equal(c->listen->nelts, 3);
     assert_string_equal(l[0].address, "127.0.0.1");
     assert_int_equal(l[0].port, 2525);
@@ -158,6 +169,23 @@ static const struct {
       "1: MailgunListen: 'smtp' is none of mx, submission, smtps" },
     { "MailgunListen *:25", "1: MailgunListen takes: address:port "
                             "mx|submission|smtps" },
+    { "MailgunSendingIP a/b 192.0.2.1", "1: MailgunSendingIP: 'a/b' is no "
+      "name; try a word of letters, digits, - and _" },
+    { "MailgunSendingIP a 192.0.2", "1: MailgunSendingIP: '192.0.2' is no "
+      "address; try 192.0.2.1" },
+    { "MailgunSendingIP a 192.0.2.1 a@b", "1: MailgunSendingIP: 'a@b' is no "
+      "host name; try out1.example.com" },
+    { "MailgunSendingIP a 192.0.2.1\nMailgunSendingIP a 192.0.2.2",
+      "2: MailgunSendingIP: 'a' has the address 192.0.2.1 already" },
+    { "MailgunSendingPool p", "1: MailgunSendingPool takes: name "
+      "address-name ..." },
+    { "MailgunSendingIP a 192.0.2.1\nMailgunSendingPool p a b",
+      " MailgunSendingPool: p: there is no MailgunSendingIP b" },
+    { "MailgunSendingIP a 192.0.2.1\nMailgunSendingPool p a\n"
+      "MailgunSendingPool p a",
+      "3: MailgunSendingPool: there is a pool 'p' already" },
+    { "MailgunDANE maybe", "1: MailgunDANE: 'maybe' is none of off, on, "
+      "auto" },
     { "MailgunShare a@b 2", "1: MailgunShare: 'a@b' is no domain; try "
       "example.com" },
     { "MailgunShare a.test 0", "1: MailgunShare: '0' is no number within 1 and "

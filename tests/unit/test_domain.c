@@ -168,12 +168,15 @@ static void sets(void **state)
           " https://example.com/hook" },
         { "webhook.deliver", "", "", NULL },
         { "colour", "red", NULL, "'colour' is no setting of a domain; there"
-          " are dkim, local, quota_bytes, restrict_from, spam_action,"
+          " are dkim, local, quota_bytes, require_tls, restrict_from,"
+          " sending_ip, sending_pool, skip_verification, spam_action,"
           " webhook.deliver, wildcard" },
         { "restrict_from", "YES", "yes", NULL },
         { "restrict_from", "default", "default", NULL },
         { "restrict_from", "maybe", NULL, "restrict_from: 'maybe' is none of"
           " default, yes, no" },
+        { "sending_ip", "out 1", NULL, "sending_ip: 'out 1' is no name that"
+          " the configuration could give" },
     };
     const char *error;
     size_t i;

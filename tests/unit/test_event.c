@@ -192,12 +192,14 @@ static void detail_of_tls(void **state)
     e.tls_cipher = "AES";
     e.tls_policy = "mta-sts";
     e.verified = 1;
+    e.sending_ip = "192.0.2.1";
     e.attempt = 1;
     unit_store_ok(s->db, append(s->db, &e, s->p));
     assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM event WHERE"
         " detail = '{\"code\":250,\"mx\":\"mx.test\",\"tls\":true,"
         "\"tls-version\":\"TLSv1.3\",\"tls-cipher\":\"AES\","
         "\"certificate-verified\":true,\"tls-policy\":\"mta-sts\","
+        "\"sending-ip\":\"192.0.2.1\","
         "\"attempt\":1}'"), 1);
 }
 

@@ -995,7 +995,7 @@ static void test_read_for_results(void **state)
     memset(&d, 0, sizeof(d));
     d.transport = MG_TRANSPORT_SMTP;
     d.dest = "x.test";
-    site = mta_site_for(b->s, &d);
+    site = mta_site_for(b->s, &d, "");
     site->window = 0;
     mail_to(b, "1@down.test,1@down2.test,ok@x.test");
     mail_to(b, "2@down.test,2@down2.test");
@@ -1022,7 +1022,7 @@ static void test_full_in_an_outage(void **state)
     memset(&d, 0, sizeof(d));
     d.transport = MG_TRANSPORT_SMTP;
     d.dest = "x.test";
-    site = mta_site_for(b->s, &d);
+    site = mta_site_for(b->s, &d, "");
     site->window = 0;
     for (i = 0; i < 10; i++)
         mail_to(b, "ok@x.test");
@@ -1107,7 +1107,7 @@ static void test_next_host(void **state)
     memset(&d, 0, sizeof(d));
     d.transport = MG_TRANSPORT_SMTP;
     d.dest = "x.test";
-    site = mta_site_for(b->s, &d);
+    site = mta_site_for(b->s, &d, "");
     memset(hosts, 0, sizeof(hosts));
     for (i = 0; i < 2; i++) {
         struct sockaddr_in *in = (struct sockaddr_in *)&hosts[i].addr;
@@ -1153,7 +1153,7 @@ static void stop_site(bench_t *b, mta_site_t **psite)
     memset(&d, 0, sizeof(d));
     d.transport = MG_TRANSPORT_SMTP;
     d.dest = "x.test";
-    *psite = mta_site_for(b->s, &d);
+    *psite = mta_site_for(b->s, &d, "");
     (*psite)->window = 0;
 }
 
