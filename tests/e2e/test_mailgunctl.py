@@ -358,9 +358,49 @@ def test_queue_shows_what_fsck_finds(ctl):
     for name in ("17", "x@a.test", "<x@a.test>"):
         shown = ctl("queue", "show", name)
         assert "bob@b.test" in shown
-        assert "451 4.7.1 later (mx.b)" in shown
+        assert re.search(r"failed_temp +bob@b.test +mx.b +451 4.7.1 later",
+                         shown)
     done = ctl.run("fsck")
     assert done.returncode == 1 and "WRONG: " in done.stdout
+
+
+def test_suppression(ctl):
+    ctl("domain", "add", "a.test", "--account", "acme")
+    assert "Nobody" in ctl("suppression", "list", "a.test")
+    ctl("suppression", "add", "a.test", "bounce", "Bob <Bob@b.test>",
+        "--code", "554", "--error", "by hand")
+    ctl("suppression", "add", "a.test", "complaint", "bob@b.test")
+    ctl("suppression", "add", "a.test", "unsubscribe", "ann@b.test", "--tag",
+        "news")
+    rows = ctl("suppression", "list", "A.test").splitlines()
+    assert len(rows) == 4
+    assert re.search(r"^bounce +Bob@b\.test .* 554 by hand$", "\n".join(rows),
+                     re.M)
+    rows = ctl("suppression", "list", "a.test", "unsubscribe").splitlines()
+    assert len(rows) == 2 and rows[1].endswith("tag news")
+    for args, words in (
+            (("a.test", "bounce", "nobody"), "no address"),
+            (("b.test", "bounce", "bob@b.test"), "no domain")):
+        assert words in ctl.refused("suppression", "add", *args)
+    ctl.refused("suppression", "list", "a.test", "pigeon", code=2)
+    ctl("suppression", "remove", "a.test", "bounce", "BOB@b.test")
+    assert "there is no bounce" in ctl.refused(
+        "suppression", "remove", "a.test", "bounce", "bob@b.test")
+    assert "there is no unsubscribe" in ctl.refused(
+        "suppression", "remove", "a.test", "unsubscribe", "ann@b.test",
+        "--tag", "other")
+
+
+def test_queue_changes_need_a_which(ctl):
+    for verb in ("hold", "release", "retry", "drop"):
+        ctl.refused("queue", verb, code=2)
+        ctl.refused("queue", verb, "--all=1", code=2)
+        assert "0 deliveries" in ctl("queue", verb, "--all")
+        assert "0 deliveries would" in ctl("queue", verb, "--all",
+                                           "--dry-run")
+    assert "no message" in ctl.refused("queue", "drop", "--message", "<x@y>")
+    assert "empty" in ctl("queue", "count", "--by", "age")
+    ctl.refused("queue", "count", "--by", "colour", code=2)
 
 
 def test_usage(ctl):
