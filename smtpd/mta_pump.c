@@ -120,7 +120,7 @@ static int send_first(mta_site_t *site, mta_link_t *link)
 static int may_work(const mta_site_t *site)
 {
     return site->ngroups > 0 && !site->s->store_down
-           && !site->s->worker->stopping;
+           && !site->s->copies_full && !site->s->worker->stopping;
 }
 
 static void pump(mta_site_t *site)

@@ -131,6 +131,7 @@ struct sender_t {
     apr_hash_t *messages;      /* id -> sender_message_t */
     apr_int64_t content_bytes; /* cached content */
     apr_size_t template_bytes, copy_bytes; /* sender_copy.c */
+    int copies_full;           /* nothing is begun until a copy is gone */
     apr_pool_t *mailbox_pool;  /* mailbox id -> address */
     apr_hash_t *mailboxes;
     apr_uint32_t mailbox_generation;

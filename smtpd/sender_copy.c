@@ -14,6 +14,7 @@
 
 #define TEMPLATES_MAX (32 * 1024 * 1024)  /* kept with their messages */
 #define COPIES_MAX (64 * 1024 * 1024)     /* rendered, under way */
+#define PARSED_ALONE (512 * 1024)
 
 /* --- stored content --- */
 
@@ -118,7 +119,8 @@ static apr_status_t read_range(const char **pbytes, apr_int64_t offset,
     return APR_SUCCESS;
 }
 
-/* Parsed once and kept with the message, as long as there is room. */
+/* Parsed once and kept with the message, as long as there is room. A large one
+ * is enough for one turn of the loop: its first copy is made in the next. */
 static apr_status_t template_of(const mg_template_t **pt, sender_copy_t *copy)
 {
     sender_message_t *m = copy->message;
@@ -137,6 +139,8 @@ static apr_status_t template_of(const mg_template_t **pt, sender_copy_t *copy)
     if (keep) {
         m->parsed = t;
         copy->sender->template_bytes += mg_template_memory(t);
+        if (mg_template_memory(t) > PARSED_ALONE)
+            return MG_EBUSY;
     }
     return APR_SUCCESS;
 }
@@ -146,17 +150,20 @@ static apr_status_t give_room_back(void *baton)
     sender_copy_t *copy = baton;
 
     copy->sender->copy_bytes -= copy->room;
+    copy->sender->copies_full = 0;
     return APR_SUCCESS;
 }
 
-/* Copies that are under way lie in memory: over COPIES_MAX, the next one waits
- * until others are gone. */
+/* Copies that are under way lie in memory: over COPIES_MAX, nothing new is
+ * begun until one of them is gone. */
 static apr_status_t take_room(sender_copy_t *copy, apr_size_t bytes)
 {
     sender_t *s = copy->sender;
 
-    if (s->copy_bytes > 0 && s->copy_bytes + bytes > COPIES_MAX)
+    if (s->copy_bytes > 0 && s->copy_bytes + bytes > COPIES_MAX) {
+        s->copies_full = 1;
         return MG_EBUSY;
+    }
     copy->room = bytes;
     s->copy_bytes += bytes;
     apr_pool_cleanup_register(copy->pool, copy, give_room_back,

@@ -44,7 +44,7 @@ int sender_copy_is_shared(const struct sender_message_t *message);
 
 /**
  * The copy for this recipient, or the shared one.
- * @return an error of the store; MG_EBUSY: later, too much is rendered already;
+ * @return an error of the store; MG_EBUSY: later, this turn or all memory is full;
  *         MG_EBADINPUT, MG_ELIMIT: it cannot be rendered, ever
  */
 apr_status_t sender_copy_make(sender_copy_t **pcopy, struct sender_t *s,

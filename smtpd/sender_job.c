@@ -263,8 +263,10 @@ apr_status_t sender_job_make(sender_t *s, sender_group_t *group)
         fail_all(s, group, rv);
         return APR_ENOENT;
     }
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS) {
+        apr_pool_clear(group->pool); /* it may wait a while */
         return rv;
+    }
     group->delivered = 0;
     group->from[0] = '\0';
     group->job.size = group->copy->size;

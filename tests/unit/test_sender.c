@@ -1328,6 +1328,48 @@ static void test_large_template(void **state)
     assert_int_equal(b->s->copy_bytes, 0);
 }
 
+/* What is under way fills the memory there is for it: the others wait. */
+static void test_copies_wait(void **state)
+{
+    static const char content[] = "Subject: x\r\n\r\n%recipient%\r\n";
+    bench_t *b = bench(state);
+    int i;
+
+    b->s->copy_bytes = 64 * 1024 * 1024;
+    template_to(b, "a@x.test", NULL, content, sizeof(content) - 1);
+    for (i = 0; i < 100 && !b->s->copies_full; i++)
+        turn(b, 10);
+    assert_int_equal(b->s->copies_full, 1);
+    turn(b, 50);
+    assert_int_equal(b->mx->messages, 0);
+    b->s->copy_bytes = 0; /* the one that filled it is gone */
+    b->s->copies_full = 0;
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 1);
+    assert_int_equal(b->s->copy_bytes, 0);
+}
+
+/* A large template is parsed in one turn and rendered in the next. */
+static void test_large_text(void **state)
+{
+    bench_t *b = bench(state);
+    apr_size_t size = 300 * 1024, len;
+    char *content = apr_palloc(b->store->p, size + 1000);
+    int i;
+
+    len = (apr_size_t)apr_snprintf(content, 500, "Subject: hi\r\n\r\n");
+    for (i = 0; len < size; i++)
+        len += (apr_size_t)apr_snprintf(content + len, 100, "%06d for you, "
+                                        "alone, %%recipient_email%%\r\n",
+                                        i % 100);
+    template_to(b, "a@x.test,bob@x.test", NULL, content, len);
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 2);
+    assert_non_null(strstr(content_for(b, "<bob@x.test>"),
+                           "000099 for you, alone, bob@x.test\r\n"));
+    assert_null(strstr(content_for(b, "<bob@x.test>"), "%recipient"));
+}
+
 /* A plan that does not fit the content, values that fill too much. */
 static void test_no_copy(void **state)
 {
@@ -1355,6 +1397,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(test_copies),
         UNIT_ON_BOTH(test_large_template),
+        UNIT_ON_SQLITE(test_copies_wait),
+        UNIT_ON_BOTH(test_large_text),
         UNIT_ON_SQLITE(test_no_copy),
         UNIT_ON_BOTH(test_delivered),
         UNIT_ON_BOTH(test_connection_is_reused),
