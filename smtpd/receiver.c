@@ -186,7 +186,8 @@ static void on_sweep(loop_t *loop, void *baton)
     apr_interval_time_t again = worker->config->command_timeout / 4;
 
     sweep(r);
-    if (worker->stopping && r->server->n_sessions == 0) {
+    if (worker->stopping && r->server->n_sessions == 0
+        && smtp_commit_is_idle(r->server)) {
         worker_done(worker);
         return;
     }
@@ -287,8 +288,8 @@ apr_status_t smtp_server_create(smtp_server_t **pserver, worker_t *worker)
     server->routing = mg_routing_create(worker->domains, worker->shared, key,
                                         worker->pool);
     make_texts(server);
-    smtp_commit_setup(server);
-    return make_tls(server);
+    rv = smtp_commit_setup(server);
+    return rv == APR_SUCCESS ? make_tls(server) : rv;
 }
 
 static apr_status_t open_ports(receiver_t *r, worker_t *worker)

@@ -1,27 +1,28 @@
 /* receiver_commit.c - group commit of an event loop (design 3).
  *
- * All sessions that reached their end of data are committed together at the
- * end of a turn. A commit blocks the loop for as long as the disk takes, so it
- * pays to fill the batch first: while other sessions are in the middle of
- * their dialogue and have something to say, the loop turns on without waiting.
- * That is work to be done anyway, so it costs those who wait little: at most
- * 2 ms and twice what a commit took of late, never over 20 ms. Where a commit
- * is slow (over 1 ms), the batch waits a little even when nothing is readable
- * right now: a client needs time to answer. When nobody is talking it goes.
+ * All sessions that reached their end of data are committed together, by the
+ * committer's thread; who gets there meanwhile is in the next batch. A message
+ * costs less the more there are in one, so it pays to fill a batch first: while
+ * other sessions are in the middle of their dialogue and have something to say,
+ * the loop turns on without waiting. That is work to be done anyway, so it
+ * costs those who wait little: from the first that is ready at most 2 ms and
+ * what a commit took of late, never over 10 ms. When nobody is talking it goes.
  *
  * Content over MG_CONTENT_INLINE goes ahead in stretches, one per commit, of
  * one session after the other, so that the batch stays short.
+ *
+ * A transaction under way (tx->under_way) is the committer's. Its client may
+ * leave: the session then stays among the closed until the batch is back.
  */
+#include "committer.h"
 #include "mg_log.h"
 #include "mg_status.h"
 #include "mg_time.h"
 #include "smtp_session.h"
 
 #define WAIT_LEAST 2000      /* us from the first that is ready */
-#define WAIT_MOST 20000
-#define SLOW_COMMIT 1000     /* us */
-#define SILENCE_MAX 2000     /* us without a word from anybody */
-#define BATCH_MAX 256
+#define WAIT_MOST 10000
+#define BATCH_MAX SMTP_BATCH_MAX
 #define CONFLICTS_MAX 3
 
 static int in_batch(const smtp_session_t *s)
@@ -72,7 +73,8 @@ void smtp_commit_add(smtp_session_t *s)
 void smtp_commit_forget(smtp_session_t *s)
 {
     no_longer_lively(s);
-    if (!in_batch(s) || APR_RING_NEXT(s->tx, link) == s->tx)
+    if (!in_batch(s) || s->tx->under_way
+        || APR_RING_NEXT(s->tx, link) == s->tx)
         return;
     APR_RING_REMOVE(s->tx, link);
     APR_RING_ELEM_INIT(s->tx, link);
@@ -82,70 +84,47 @@ void smtp_commit_forget(smtp_session_t *s)
 
 /* --- when --- */
 
-static void turn_again(loop_t *loop, void *baton)
-{
-    smtp_server_t *server = baton;
-
-    (void)loop;
-    server->again = NULL;
-}
-
 static apr_interval_time_t longest_wait(const smtp_server_t *server)
 {
-    apr_interval_time_t t = WAIT_LEAST + 2 * server->commit_cost;
+    apr_interval_time_t t = WAIT_LEAST + server->commit_took;
 
     return t < WAIT_MOST ? t : WAIT_MOST;
 }
 
 static int shall_wait(smtp_server_t *server)
 {
-    apr_interval_time_t silence = server->commit_cost / 2;
-    apr_time_t now = mg_ticks();
     int heard = server->inputs != server->inputs_seen;
 
     server->inputs_seen = server->inputs;
-    if (heard)
-        server->heard = now;
-    if (server->lively == 0 || server->n_ready >= BATCH_MAX
-        || now - server->ready_since >= longest_wait(server))
+    if (!heard || server->lively == 0 || server->n_ready >= BATCH_MAX
+        || mg_ticks() - server->ready_since >= longest_wait(server))
         return 0;
-    if (heard) {
-        loop_again(server->worker->loop);
-        return 1;
-    }
-    if (silence > SILENCE_MAX)
-        silence = SILENCE_MAX;
-    if (server->commit_cost < SLOW_COMMIT || now - server->heard >= silence)
-        return 0;
-    if (server->again == NULL)
-        server->again = loop_timer_set(server->worker->loop, 1000, turn_again,
-                                       server);
+    loop_again(server->worker->loop);
     return 1;
 }
 
 /* --- the commit --- */
 
-/* Takes them out of their rings; they end up in one list of units. */
-static void gather(smtp_tx_t **batch, int *pn, smtp_server_t *server)
+static void take(smtp_server_t *server, smtp_tx_t *tx)
 {
-    int n = 0;
-    smtp_tx_t *tx;
+    APR_RING_REMOVE(tx, link);
+    APR_RING_ELEM_INIT(tx, link);
+    tx->under_way = 1;
+    server->batch[server->n_batch++] = tx;
+}
 
-    if (!APR_RING_EMPTY(&server->storing, smtp_tx_t, link)) {
-        tx = APR_RING_FIRST(&server->storing);
-        APR_RING_REMOVE(tx, link);
-        APR_RING_ELEM_INIT(tx, link);
-        batch[n++] = tx;
-    }
-    while (n < BATCH_MAX
+/* Takes them out of their rings. */
+static void gather(smtp_server_t *server)
+{
+    server->n_batch = 0;
+    if (!APR_RING_EMPTY(&server->storing, smtp_tx_t, link))
+        take(server, APR_RING_FIRST(&server->storing));
+    while (server->n_batch < BATCH_MAX
            && !APR_RING_EMPTY(&server->ready, smtp_tx_t, link)) {
-        tx = APR_RING_FIRST(&server->ready);
-        APR_RING_REMOVE(tx, link);
-        APR_RING_ELEM_INIT(tx, link);
+        take(server, APR_RING_FIRST(&server->ready));
         server->n_ready--;
-        batch[n++] = tx;
     }
-    *pn = n;
+    server->ready_since = mg_ticks(); /* of those that are left */
 }
 
 /* Another process made the same ids: the message waits once more, with others.
@@ -162,7 +141,6 @@ static int is_drawn_anew(smtp_server_t *server, smtp_tx_t *tx)
         APR_RING_INSERT_TAIL(&server->ready, tx, smtp_tx_t, link);
         server->n_ready++;
     }
-    loop_again(server->worker->loop);
     return 1;
 }
 
@@ -172,12 +150,14 @@ static void tell(smtp_server_t *server, smtp_tx_t *tx, apr_status_t batch)
     smtp_session_t *s = tx->session;
     apr_status_t rv = tx->unit.status;
 
+    tx->under_way = 0;
+    if (s->state == S_CLOSED)
+        return; /* it left without our 250, and will send again */
     if (is_drawn_anew(server, tx))
         return;
     if (rv == APR_SUCCESS && !smtp_tx_advance(tx)) {
         /* more content: behind the others that wait */
         APR_RING_INSERT_TAIL(&server->storing, tx, smtp_tx_t, link);
-        loop_again(server->worker->loop);
         return;
     }
     if (rv != APR_SUCCESS && rv != MG_EBADINPUT && batch == APR_SUCCESS)
@@ -188,57 +168,64 @@ static void tell(smtp_server_t *server, smtp_tx_t *tx, apr_status_t batch)
     smtp_data_committed(s, rv);
 }
 
-static void commit(smtp_server_t *server, apr_pool_t *ptemp)
+static void on_committed(apr_status_t rv, const char *words,
+                         apr_interval_time_t took, void *baton)
 {
-    worker_t *worker = server->worker;
-    smtp_tx_t *batch[BATCH_MAX];
-    mg_unit_t *units = NULL;
-    apr_time_t begun = mg_ticks();
-    apr_status_t rv;
-    int n, i;
+    smtp_server_t *server = baton;
+    int i, n = server->n_batch;
 
-    gather(batch, &n, server);
-    for (i = n - 1; i >= 0; i--) {
-        mg_unit_t *unit = smtp_tx_unit(batch[i]);
+    worker_db_check_words(server->worker, rv, words);
+    if (mg_log_get_level() >= MG_LOG_DEBUG)
+        mg_log(MG_LOG_DEBUG, rv, "smtp: committed %d in %" APR_INT64_T_FMT
+               " us", n, (apr_int64_t)took);
+    server->commit_took = (server->commit_took * 3 + took) / 4;
+    server->n_batch = 0;
+    for (i = 0; i < n; i++)
+        tell(server, server->batch[i], rv);
+}
+
+static void commit(smtp_server_t *server)
+{
+    mg_unit_t *units = NULL;
+    int i;
+
+    gather(server);
+    for (i = server->n_batch - 1; i >= 0; i--) {
+        mg_unit_t *unit = smtp_tx_unit(server->batch[i]);
 
         unit->next = units;
         units = unit;
     }
-    rv = worker_db_check(worker, mg_group_commit(worker->db, units, ptemp));
-    server->commit_cost = (server->commit_cost * 3
-                           + (mg_ticks() - begun)) / 4;
     server->epoch++;
     server->lively = 0;
-    if (mg_log_get_level() >= MG_LOG_DEBUG)
-        mg_log(MG_LOG_DEBUG, rv, "smtp: committed %d in %" APR_INT64_T_FMT
-               " us", n, (apr_int64_t)(mg_ticks() - begun));
-    for (i = 0; i < n; i++)
-        tell(server, batch[i], rv);
-    if (server->n_ready > 0) {
-        server->ready_since = mg_ticks();
-        loop_again(worker->loop);
-    }
+    committer_start(server->committer, units);
+}
+
+int smtp_commit_is_idle(const smtp_server_t *server)
+{
+    return !committer_is_busy(server->committer);
 }
 
 static void at_turn_end(loop_t *loop, void *baton)
 {
     smtp_server_t *server = baton;
     int storing = !APR_RING_EMPTY(&server->storing, smtp_tx_t, link);
-    apr_pool_t *ptemp;
 
     (void)loop;
-    if (storing || (server->n_ready > 0 && !shall_wait(server))) {
-        apr_pool_create_ex(&ptemp, server->pool, NULL, server->allocator);
-        commit(server, ptemp);
-        apr_pool_destroy(ptemp);
-    }
+    if (!committer_is_busy(server->committer)
+        && (storing || (server->n_ready > 0 && !shall_wait(server))))
+        commit(server);
     smtp_session_reap(server);
 }
 
-void smtp_commit_setup(smtp_server_t *server)
+apr_status_t smtp_commit_setup(smtp_server_t *server)
 {
+    worker_t *worker = server->worker;
+
     APR_RING_INIT(&server->ready, smtp_tx_t, link);
     APR_RING_INIT(&server->storing, smtp_tx_t, link);
     server->epoch = 1;
-    loop_at_turn_end(server->worker->loop, at_turn_end, server);
+    loop_at_turn_end(worker->loop, at_turn_end, server);
+    return committer_create(&server->committer, worker, on_committed, server,
+                            worker->pool);
 }

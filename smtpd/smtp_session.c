@@ -119,9 +119,14 @@ void smtp_session_reset(smtp_session_t *s)
 
 void smtp_session_reap(smtp_server_t *server)
 {
-    while (!APR_RING_EMPTY(&server->closed, smtp_session_t, link)) {
-        smtp_session_t *s = APR_RING_FIRST(&server->closed);
+    smtp_session_t *s, *next;
 
+    for (s = APR_RING_FIRST(&server->closed);
+         s != APR_RING_SENTINEL(&server->closed, smtp_session_t, link);
+         s = next) {
+        next = APR_RING_NEXT(s, link);
+        if (s->tx != NULL && s->tx->under_way)
+            continue;
         APR_RING_REMOVE(s, link);
         apr_pool_destroy(s->pool);
     }

@@ -49,6 +49,7 @@ typedef enum {
 #define SMTP_IDLE_LIMIT 100      /* NOOP, RSET ... without a message */
 #define SMTP_LOGIN_TRIES 5
 #define SMTP_CONTENT_RATE 500    /* octets/s, or it is no mail but a siege */
+#define SMTP_BATCH_MAX 256       /* messages of one commit */
 
 typedef struct smtp_server_t smtp_server_t;
 typedef struct smtp_session_t smtp_session_t;
@@ -122,9 +123,11 @@ struct smtp_server_t {
     apr_uint32_t epoch;          /* one more with each commit */
     int lively;                  /* sessions heard in this epoch, not ready */
     int inputs, inputs_seen;
-    apr_time_t ready_since, heard;
-    apr_interval_time_t commit_cost;
-    loop_timer_t *again;
+    apr_time_t ready_since;
+    apr_interval_time_t commit_took; /* of late */
+    struct committer_t *committer;
+    smtp_tx_t *batch[SMTP_BATCH_MAX]; /* under way */
+    int n_batch;
     /* receiver_clients.c */
     apr_time_t space_checked;
     int space_low;
@@ -143,7 +146,8 @@ void smtp_session_run(smtp_session_t *s);
 void smtp_session_finish(smtp_session_t *s);
 /** The transaction is over, however it ended. */
 void smtp_session_reset(smtp_session_t *s);
-/** Frees those that ended since; at the end of a turn. */
+/** Frees those that ended since, at the end of a turn; not whose message is
+ * being committed. */
 void smtp_session_reap(smtp_server_t *server);
 int smtp_session_is_idle(const smtp_session_t *s);
 
@@ -180,7 +184,9 @@ void smtp_client_leave(smtp_server_t *server, smtp_client_t *client);
 int smtp_space_is_low(smtp_server_t *server);
 
 /* --- receiver_commit.c --- */
-void smtp_commit_setup(smtp_server_t *server);
+apr_status_t smtp_commit_setup(smtp_server_t *server);
+/** False while messages of sessions, gone ones too, are with the store. */
+int smtp_commit_is_idle(const smtp_server_t *server);
 /** A session was heard: a batch that waits may wait for it. */
 void smtp_commit_heard(smtp_session_t *s);
 void smtp_commit_add(smtp_session_t *s);

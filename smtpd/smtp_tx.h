@@ -4,6 +4,9 @@
  * each, in one unit: all or nothing. Content over MG_CONTENT_INLINE is written
  * ahead, a stretch per turn of the loop (smtp_tx_t.stored says how far); the
  * unit that accepts the message comes last and makes it visible.
+ *
+ * What units do runs in the committer's thread (committer.h says what that may
+ * use): what they need is made before, by smtp_tx_finish().
  */
 #ifndef SMTP_TX_H
 #define SMTP_TX_H
@@ -67,6 +70,7 @@ struct smtp_tx_t {
     apr_int64_t scanned;             /* of it, octets */
     int is_complete;                 /* smtp_submission_complete() came */
     apr_status_t completed;          /* and said that */
+    int under_way;                   /* all of it is the committer's */
     mg_unit_t unit;
 };
 

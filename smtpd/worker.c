@@ -45,7 +45,7 @@ static int is_outage(apr_status_t rv)
 }
 
 /* Said once per outage, and again where the reason is another. */
-static void say_outage(worker_t *worker, apr_status_t rv)
+static void say_outage(worker_t *worker, apr_status_t rv, const char *words)
 {
     worker_own_t *own = worker->own;
 
@@ -53,7 +53,7 @@ static void say_outage(worker_t *worker, apr_status_t rv)
     if (own->said == rv)
         return;
     own->said = rv;
-    mg_log(MG_LOG_ERR, rv, "store: %s", mg_db_error(worker->db));
+    mg_log(MG_LOG_ERR, rv, "store: %s", words);
 }
 
 static void reconnect(worker_t *worker)
@@ -67,7 +67,7 @@ static void reconnect(worker_t *worker)
     rv = mg_db_reconnect(worker->db);
     own->reconnect_at = mg_ticks() + RECONNECT_TIME;
     if (rv != APR_SUCCESS) {
-        say_outage(worker, rv);
+        say_outage(worker, rv, mg_db_error(worker->db));
         return;
     }
     own->unconnected = 0;
@@ -76,6 +76,12 @@ static void reconnect(worker_t *worker)
 }
 
 apr_status_t worker_db_check(worker_t *worker, apr_status_t rv)
+{
+    return worker_db_check_words(worker, rv, mg_db_error(worker->db));
+}
+
+apr_status_t worker_db_check_words(worker_t *worker, apr_status_t rv,
+                                   const char *words)
 {
     worker_own_t *own = worker->own;
 
@@ -89,7 +95,7 @@ apr_status_t worker_db_check(worker_t *worker, apr_status_t rv)
     }
     if (!is_outage(rv))
         return rv;
-    say_outage(worker, rv);
+    say_outage(worker, rv, words);
     if (rv == MG_ELOST || rv == MG_ESCHEMA)
         reconnect(worker);
     return rv;
@@ -311,7 +317,7 @@ static apr_status_t set_up(worker_t *worker, pid_t master)
     if (rv == MG_ECONFIG)
         return rv;
     if (rv != APR_SUCCESS) {
-        say_outage(worker, rv);
+        say_outage(worker, rv, mg_db_error(worker->db));
         own->unconnected = 1;
         own->reconnect_at = mg_ticks() + RECONNECT_TIME;
     }

@@ -85,6 +85,9 @@ void worker_done(worker_t *worker);
  * @return rv, unchanged: what was begun has failed all the same
  */
 apr_status_t worker_db_check(worker_t *worker, apr_status_t rv);
+/** The same of another connection of this process, which said these words. */
+apr_status_t worker_db_check_words(worker_t *worker, apr_status_t rv,
+                                   const char *words);
 /** False during an outage: worth no try. */
 int worker_db_usable(const worker_t *worker);
 
