@@ -15,3 +15,10 @@ $(B)/bench_render: $(call obj,tests/bench/bench_render.c) $(B)/libmailgun.a
 bench-render: $(B)/bench_render
 	@$(B)/bench_render
 .PHONY: bench-render
+
+# The stack, beside its peers: make bench-latency, make bench-dkim.
+bench-latency: all
+	@$(PYTHON) tests/bench/bench_latency.py $(BENCH_ARGS)
+bench-dkim: all
+	@$(PYTHON) tests/bench/bench_dkim.py $(BENCH_ARGS)
+.PHONY: bench-latency bench-dkim

@@ -6,6 +6,11 @@ smtp-sink takes; both servers as shipped, with full durability, one after the
 other, in pairs. Ours takes the mail for a hosted domain and a route forwards
 it to an address outside; Postfix relays it. Counted at the sink. A probe sends
 a message now and then beside the load and times the answer to its end of data.
+
+    natural     20 sessions, 4 KB              slow     100 sessions, syncs of 5 ms
+    one         1 session                      hundred  100 sessions
+    large       20 sessions, 50 KB             many     50 recipients a message
+    asymmetric  20 sessions of 4 KB while one client sends 25 MB messages
 """
 import argparse
 import os
@@ -13,6 +18,7 @@ import re
 import shutil
 import signal
 import smtplib
+import sqlite3
 import statistics
 import subprocess
 import sys
@@ -80,22 +86,45 @@ class Probe(threading.Thread):
                 pass
 
 
-def load(name, port, to, pid, sink, syncs, args):
-    """One run; a dictionary of figures."""
+class Hog:
+    """One client that sends large messages for as long as it lives."""
+    def __init__(self, port, to, size):
+        self.popen = subprocess.Popen(
+            ["smtp-source", "-s", "1", "-m", "100000", "-l", str(size), "-f",
+             "hog@example.net", "-t", to, "127.0.0.1:%d" % port],
+            stderr=subprocess.DEVNULL)
+
+    def stop(self):
+        self.popen.kill()
+        self.popen.wait()
+
+
+def load(name, port, to, pid, sink, syncs, args, left=None):
+    """One run; a dictionary of figures. left() says how many deliveries are
+    in the queue, where messages at the sink do not tell."""
     base, cpu, fsyncs = sink.count, cpu_seconds(pid), syncs.count()
+    hog = Hog(port, to, args.hog) if args.hog else None
     probe = Probe(port, to)
     probe.start()
     began = time.monotonic()
     subprocess.run(["smtp-source", "-s", str(args.sessions), "-m",
-                    str(args.count), "-l", str(args.size), "-f",
-                    "load@example.net", "-t", to, "127.0.0.1:%d" % port],
-                   check=True)
+                    str(args.count), "-l", str(args.size), "-r",
+                    str(args.recipients), "-f", "load@example.net", "-t", to,
+                    "127.0.0.1:%d" % port], check=True)
     accepted = time.monotonic() - began
     probe.done.set()
     probe.join()
+    if hog:
+        hog.stop()
     total = args.count + len(probe.times)
-    wait_for("%d messages at the sink" % total,
-             lambda: sink.count - base >= total, args.patience, 0.005)
+    if args.hog:
+        pass  # the hog's are among those at the sink
+    elif left and args.recipients > 1:
+        wait_for("the end of the queue", lambda: left() == 0, args.patience,
+                 0.02)
+    else:
+        wait_for("%d messages at the sink" % total,
+                 lambda: sink.count - base >= total, args.patience, 0.005)
     ended = time.monotonic() - began
     result = {
         "accept": total / accepted, "end to end": total / ended,
@@ -117,7 +146,7 @@ def start_ours(sink_port, syncs):
                   "MailgunTransport out.test 127.0.0.1:%d\n" % sink_port)
     stack.setup()
     stack.ctl("route", "add", stack.account, "--priority", "1",
-              "--expression", 'match_recipient("bench@.*")',
+              "--expression", 'match_recipient(".*bench@.*")',
               "--action", 'forward("sink@out.test")')
     env = stack.environment()
     del env["MG_TEST_DIR"]
@@ -127,6 +156,13 @@ def start_ours(sink_port, syncs):
     return stack
 
 
+def queued(stack):
+    """Deliveries in our store."""
+    with sqlite3.connect("file:%s/store/mailgun.db?mode=ro" % stack.dir,
+                         uri=True) as db:
+        return db.execute("SELECT count(*) FROM delivery").fetchone()[0]
+
+
 def compare(args, slow_us):
     shutil.rmtree(PLACE, ignore_errors=True)
     os.makedirs(PLACE)
@@ -134,9 +170,12 @@ def compare(args, slow_us):
     sink_port = free_ports(1)[0]
     sink = Sink(sink_port)
     ours, peers = [], []
-    print("\n%d messages of %d bytes, %d sessions, one connection each%s" % (
-        args.count, args.size, args.sessions,
-        "; each sync slowed to %g ms" % (slow_us / 1000) if slow_us else ""))
+    print("\n%s: %d messages of %d bytes, %d recipients each, %d sessions, one "
+          "connection each%s%s" % (
+              args.what, args.count, args.size, args.recipients,
+              args.sessions, "; each sync slowed to %g ms" % (slow_us / 1000)
+              if slow_us else "", "; beside one client that sends messages of "
+              "%d bytes" % args.hog if args.hog else ""), flush=True)
     try:
         for _ in range(args.pairs):
             stack = start_ours(sink_port, syncs)
@@ -144,9 +183,11 @@ def compare(args, slow_us):
                 ours.append(load("ours", stack.smtp_port,
                                  "bench@" + stack.domain,
                                  stack.processes["smtpd"].pid, sink, syncs,
-                                 args))
+                                 args, lambda s=stack: queued(s)))
             finally:
                 stack.stop()
+            if args.alone:
+                continue
             postfix = Postfix(PLACE + "/postfix", sink_port, syncs)
             try:
                 peers.append(load("Postfix", postfix.port, "bench@out.test",
@@ -155,7 +196,9 @@ def compare(args, slow_us):
                 postfix.stop()
     finally:
         sink.stop()
-    for what in ("accept", "end to end"):
+    if args.alone:
+        return
+    for what in ("accept",) if args.hog else ("accept", "end to end"):
         print("  %-11s ours against Postfix: %s" % (what, ratios(
             [r[what] for r in ours], [r[what] for r in peers])))
     print("  p99 of the 250: ours %.1f ms, Postfix %.1f ms (medians)" % (
@@ -163,14 +206,27 @@ def compare(args, slow_us):
         statistics.median(r["p99"] for r in peers) * 1000))
 
 
+# what: sessions, size, recipients, share of --count, slowed syncs, hog's size
+WORK = {
+    "natural": (20, 4096, 1, 1, 0, 0),
+    "slow": (100, 4096, 1, 1, 5000, 0),
+    "one": (1, 4096, 1, 0.25, 0, 0),
+    "hundred": (100, 4096, 1, 1, 0, 0),
+    "large": (20, 50 * 1024, 1, 0.5, 0, 0),
+    "many": (20, 4096, 50, 0.05, 0, 0),
+    "asymmetric": (20, 4096, 1, 1, 0, 25000000),
+}
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--count", type=int, default=4000)
-    parser.add_argument("--size", type=int, default=4096)
-    parser.add_argument("--sessions", type=int, default=20)
     parser.add_argument("--pairs", type=int, default=3)
     parser.add_argument("--patience", type=int, default=120)
-    parser.add_argument("--only", choices=["natural", "slow"])
+    parser.add_argument("--alone", action="store_true",
+                        help="ours without the peer")
+    parser.add_argument("--only", nargs="*", choices=WORK,
+                        default=["natural", "slow"])
     args = parser.parse_args()
     if os.getuid() != 0:
         sys.exit("bench-smtp: Postfix starts as root only")
@@ -178,11 +234,12 @@ def main():
     print("SMTP in, queue, SMTP out: ours and Postfix %s; %s" % (
         subprocess.run(["postconf", "-dh", "mail_version"], text=True,
                        stdout=subprocess.PIPE).stdout.strip(), conditions()))
-    if args.only != "slow":
-        compare(args, 0)
-    if args.only != "natural":
-        args.sessions = 100
-        compare(args, 5000)
+    count = args.count
+    for args.what in args.only:
+        (args.sessions, args.size, args.recipients, share, slow_us,
+         args.hog) = WORK[args.what]
+        args.count = int(count * share)
+        compare(args, slow_us)
 
 
 if __name__ == "__main__":

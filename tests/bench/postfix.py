@@ -21,12 +21,13 @@ mydestination =
 relayhost = [127.0.0.1]:{sink}
 smtp_host_lookup = native
 smtpd_client_connection_count_limit = 0
+message_size_limit = 30000000
 import_environment = MAIL_CONFIG MAIL_DEBUG MAIL_LOGTAG TZ LANG=C {env}
 """
 
 
 class Postfix:
-    def __init__(self, directory, sink_port, syncs):
+    def __init__(self, directory, sink_port, syncs, milter_port=None):
         self.dir = directory
         shutil.rmtree(directory, ignore_errors=True)
         for name in ("etc", "queue", "data"):
@@ -39,6 +40,8 @@ class Postfix:
         with open(directory + "/etc/main.cf", "w") as f:
             f.write(MAIN.format(dir=directory, sink=sink_port, env=env,
                                 log=directory + "/log"))
+            if milter_port:
+                f.write("smtpd_milters = inet:127.0.0.1:%d\n" % milter_port)
         self.master_cf()
         self.call("start")
         wait_for("Postfix", lambda: listens(self.port))
