@@ -3,10 +3,10 @@
  * All sessions that reached their end of data are committed together, by the
  * committer's thread; who gets there meanwhile is in the next batch. A message
  * costs less the more there are in one, so it pays to fill a batch first: while
- * other sessions are in the middle of their dialogue and have something to say,
- * the loop turns on without waiting. That is work to be done anyway, so it
- * costs those who wait little: from the first that is ready at most 2 ms and
- * what a commit took of late, never over 10 ms. When nobody is talking it goes.
+ * other sessions are in the middle of their dialogue, those that are ready wait
+ * for them: from the first of them at most 4 ms and what a commit took of late,
+ * never over 10 ms, and not longer than 1 ms without a word from anybody. Where
+ * nobody else is talking a message goes at once.
  *
  * Content over MG_CONTENT_INLINE goes ahead in stretches, one per commit, of
  * one session after the other, so that the batch stays short.
@@ -20,8 +20,9 @@
 #include "mg_time.h"
 #include "smtp_session.h"
 
-#define WAIT_LEAST 2000      /* us from the first that is ready */
+#define WAIT_LEAST 4000      /* us from the first that is ready */
 #define WAIT_MOST 10000
+#define SILENCE_MAX 1000     /* us without a word from anybody */
 #define BATCH_MAX SMTP_BATCH_MAX
 #define CONFLICTS_MAX 3
 
@@ -91,15 +92,28 @@ static apr_interval_time_t longest_wait(const smtp_server_t *server)
     return t < WAIT_MOST ? t : WAIT_MOST;
 }
 
+static void turn_again(loop_t *loop, void *baton)
+{
+    smtp_server_t *server = baton;
+
+    (void)loop;
+    server->again = NULL;
+}
+
 static int shall_wait(smtp_server_t *server)
 {
-    int heard = server->inputs != server->inputs_seen;
+    apr_time_t now = mg_ticks();
 
+    if (server->inputs != server->inputs_seen)
+        server->heard = now;
     server->inputs_seen = server->inputs;
-    if (!heard || server->lively == 0 || server->n_ready >= BATCH_MAX
-        || mg_ticks() - server->ready_since >= longest_wait(server))
+    if (server->lively == 0 || server->n_ready >= BATCH_MAX
+        || now - server->ready_since >= longest_wait(server)
+        || now - server->heard >= SILENCE_MAX)
         return 0;
-    loop_again(server->worker->loop);
+    if (server->again == NULL)
+        server->again = loop_timer_set(server->worker->loop, SILENCE_MAX,
+                                       turn_again, server);
     return 1;
 }
 

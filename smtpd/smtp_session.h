@@ -123,7 +123,8 @@ struct smtp_server_t {
     apr_uint32_t epoch;          /* one more with each commit */
     int lively;                  /* sessions heard in this epoch, not ready */
     int inputs, inputs_seen;
-    apr_time_t ready_since;
+    apr_time_t ready_since, heard;
+    loop_timer_t *again;         /* while a batch waits for company */
     apr_interval_time_t commit_took; /* of late */
     struct committer_t *committer;
     smtp_tx_t *batch[SMTP_BATCH_MAX]; /* under way */
