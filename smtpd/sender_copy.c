@@ -9,6 +9,7 @@
 #include "mg_log.h"
 #include "mg_mime.h"
 #include "mg_status.h"
+#include "mg_text.h"
 #include "sender.h"
 #include "sender_sign.h"
 
@@ -57,16 +58,6 @@ static apr_status_t read_stored(const char **pbytes, apr_size_t *plen,
     return APR_SUCCESS;
 }
 
-static int has_eight_bit(const char *bytes, apr_size_t len)
-{
-    unsigned char all = 0;
-    apr_size_t i;
-
-    for (i = 0; i < len; i++)
-        all |= (unsigned char)bytes[i];
-    return all > 127;
-}
-
 /* --- what it is made of --- */
 
 int sender_copy_is_shared(const sender_message_t *message)
@@ -91,7 +82,8 @@ static void take_stored(sender_copy_t *copy)
     copy->pieces = apr_array_make(copy->pool, 2, sizeof(mg_render_piece_t));
     if (m->size > 0)
         add_piece(copy, NULL, 0, m->size);
-    copy->eight_bit = !m->bytes || has_eight_bit(m->bytes, m->bytes_len);
+    copy->eight_bit = !m->bytes
+                      || mg_text_has_eight_bit(m->bytes, m->bytes_len);
 }
 
 /* --- templates --- */

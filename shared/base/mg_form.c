@@ -300,6 +300,16 @@ static int is_plain(const mg_form_t *form, char c)
            (c != '=' || form->url.in_value);
 }
 
+/* Where c comes next; what is known of it is looked for once. */
+static const char *next_of(const char *known, char c, const char *at,
+                           const char *end)
+{
+    if (known != NULL && known >= at)
+        return known;
+    known = memchr(at, c, (apr_size_t)(end - at));
+    return known != NULL ? known : end;
+}
+
 static apr_status_t url_special(mg_form_t *form, char c)
 {
     switch (c) {
@@ -317,7 +327,7 @@ static apr_status_t url_special(mg_form_t *form, char c)
 
 static apr_status_t url_feed(mg_form_t *form, const char *data, apr_size_t len)
 {
-    const char *end = data + len;
+    const char *end = data + len, *pair = NULL, *escape = NULL, *blank = NULL;
     apr_status_t rv = APR_SUCCESS;
 
     while (data < end && rv == APR_SUCCESS) {
@@ -329,6 +339,12 @@ static apr_status_t url_feed(mg_form_t *form, const char *data, apr_size_t len)
             else
                 rv = url_give_back(form);
             continue;
+        }
+        if (form->url.in_value) {
+            pair = next_of(pair, '&', data, end);
+            escape = next_of(escape, '%', data, pair);
+            blank = next_of(blank, '+', data, escape);
+            data = blank;
         }
         while (data < end && is_plain(form, *data))
             data++;

@@ -70,6 +70,35 @@ static apr_size_t utf8_span(const char *s, apr_size_t len)
     }
 }
 
+/* In octets below 0x80, +0x60 sets the high bit from 0x20 on, +1 that of DEL. */
+apr_size_t mg_text_printable_span(const char *s, apr_size_t len)
+{
+    const apr_uint64_t high = 0x8080808080808080u, one = 0x0101010101010101u;
+    apr_uint64_t word;
+    apr_size_t i;
+
+    for (i = 0; i + sizeof(word) <= len; i += sizeof(word)) {
+        memcpy(&word, s + i, sizeof(word));
+        if (((word | (word + one)) & high) || (~(word + 0x60 * one) & high))
+            break;
+    }
+    return i;
+}
+
+int mg_text_has_eight_bit(const char *s, apr_size_t len)
+{
+    apr_uint64_t all = 0, word;
+    apr_size_t i;
+
+    for (i = 0; i + sizeof(word) <= len; i += sizeof(word)) {
+        memcpy(&word, s + i, sizeof(word));
+        all |= word;
+    }
+    for (; i < len; i++)
+        all |= (unsigned char)s[i];
+    return (all & 0x8080808080808080u) != 0;
+}
+
 int mg_text_is_utf8(const char *s, apr_size_t len)
 {
     return utf8_span(s, len) == len;

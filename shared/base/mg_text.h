@@ -9,6 +9,11 @@
  * text that goes into the store passes here (PostgreSQL refuses the rest). */
 const char *mg_text_clean(const char *s, apr_size_t len, apr_pool_t *p);
 int mg_text_is_utf8(const char *s, apr_size_t len);
+/** How many octets from s on are 0x20 to 0x7e, as far as whole words of eight
+ * are: the fast way over plain text. */
+apr_size_t mg_text_printable_span(const char *s, apr_size_t len);
+/** Is any octet over 127? */
+int mg_text_has_eight_bit(const char *s, apr_size_t len);
 /** ASCII lower case; other bytes stay. */
 char *mg_text_lower(const char *s, apr_pool_t *p);
 /** True if s holds CR, LF or NUL within len: never part of a header. */

@@ -117,5 +117,25 @@ static void test_small(void **state)
     assert_false(mg_text_same_secret("abc", "abd", 3));
 }
 
-UNIT_MAIN(cmocka_unit_test(test_clean), cmocka_unit_test(test_numbers),
+/* Each octet in each place of two words, against what the names say. */
+static void test_words_at_a_time(void **state)
+{
+    char s[19];
+    int octet, place;
+
+    (void)state;
+    for (octet = 0; octet < 256; octet++) {
+        for (place = 0; place < 19; place++) {
+            int printable = octet >= 0x20 && octet <= 0x7e;
+
+            memset(s, 'x', sizeof(s));
+            s[place] = (char)octet;
+            assert_int_equal(mg_text_has_eight_bit(s, 19), octet > 127);
+            assert_int_equal(mg_text_printable_span(s, 19),
+                             printable || place > 15 ? 16 : place / 8 * 8);
+        }
+    }
+}
+
+UNIT_MAIN(cmocka_unit_test(test_words_at_a_time), cmocka_unit_test(test_clean), cmocka_unit_test(test_numbers),
           cmocka_unit_test(test_small))
