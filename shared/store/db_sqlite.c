@@ -16,6 +16,9 @@
 
 /* The checkpoint holds the line while it waits for readers: not for long. */
 #define CHECKPOINT_BUSY_MS 10
+/* Frames of a log (32 MB) that is worth two syncs with the line held. A shorter
+ * one, once all of it is in the store, is begun anew by the next who writes. */
+#define RESTART_FRAMES 8192
 
 typedef struct {
     sqlite3_stmt *handle;
@@ -378,6 +381,8 @@ static apr_status_t sqlite_checkpoint(mg_db_t *db, apr_int64_t wal_limit,
     result->wal_bytes = wal_bytes(conn);
     if (rv != APR_SUCCESS || frames <= 0)
         return rv;
+    if (frames < RESTART_FRAMES && result->wal_bytes <= wal_limit)
+        return APR_SUCCESS;
     /* ... what came meanwhile under it, so that the log begins anew. */
     mode = result->wal_bytes > wal_limit ? SQLITE_CHECKPOINT_TRUNCATE
                                          : SQLITE_CHECKPOINT_RESTART;
