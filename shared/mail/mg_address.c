@@ -1,7 +1,8 @@
 /* mg_address.c - mailboxes as RFC 5322 3.4 and API parameters have them.
  *
  * The list is cut at its commas here, so that each address keeps the text it
- * was given as (the log shows it); GMime then reads one address at a time.
+ * was given as (the log shows it); GMime then reads one address at a time, but
+ * for the plain ones, which need none of it ("me@d", "Bob Lee <me@d>").
  * Where GMime finds no usable address, the innermost <...> is taken: clients
  * in the wild send "Excited User<Excited User <me@d>>".
  */
@@ -137,6 +138,36 @@ static mg_address_t *address_from_spec(const char *spec, apr_pool_t *p)
     return a;
 }
 
+static int is_plain(unsigned char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z')
+           || (c >= '0' && c <= '9') || c == '-' || c == '_';
+}
+
+/* Nearly all addresses are: atoms, and one blank between those of a name. What
+ * is not is NULL here and GMime's. */
+static mg_address_t *from_plain(const char *text, apr_pool_t *p)
+{
+    const char *open = strchr(text, '<'), *spec = open ? open + 1 : text, *c;
+    mg_address_t *a;
+
+    for (c = text; open && c < open; c++)
+        if (!is_plain((unsigned char)*c)
+            && !(*c == ' ' && c > text && (c[1] != ' ')))
+            return NULL;
+    for (c = spec; is_plain((unsigned char)*c) || *c == '.' || *c == '@'
+                   || *c == '+'; c++)
+        ;
+    if (strcmp(c, open ? ">" : "") != 0 || strcasestr(spec, "xn--"))
+        return NULL;
+    a = address_from_spec(open ? apr_pstrmemdup(p, spec,
+                                                (apr_size_t)(c - spec))
+                               : spec, p);
+    if (a && open > text)
+        a->name = trim(text, open, p);
+    return a;
+}
+
 static mg_address_t *from_gmime(const char *text, apr_pool_t *p)
 {
     InternetAddressList *list;
@@ -199,8 +230,10 @@ static apr_status_t parse_one(mg_address_t **paddress, const char *start,
         return APR_SUCCESS; /* "a@b,,c@d" and the end of a group */
     if (strlen(text) > ADDRESS_TEXT_MAX)
         return MG_EADDRESS;
+    a = from_plain(text, p);
     /* GMime leaks memory over a comment that is never closed */
-    a = open ? NULL : from_gmime(text, p);
+    if (a == NULL && !open)
+        a = from_gmime(text, p);
     if (a == NULL)
         a = from_innermost(text, p);
     if (a == NULL)
