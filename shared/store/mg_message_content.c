@@ -129,10 +129,19 @@ apr_status_t mg_message_slice(const void **pbytes, apr_size_t *plen,
     return APR_SUCCESS;
 }
 
-/* --- sweeping --- */
+/* --- sweeping ---
+ *
+ * At most CONTENT_STEP goes in one transaction: the pages of 25 MB at once
+ * would stop everyone for some 50 ms. Of what is larger its last slices go
+ * first: who has a slice 0 is found again.
+ */
 
-/* Contents nobody needs (array of message ids), from after *pcursor on. *pcursor moves on to the
- * last one that was looked at; 0 at the end. */
+typedef struct {
+    apr_int64_t id, size;
+} content_t;
+
+/* Contents nobody needs (array of content_t), from behind *pcursor on, which
+ * moves on to the last one that was looked at; 0 at the end. */
 static apr_status_t sweep_find(apr_array_header_t *found,
                                apr_int64_t *pcursor, mg_db_t *db, int limit)
 {
@@ -140,18 +149,20 @@ static apr_status_t sweep_find(apr_array_header_t *found,
     apr_int64_t id, look_at = (apr_int64_t)limit * 10;
     apr_status_t rv;
     mg_stmt_t *stmt;
+    content_t *c;
     int seen = 0, full = 0;
 
     rv = mg_db_query(&stmt, db,
                      "SELECT c.message_id,"
                      " CASE WHEN m.id IS NULL THEN 0 ELSE 1 END,"
                      " CASE WHEN EXISTS (SELECT 1 FROM delivery d"
-                     "  WHERE d.message_id = c.message_id) THEN 1 ELSE 0 END"
+                     "  WHERE d.message_id = c.message_id) THEN 1 ELSE 0 END,"
+                     " COALESCE(m.size, $3)"
                      " FROM content c LEFT JOIN message m"
                      "  ON m.id = c.message_id"
                      " WHERE c.message_id > $1 AND c.seq = 0"
                      " ORDER BY c.message_id LIMIT $2",
-                     "ii", *pcursor, look_at);
+                     "iii", *pcursor, look_at, (apr_int64_t)CONTENT_STEP + 1);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
         seen++;
         *pcursor = id = mg_stmt_int(stmt, 0);
@@ -159,7 +170,9 @@ static apr_status_t sweep_find(apr_array_header_t *found,
             continue;
         if (!mg_stmt_int(stmt, 1) && id >= orphan_floor)
             continue;
-        APR_ARRAY_PUSH(found, apr_int64_t) = id;
+        c = apr_array_push(found);
+        c->id = id;
+        c->size = mg_stmt_int(stmt, 3);
         if (found->nelts >= limit) {
             mg_stmt_done(stmt);
             full = 1;
@@ -173,13 +186,27 @@ static apr_status_t sweep_find(apr_array_header_t *found,
     return rv;
 }
 
+/* The last ones, CONTENT_STEP of them at most. */
+static apr_status_t sweep_slices(mg_db_t *db, apr_int64_t id)
+{
+    return mg_db_exec(db, NULL,
+                      "DELETE FROM content WHERE message_id = $1"
+                      " AND seq > (SELECT MAX(c.seq) - 4 FROM content c"
+                      "  WHERE c.message_id = $1)"
+                      " AND NOT EXISTS (SELECT 1 FROM delivery d"
+                      "  WHERE d.message_id = $1)",
+                      "i", id);
+}
+
 apr_status_t mg_message_sweep(int *pswept, mg_db_t *db, int limit,
                               apr_pool_t *ptemp)
 {
     /* Where the last round stopped: content that is still needed (a long
      * queue) is not looked at again each time. Advice only. */
     static apr_int64_t cursor;
-    apr_array_header_t *found = apr_array_make(ptemp, 16, sizeof(apr_int64_t));
+    apr_array_header_t *found = apr_array_make(ptemp, 16, sizeof(content_t));
+    apr_int64_t bytes = 0;
+    const content_t *c;
     apr_status_t rv;
     int i, own;
 
@@ -190,14 +217,20 @@ apr_status_t mg_message_sweep(int *pswept, mg_db_t *db, int limit,
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (own)
         mg_tx_lazy(db);
-    for (i = 0; rv == APR_SUCCESS && i < found->nelts; i++)
-        rv = mg_db_exec(db, NULL,
-                        "DELETE FROM content WHERE message_id = $1"
-                        " AND NOT EXISTS (SELECT 1 FROM delivery d"
-                        "  WHERE d.message_id = $1)",
-                        "i", APR_ARRAY_IDX(found, i, apr_int64_t));
+    for (i = 0; rv == APR_SUCCESS && i < found->nelts; i++) {
+        c = &APR_ARRAY_IDX(found, i, const content_t);
+        if (i > 0 && bytes + c->size > CONTENT_STEP)
+            break;
+        bytes += c->size;
+        rv = sweep_slices(db, c->id);
+    }
     rv = mg_tx_leave(db, own, rv);
-    if (rv == APR_SUCCESS)
-        *pswept = found->nelts;
-    return rv;
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (bytes > CONTENT_STEP) /* the first, and there may be more of it */
+        cursor = APR_ARRAY_IDX(found, 0, content_t).id - 1;
+    else if (i < found->nelts)
+        cursor = APR_ARRAY_IDX(found, i, content_t).id - 1;
+    *pswept = i;
+    return APR_SUCCESS;
 }

@@ -297,6 +297,31 @@ static void sweeps(void **state)
     unit_fsck(s, 1, "no DKIM key");
 }
 
+/* Ten slices go in three steps, with a small one before and one behind. */
+static void sweeps_large_ones_in_steps(void **state)
+{
+    static const int left[] = { 11, 7, 3, 1, 0 };
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    int swept, i;
+
+    unit_accept_many(s, d, 3);
+    unit_store_ok(s->db, mg_db_script(s->db, "DELETE FROM delivery;"
+        "UPDATE message SET size = 2500000 WHERE id = (SELECT id FROM message"
+        " ORDER BY id LIMIT 1 OFFSET 1)"));
+    for (i = 1; i < 10; i++)
+        unit_store_ok(s->db, mg_db_exec(s->db, NULL, "INSERT INTO content"
+            " (message_id, seq, bytes) SELECT id, $1, $2 FROM message"
+            " WHERE size = 2500000", "ib", (apr_int64_t)i, "x",
+            (apr_size_t)1));
+    for (i = 0; i < 5; i++) {
+        unit_store_ok(s->db, mg_message_sweep(&swept, s->db, 100, s->p));
+        assert_int_equal(swept, 1);
+        assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM content"),
+                         left[i]);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -308,6 +333,7 @@ int main(void)
         UNIT_ON_BOTH(dirty_text),
         UNIT_ON_BOTH(empty_and_large),
         UNIT_ON_BOTH(sweeps),
+        UNIT_ON_BOTH(sweeps_large_ones_in_steps),
     };
     return unit_store_run("message", tests);
 }
