@@ -6,6 +6,7 @@
  */
 #include <openssl/evp.h>
 #include <string.h>
+#include "mg_text.h"
 #include "mime_internal.h"
 
 #define LINE_MAX_OCTETS 998
@@ -35,6 +36,13 @@ mime_encoding_t mime_best_encoding(const char *text, apr_size_t len,
     const unsigned char *c = (const unsigned char *)text, *end = c + len;
 
     for (; c < end; c++) {
+        apr_size_t plain = mg_text_printable_span((const char *)c,
+                                                  (apr_size_t)(end - c));
+
+        c += plain;
+        line += plain;
+        if (c == end)
+            break;
         line++;
         if (*c >= 0x20 && *c < 0x7f)
             continue;
