@@ -523,3 +523,37 @@ def test_campaigns(env):
                       auth=("api", env.key), data=fields(env, **{
                           "o:campaign": ["no", "such", "campaign", "id"]}))
     assert r.status_code == 200
+
+
+def test_batch(env):
+    """Each recipient a copy with only its own address, by parameter and by
+    header; the variables of others stay with us."""
+    a, b = somebody(), somebody()
+    variables = json.dumps({a: {"n": "one"}, b.upper(): {"n": "two"}})
+    queued(post(env, fields(env, to=["Al <%s>" % a, b], **{
+        "subject": "You are %recipient.n%",
+        "recipient-variables": variables})), env.domain)
+    for to, shown, n in (a, "Al <%s>" % a, "one"), (b, b, "two"):
+        m = arrived(env, to)
+        assert (m["To"], m["Subject"]) == (shown, "You are " + n)
+    mime = ("X-Mailgun-Recipient-Variables: %s\nTo: %%recipient%%\n"
+            "Subject: You are %%recipient.n%%\n\nx\n" % variables)
+    r = post(env, {"to": [a, b]}, mime=True, files={"message": ("m", mime)})
+    assert r.status_code == 200, r.text
+    for to, n in (a, "one"), (b, "two"):
+        m = email.message_from_bytes(env.mx_content(env.wait_mx(to, 2)[-1]),
+                                     policy=email.policy.default)
+        assert (m["To"], m["Subject"]) == (to, "You are " + n)
+        assert m["X-Mailgun-Recipient-Variables"] is None
+
+
+def test_deliver_within(own_env):
+    env = own_env
+    env.send(to="defer-451-w@remote.test", **{"o:deliver-within": "1h"})
+
+    def haps():
+        items = env.api("GET", "/%s/log" % env.domain).json()["items"]
+        return [i["hap"] for i in items]
+    env.wait("a first try", lambda: "tempfail" in haps())
+    env.faults.advance(3700)
+    env.wait("the end of an hour", lambda: "dropped" in haps())
