@@ -279,6 +279,7 @@ apr_status_t smtp_server_create(smtp_server_t **pserver, worker_t *worker)
     apr_pool_create_ex(&server->pool, worker->pool, NULL, server->allocator);
     apr_allocator_owner_set(server->allocator, server->pool);
     smtp_spares_bind(&server->spares, server->pool);
+    server->rates = smtp_rates_create(worker->pool);
     APR_RING_INIT(&server->sessions, smtp_session_t, link);
     APR_RING_INIT(&server->closed, smtp_session_t, link);
     mg_mime_init();

@@ -81,6 +81,14 @@ smtp_client_t *smtp_client_enter(smtp_server_t *server,
     return c;
 }
 
+const char *smtp_client_name(const smtp_client_t *client, apr_pool_t *p)
+{
+    const unsigned char *k = client->key;
+
+    return apr_psprintf(p, "%d %02x%02x%02x%02x%02x%02x%02x%02x", k[0], k[1],
+                        k[2], k[3], k[4], k[5], k[6], k[7], k[8]);
+}
+
 void smtp_client_leave(smtp_server_t *server, smtp_client_t *client)
 {
     smtp_client_t **link;

@@ -51,6 +51,7 @@ void smtp_data_end(smtp_session_t *s)
         smtp_session_enter(s, S_READY);
         return;
     }
+    smtp_rate_taken(s, 1, 0);
     smtp_session_enter(s, S_COMMIT);
     smtp_commit_add(s);
 }

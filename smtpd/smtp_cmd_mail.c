@@ -102,6 +102,9 @@ static smtp_reply_t check_mail(smtp_session_t *s, const char *args,
         return SAY_TOO_BIG;
     if (smtp_space_is_low(s->server))
         return SAY_NO_SPACE;
+    reply = smtp_rate_of_messages(s);
+    if (reply != SAY_OK)
+        return reply;
     if (!worker_db_usable(s->server->worker))
         return SAY_TRY_LATER;
     return SAY_OK;

@@ -52,12 +52,15 @@ void smtp_cmd_rcpt(smtp_session_t *s, const char *args)
 
     reply = check_rcpt(s, args, &rcpt, &dsn);
     if (reply == SAY_OK)
+        reply = smtp_rate_of_recipients(s);
+    if (reply == SAY_OK)
         reply = smtp_tx_recipient(s->tx, rcpt, &dsn);
     if (reply != SAY_RECIPIENT_OK) {
         s->tx->refused++;
         smtp_refuse(s, reply, rcpt ? rcpt->as_given : NULL);
         return;
     }
+    smtp_rate_taken(s, 0, 1);
     if (s->state != S_RCPT)
         smtp_session_enter(s, S_RCPT);
     smtp_reply(s, SAY_RECIPIENT_OK, NULL);

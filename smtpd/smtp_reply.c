@@ -62,6 +62,10 @@ static const char *const replies[SAY_MAX] = {
     [SAY_TRY_LATER] = "451 4.3.0 Temporary failure, try again later",
     [SAY_SPOOL] = "451 4.3.0 Cannot keep the message, try again later",
 
+    [SAY_MESSAGE_RATE] = "451 4.7.1 Too many messages this hour, try again "
+                         "later",
+    [SAY_RECIPIENT_RATE] = "450 4.7.1 Too many recipients this hour, try "
+                           "again later",
     [SAY_OPTIONS] = "550 5.6.0",
     [SAY_FROM_NOT_YOURS] = "550 5.7.1 From must be an address of your domain",
     [SAY_LOGIN_GONE] = "550 5.7.1 Your domain is not allowed to send: disabled",

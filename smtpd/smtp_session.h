@@ -22,6 +22,7 @@
 #include "auth_client.h"
 #include "conn.h"
 #include "mg_routing.h"
+#include "receiver_rates.h"
 #include "smtp_reply.h"
 #include "smtp_tx.h"
 #include "worker.h"
@@ -116,6 +117,7 @@ struct smtp_server_t {
     apr_time_t limit_told;       /* mg_ticks() of the last warning */
     smtp_client_t **clients;     /* by hash of the address */
     smtp_client_t *free_clients;
+    smtp_rates_t *rates;
     smtp_spares_t spares;
     /* receiver_commit.c */
     struct smtp_tx_ring_t ready, storing;
@@ -180,9 +182,18 @@ void smtp_data_committed(smtp_session_t *s, apr_status_t rv);
 /** One more session of this address. NULL: it has too many. */
 smtp_client_t *smtp_client_enter(smtp_server_t *server,
                                  const struct sockaddr *addr);
+/** Its name for receiver_rates.h: an address, or an IPv6 /64. */
+const char *smtp_client_name(const smtp_client_t *client, apr_pool_t *p);
 void smtp_client_leave(smtp_server_t *server, smtp_client_t *client);
 /** True below MailgunMinFreeSpace; asks the disk at most once a second. */
 int smtp_space_is_low(smtp_server_t *server);
+
+/* --- smtp_session_rates.c: receiver_rates.h for this session's sender --- */
+/** SAY_OK or why not now: at MAIL, at RCPT. */
+smtp_reply_t smtp_rate_of_messages(smtp_session_t *s);
+smtp_reply_t smtp_rate_of_recipients(smtp_session_t *s);
+/** One more message with n recipients was taken. */
+void smtp_rate_taken(smtp_session_t *s, int messages, int recipients);
 
 /* --- receiver_commit.c --- */
 apr_status_t smtp_commit_setup(smtp_server_t *server);

@@ -188,6 +188,28 @@ SETTER(set_word_text)
     return error;
 }
 
+/* "off", or messages and perhaps recipients an hour */
+SETTER(set_rate)
+{
+    mg_rate_t rate = { 0, 0 };
+    apr_int64_t *values[2] = { &rate.messages, &rate.recipients };
+    char *end;
+    int i;
+
+    if (argc < 1 || argc > 2)
+        return wrong_count(d, p);
+    for (i = 0; i < argc && !(argc == 1 && strcasecmp(argv[0], "off") == 0);
+         i++) {
+        *values[i] = apr_strtoi64(argv[i], &end, 10);
+        if (end == argv[i] || *end || *values[i] < 0 || *values[i] > 100000000)
+            return apr_psprintf(p, "%s: '%s' is no number of messages or "
+                                "recipients an hour; try 1000, or off",
+                                d->name, argv[i]);
+    }
+    FIELD(mg_rate_t) = rate;
+    return NULL;
+}
+
 /* addresses and lists */
 
 static int is_ip(const char *text)
@@ -452,6 +474,10 @@ static const mg_directive_t directives[] = {
     { "MailgunClientLimit", "number", "200",
       "SMTP sessions that one client address may have open.",
       set_count, AT(client_limit), &many },
+    { "MailgunClientRate", "off|messages [recipients]", "off",
+      "How many messages and recipients an hour a client address may hand in "
+      "that does not log in.",
+      set_rate, AT(client_rate), NULL },
     { "MailgunCommandTimeout", "time", "5m",
       "How long an SMTP client may be silent before its session ends.",
       set_time, AT(command_timeout), NULL },
@@ -467,6 +493,10 @@ static const mg_directive_t directives[] = {
       "The signatures that outgoing mail of our domains gets: by RSA-2048, by "
       "Ed25519, by both, or none.",
       set_words, AT(dkim), dkim_words },
+    { "MailgunDomainRate", "off|messages [recipients]", "off",
+      "How many messages and recipients an hour the logins of one domain may "
+      "submit by SMTP together.",
+      set_rate, AT(domain_rate), NULL },
     { "MailgunDurability", "full|relaxed", "full",
       "Whether accepted means on disk (full), or handed to the operating "
       "system (relaxed: a power failure may lose accepted messages).",
@@ -498,6 +528,9 @@ static const mg_directive_t directives[] = {
     { "MailgunLMTP", "unix:path|host:port", "unix:/run/dovecot/lmtp",
       "Where Dovecot takes mail for mailboxes.",
       set_lmtp, AT(lmtp), NULL },
+    { "MailgunLoginRate", "off|messages [recipients]", "off",
+      "How many messages and recipients an hour one login may submit by SMTP.",
+      set_rate, AT(login_rate), NULL },
     { "MailgunLogLevel", "err|warn|info|debug", "info",
       "The least important lines that are logged.",
       set_word_text, AT(log_level), log_words },

@@ -44,6 +44,10 @@ typedef struct {
     apr_array_header_t *ips; /* of const char *: names of addresses */
 } mg_sending_pool_t;
 
+typedef struct {
+    apr_int64_t messages, recipients; /* an hour; 0: no limit */
+} mg_rate_t;
+
 enum { MG_LISTEN_MX, MG_LISTEN_SUBMISSION, MG_LISTEN_SMTPS };
 /* what mail to others needs at least */
 enum { MG_DANE_OFF, MG_DANE_ON, MG_DANE_AUTO };
@@ -77,6 +81,9 @@ typedef struct mg_config_t {
     apr_int64_t recipient_limit;  /* MailgunRecipientLimit per message */
     apr_int64_t session_limit;    /* MailgunSessionLimit per receiver */
     apr_int64_t client_limit;     /* MailgunClientLimit sessions an address */
+    mg_rate_t login_rate;         /* MailgunLoginRate */
+    mg_rate_t domain_rate;        /* MailgunDomainRate, of all its logins */
+    mg_rate_t client_rate;        /* MailgunClientRate, without a login */
     apr_interval_time_t command_timeout; /* MailgunCommandTimeout */
     int receivers;            /* MailgunReceivers */
     int auth_workers;         /* MailgunAuthWorkers */

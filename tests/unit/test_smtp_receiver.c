@@ -482,6 +482,30 @@ static void test_restricted_from(void **state)
     u->config->restrict_from = 0;
 }
 
+/* What a login and its domain, and what a client without one may hand in. */
+static void test_rates(void **state)
+{
+    static const mg_rate_t off = { 0, 0 };
+    unit_client_t *c = hello(MG_LISTEN_MX);
+
+    (void)state;
+    u->config->client_rate = (mg_rate_t){ 1, 2 };
+    expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
+    expect(c, "RCPT TO:<bob@a.test>\r\n", "250 ");
+    expect(c, "RCPT TO:<carol@a.test>\r\n", "250 ");
+    expect(c, "RCPT TO:<bob@b.test>\r\n", "450 4.7.1 Too many recipients");
+    expect(c, "BDAT 0 LAST\r\n", "250 2.0.0 ");
+    expect(c, "MAIL FROM:<x@remote.test>\r\n", "451 4.7.1 Too many messages");
+    expect(c, "NOOP\r\n", "250 ");
+    unit_client_close(c);
+    u->config->domain_rate = (mg_rate_t){ 1, 0 };
+    c = submit_to(one_remote);
+    expect(c, "From: bob@a.test\r\n\r\n.\r\n", "250 2.0.0 ");
+    expect(c, "MAIL FROM:<x@remote.test>\r\n", "451 4.7.1 Too many messages");
+    unit_client_close(c);
+    u->config->client_rate = u->config->domain_rate = off;
+}
+
 /* Sizes about the limits of memory and slices: byte for byte. */
 static void test_sizes(void **state)
 {
@@ -901,6 +925,7 @@ int main(void)
         cmocka_unit_test(test_batch),
         cmocka_unit_test(test_recipient_variables),
         cmocka_unit_test(test_restricted_from),
+        cmocka_unit_test(test_rates),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_taken_ids),
         cmocka_unit_test(test_together),
