@@ -97,13 +97,18 @@ static smtp_reply_t unwrap(smtp_tx_t *tx, mg_options_t *options,
 
 /* --- who it is from --- */
 
+/* A list of more takes too long for a loop that others wait for: it counts as
+ * none. */
+#define ADDRESSES_MAX (8 * 1024)
+
 static apr_array_header_t *addresses_of(const apr_array_header_t *headers,
                                         const char *name, apr_pool_t *p)
 {
     const mg_header_t *h = mg_mime_header(headers, name);
     apr_array_header_t *list;
 
-    if (h == NULL || mg_address_parse_list(&list, h->value, p) != APR_SUCCESS)
+    if (h == NULL || strlen(h->value) > ADDRESSES_MAX
+        || mg_address_parse_list(&list, h->value, p) != APR_SUCCESS)
         return apr_array_make(p, 1, sizeof(mg_address_t *));
     return list;
 }

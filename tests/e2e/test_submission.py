@@ -44,21 +44,20 @@ def log_lines(env, message_id):
     return [i for i in items if i["message_id"] == message_id]
 
 
-def options_of(env, message_id):
-    return env.ctl("queue", "show", message_id)
-
-
 @pytest.mark.both
 def test_fields_kept_and_removed(env):
     to = "fields-smtp@remote.test"
+    env.ctl("campaign", "add", env.domain, "By SMTP", "--id", "by-smtp")
     send(env, to, "From: Me <me@%s>\nTo: %s\nSubject: fields\n"
          "X-Mailgun-Tag: one\nX-Mailgun-Tag: two\nX-Mailgun-Track: no\n"
+         "X-Mailgun-Campaign-Id: by-smtp\n"
          "X-Mailgun-Skip-Verification: yes\nX-Mailgun-Deliver-By: %d\n"
          "X-Mailgun-Variables: {\"a\": 1}\nX-Mailgun-Variables: {\"b\": 2}\n"
          "\ntext\n" % (env.domain, to, time.time() + 1))
     mail, _ = arrived(env, to)
     assert mail.get_all("X-Mailgun-Tag") == ["one", "two"]
     assert mail["X-Mailgun-Track"] == "no"
+    assert mail["X-Mailgun-Campaign-Id"] == "by-smtp"
     assert mail["X-Mailgun-Skip-Verification"] is None
     assert mail["X-Mailgun-Deliver-By"] is None
     assert [json.loads(v) for v in mail.get_all("X-Mailgun-Variables")] == [
