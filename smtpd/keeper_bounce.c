@@ -156,7 +156,7 @@ static apr_status_t tell_sender(report_t *r, mg_db_t *db,
         return APR_SUCCESS;
     rv = notice_make(&notice, db, r->owner->routing,
                      r->owner->worker->config->hostname, &about, p);
-    if (rv == MG_EADDRESS)
+    if (rv == MG_EADDRESS || rv == MG_ELIMIT)
         return APR_SUCCESS;
     return rv == APR_SUCCESS ? notice_accept(db, notice, p) : rv;
 }

@@ -1,4 +1,5 @@
 /* notice.c - see notice.h. */
+#include <apr_hash.h>
 #include <apr_strings.h>
 #include <string.h>
 
@@ -54,6 +55,31 @@ static const char *with_mark(const char *payload, apr_pool_t *p)
         return NULL;
     json_object_set_new(json, "told", json_true());
     return mg_json_compact(json, p);
+}
+
+/* What came from outside may name anybody as its sender. Who is flooded by
+ * what others send in his name gets some reports an hour, from each process.
+ * A table of fixed size: another address in the same place begins anew. */
+#define NOTED 1024
+static struct {
+    unsigned int hash;
+    apr_time_t since;
+    int n;
+} noted[NOTED];
+
+static int is_too_much(const char *to, apr_time_t now)
+{
+    apr_ssize_t len = APR_HASH_KEY_STRING;
+    unsigned int hash = apr_hashfunc_default(to, &len);
+    int i = (int)(hash % NOTED);
+
+    if (noted[i].hash != hash
+        || now - noted[i].since >= apr_time_from_sec(3600)) {
+        noted[i].hash = hash;
+        noted[i].since = now;
+        noted[i].n = 0;
+    }
+    return ++noted[i].n > NOTICE_AN_HOUR;
 }
 
 /* Who gets it: as any mail to that address. */
@@ -118,6 +144,10 @@ apr_status_t notice_make(notice_t **pnotice, mg_db_t *db,
     notice_t *n;
     apr_status_t rv;
 
+    *pnotice = NULL;
+    if (a->message->direction == MG_INCOMING
+        && is_too_much(a->message->sender, mg_now()))
+        return MG_ELIMIT;
     apr_pool_create(&own, p);
     *pnotice = n = apr_pcalloc(own, sizeof(*n));
     n->pool = own;

@@ -20,6 +20,7 @@
 #include "mg_routing.h"
 
 #define NOTICE_DELAY apr_time_from_sec(4 * 3600)
+#define NOTICE_AN_HOUR 20  /* to one address, about mail from outside */
 
 typedef struct {
     apr_pool_t *pool;
@@ -42,7 +43,8 @@ typedef struct {
 /** Is there somebody to be told? Cheap: for each result. */
 int notice_is_wanted(const notice_about_t *about, apr_time_t now,
                      apr_pool_t *ptemp);
-/** In a pool of its own below p, that the caller destroys. */
+/** In a pool of its own below p, that the caller destroys.
+ * @return MG_EADDRESS, MG_ELIMIT (NOTICE_AN_HOUR): nobody is told */
 apr_status_t notice_make(notice_t **pnotice, mg_db_t *db,
                          mg_routing_t *routing, const char *hostname,
                          const notice_about_t *about, apr_pool_t *p);

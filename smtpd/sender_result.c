@@ -369,7 +369,7 @@ static apr_status_t prepare_notice(sender_t *s, sender_entry_t *e,
         return APR_SUCCESS;
     rv = notice_make(&e->notice, s->db, s->routing, s->config->hostname,
                      &about, s->pool);
-    if (rv != MG_EADDRESS)
+    if (rv != MG_EADDRESS && rv != MG_ELIMIT)
         return rv;
     mg_log(MG_LOG_INFO, rv, "message %" APR_INT64_T_FMT ": its sender <%s> "
            "cannot be told", e->row.message_id, about.message->sender);

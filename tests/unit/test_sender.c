@@ -736,6 +736,24 @@ static void test_notice_outside(void **state)
                            "MAIL FROM:<>|RCPT TO:<ok@y.test>|"));
 }
 
+/* Mail from outside in somebody's name does not flood him. */
+static void test_notices_are_few(void **state)
+{
+    bench_t *b = bench(state);
+    int i;
+
+    b->method = "smtp";
+    b->sender = apr_psprintf(b->store->p, "ok%d@y.test", (int)getpid());
+    mg_log_set_level(MG_LOG_WARN);
+    for (i = 0; i < NOTICE_AN_HOUR + 5; i++)
+        mail_to(b, "bob@a.test,spam@x.test");
+    await(b, "delivery", 0);
+    assert_true(rows(b, "message WHERE method = 'dsn'") <= NOTICE_AN_HOUR);
+    assert_true(rows(b, "message WHERE method = 'dsn'") > 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed'"),
+                     NOTICE_AN_HOUR + 5);
+}
+
 /* After four hours, and once. */
 static void test_notice_of_delay(void **state)
 {
@@ -1417,6 +1435,7 @@ int main(void)
         UNIT_ON_BOTH(test_dsn_goes_along),
         UNIT_ON_BOTH(test_notice_outside),
         UNIT_ON_BOTH(test_notice_of_delay),
+        UNIT_ON_SQLITE(test_notices_are_few),
         UNIT_ON_BOTH(test_closed_behind_our_back),
         UNIT_ON_BOTH(test_lmtp),
         UNIT_ON_BOTH(test_large),
