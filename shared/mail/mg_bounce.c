@@ -230,7 +230,7 @@ static class_t by_words(const char *reply)
 
 static class_t by_code(mg_stage_t stage, int code)
 {
-    int rcpt = stage == MG_STAGE_RCPT || stage == MG_STAGE_LATER;
+    int rcpt = stage == MG_STAGE_RCPT; /* a report may be about anything */
     size_t i;
 
     for (i = 0; i < COUNT(codes); i++)

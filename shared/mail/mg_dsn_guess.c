@@ -122,6 +122,22 @@ static const char *paragraph(const char **ptext, apr_pool_t *p)
     return mg_dsn_line(s, (apr_size_t)(lf - s), p);
 }
 
+const char *mg_dsn_words(mg_dsn_read_t *r, const char *recipient)
+{
+    const char *text = r->text ? r->text : "", *line, *at;
+
+    if (strlen(text) > TEXT_MAX)
+        text = apr_pstrndup(r->p, text, TEXT_MAX);
+    while ((line = paragraph(&text, r->p)) != NULL) {
+        at = strcasestr(line, recipient);
+        if (!at)
+            continue;
+        at += strlen(recipient);
+        return at + strspn(at, ">:, ");
+    }
+    return "";
+}
+
 /* The first address in a line, in <> or not. */
 static const char *find_address(const char *line, apr_pool_t *p)
 {

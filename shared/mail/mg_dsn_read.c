@@ -15,6 +15,7 @@
 #define DEPTH_MAX 8
 #define PARTS_MAX 50
 #define ADDRESS_MAX 320
+#define TEXTS_READ 20         /* recipients whose words are looked for */
 
 /* --- fields --- */
 
@@ -140,6 +141,27 @@ static void add_recipient(mg_dsn_t *dsn, const apr_array_header_t *headers,
     set_words(r, status, field(headers, "Diagnostic-Code"), p);
 }
 
+/* Exim gives the reason of a failure of its own in its text alone. */
+static void add_missing_words(mg_dsn_read_t *r)
+{
+    char enhanced[MG_ENHANCED_LEN];
+    int i;
+
+    for (i = 0; i < r->dsn->reports->nelts && i < TEXTS_READ; i++) {
+        mg_dsn_report_t *report = &APR_ARRAY_IDX(r->dsn->reports, i,
+                                                 mg_dsn_report_t);
+        const char *words;
+
+        mg_bounce_enhanced(enhanced, report->text);
+        if (!*enhanced || strlen(report->text) > 4 + strlen(enhanced)
+            || !report->recipient)
+            continue;
+        words = mg_dsn_words(r, report->recipient);
+        if (*words)
+            report->text = apr_pstrcat(r->p, report->text, " ", words, NULL);
+    }
+}
+
 /* --- the part --- */
 
 static void read_status(mg_dsn_t *dsn, const char *s, apr_size_t len,
@@ -233,8 +255,10 @@ void mg_dsn_read(mg_dsn_t *dsn, const char *bytes, apr_size_t len,
     if (len > MG_DSN_READ_MAX)
         len = MG_DSN_READ_MAX;
     look_into(&r, bytes, len, 0);
-    if (dsn->reports->nelts > 0)
+    if (dsn->reports->nelts > 0) {
         dsn->kind = MG_DSN_REPORT;
+        add_missing_words(&r);
+    }
     else if (mg_dsn_guess(&r))
         dsn->kind = MG_DSN_GUESS;
     else if (r.is_receipt || mg_dsn_is_auto_reply(&r))

@@ -152,7 +152,8 @@ static const char *words_part(const mg_dsn_write_t *d, apr_pool_t *p)
     return apr_pstrcat(
         p, "This is the mail system at ", d->hostname, ".\r\n\r\n",
         kinds[d->says].words, "\r\n\r\n    <", one_line(d->recipient, p),
-        ">\r\n\r\n", kinds[d->says].then, *reply ? d->mx ? "The answer of " : "The reason:" : "",
+        ">\r\n\r\n", kinds[d->says].then,
+        !*reply ? "" : d->mx ? "The answer of " : "The reason:",
         *reply && d->mx ? one_line(d->mx, p) : "",
         *reply && d->mx ? ":" : "", *reply ? "\r\n\r\n    " : "",
         *reply ? wrapped(reply, p) : "", *reply ? "\r\n" : "", NULL);

@@ -77,7 +77,8 @@ static apr_status_t change_row(apr_int64_t *pn, const mg_delivery_t *d,
         break;
     case MG_QUEUE_RETRY:
         rv = mg_db_exec(c->db, &n, "UPDATE delivery SET due_at = $1,"
-                        " last_reply = '' WHERE id = $2 AND claimed_by = 0 AND hold = 0"
+                        " last_reply = '' WHERE id = $2"
+                        " AND claimed_by = 0 AND hold = 0"
                         " AND due_at > $1", "ii", (apr_int64_t)c->now, d->id);
         break;
     case MG_QUEUE_DROP:

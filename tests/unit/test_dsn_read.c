@@ -57,6 +57,56 @@ static const char encoded[] =
     "UmVwb3J0aW5nLU1UQTogZG5zOyBteC54LnRlc3QNCg0KRmluYWwtUmVjaXBpZW50OiByZmM4"
     "MjI7\r\nIGJvYkB4LnRlc3QNCkFjdGlvbjogZmFpbGVkDQpTdGF0dXM6IDUuMS4xDQo=\r\n"
     "--b--\r\n";
+/* as Exim 4.96 wrote it */
+static const char exim_report[] =
+    "X-Failed-Recipients: bob@late.test\r\n"
+    "Auto-Submitted: auto-replied\r\n"
+    "From: Mail Delivery System <Mailer-Daemon@exim.test>\r\n"
+    "To: me@back.test\r\n"
+    "References: <E1xWMMP-0005j7-2N@exim.test>\r\n"
+    "Content-Type: multipart/report; report-type=delivery-status; boundary=1795649109-eximdsn-1322126978\r\n"
+    "MIME-Version: 1.0\r\n"
+    "Subject: Mail delivery failed: returning message to sender\r\n"
+    "Message-Id: <E1xWMMP-0005jG-2c@exim.test>\r\n"
+    "Date: Wed, 25 Nov 2026 23:25:09 +0000\r\n"
+    "\r\n"
+    "--1795649109-eximdsn-1322126978\r\n"
+    "Content-type: text/plain; charset=us-ascii\r\n"
+    "\r\n"
+    "This message was created automatically by mail delivery software.\r\n"
+    "\r\n"
+    "A message that you sent could not be delivered to one or more of its\r\n"
+    "recipients. This is a permanent error. The following address(es) failed:\r\n"
+    "\r\n"
+    "  bob@late.test\r\n"
+    "    no such user\r\n"
+    "\r\n"
+    "--1795649109-eximdsn-1322126978\r\n"
+    "Content-type: message/delivery-status\r\n"
+    "\r\n"
+    "Reporting-MTA: dns; exim.test\r\n"
+    "\r\n"
+    "Action: failed\r\n"
+    "Final-Recipient: rfc822;bob@late.test\r\n"
+    "Status: 5.0.0\r\n"
+    "\r\n"
+    "--1795649109-eximdsn-1322126978\r\n"
+    "Content-type: message/rfc822\r\n"
+    "\r\n"
+    "Return-path: <me@back.test>\r\n"
+    "Received: from root by exim.test with local (Exim 4.96)\r\n"
+    "\t(envelope-from <me@back.test>)\r\n"
+    "\tid 1xWMMP-0005j7-2N\r\n"
+    "\tfor bob@late.test;\r\n"
+    "\tWed, 25 Nov 2026 23:25:09 +0000\r\n"
+    "Subject: hi\r\n"
+    "Message-Id: <E1xWMMP-0005j7-2N@exim.test>\r\n"
+    "From: me@back.test\r\n"
+    "Date: Wed, 25 Nov 2026 23:25:09 +0000\r\n"
+    "\r\n"
+    "body\r\n"
+    "\r\n"
+    "--1795649109-eximdsn-1322126978--\r\n";
 static const char exim[] =
     "From: Mail Delivery System <Mailer-Daemon@mx.x.test>\r\n"
     "X-Failed-Recipients: bob@x.test\r\nAuto-Submitted: auto-replied\r\n"
@@ -108,7 +158,8 @@ static const struct {
     { "postfix", postfix, MG_DSN_REPORT, 1, MG_DSN_FAILED, "bob@x.test",
       "bob@x.test", "mx2.x.test", 550, "550 5.1.1 <bob@x.test> no such user" },
     { "no words", no_words, MG_DSN_REPORT, 1, MG_DSN_FAILED, "bob@x.test",
-      NULL, "mx.x.test", 550, "550 5.2.1" },
+      NULL, "mx.x.test", 550, "550 5.2.1 host mx2.x.test[192.0.2.1] said: "
+      "550 5.1.1 <bob@x.test> no such user (in reply to RCPT TO command)" },
     { "digits only", digits_only, MG_DSN_REPORT, 1, MG_DSN_FAILED,
       "bob@x.test", NULL, "mx.x.test", 550, "550 5.2.1 no" },
     { "delayed", delayed, MG_DSN_REPORT, 1, MG_DSN_DELAYED, "bob@x.test",
@@ -118,9 +169,12 @@ static const struct {
     { "xtext", xtext, MG_DSN_REPORT, 1, MG_DSN_FAILED, "other@y.test",
       "bob+tag@x.test", "mx.x.test", 550, "550 5.1.1" },
     { "two", two, MG_DSN_REPORT, 2, MG_DSN_FAILED, "bob@x.test", NULL,
-      "mx.x.test", 550, "550 5.1.1" },
+      "mx.x.test", 550, "550 5.1.1 host mx2.x.test[192.0.2.1] said: "
+      "550 5.1.1 <bob@x.test> no such user (in reply to RCPT TO command)" },
     { "encoded", encoded, MG_DSN_REPORT, 1, MG_DSN_FAILED, "bob@x.test", NULL,
       "mx.x.test", 550, "550 5.1.1" },
+    { "a report of exim", exim_report, MG_DSN_REPORT, 1, MG_DSN_FAILED,
+      "bob@late.test", NULL, "exim.test", 550, "550 5.0.0 no such user" },
     { "exim", exim, MG_DSN_GUESS, 1, MG_DSN_FAILED, "bob@x.test", NULL, NULL,
       550, "550 5.1.1 no such user" },
     { "exim's delay", exim_delay, MG_DSN_GUESS, 1, MG_DSN_DELAYED, NULL, NULL,
