@@ -70,3 +70,6 @@ bench-api: all
 bench-sign: all
 	@$(PYTHON) tests/bench/bench_sign.py $(BENCH_ARGS)
 .PHONY: bench-smtp bench-api bench-sign
+bench-queue: all
+	@$(PYTHON) tests/bench/bench_queue.py $(BENCH_ARGS)
+.PHONY: bench-smtp bench-api bench-queue

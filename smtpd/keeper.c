@@ -12,6 +12,7 @@
 #include "keeper_bounce.h"
 #include "keeper_dns.h"
 #include "mg_dkim_key.h"
+#include "mg_destination.h"
 #include "mg_log.h"
 #include "mg_mailbox.h"
 #include "mg_message.h"
@@ -157,6 +158,18 @@ static apr_status_t forget_deliveries(keeper_t *k, int *pmore)
     return rv;
 }
 
+/* What was learned of destinations fades; a week later it says nothing. */
+static apr_status_t forget_destinations(keeper_t *k, int *pmore)
+{
+    int n = 0;
+    apr_status_t rv;
+
+    rv = mg_destination_forget(&n, k->worker->db, mg_now() - SEC(7 * 86400),
+                               200);
+    *pmore = n > 0;
+    return rv;
+}
+
 /* mailboxes that were deleted: their files */
 
 /* Is it time? The first look at one begins its grace. */
@@ -296,6 +309,7 @@ static const task_t tasks[] = {
     { "delivery memory", forget_deliveries, SEC(300), MSEC(50) },
     { "DNS records", look_at_dns, SEC(1), MSEC(20) },
     { "DKIM keys", forget_keys, SEC(300), MSEC(50) },
+    { "destinations", forget_destinations, SEC(300), MSEC(50) },
 };
 
 /* the role */

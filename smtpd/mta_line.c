@@ -70,7 +70,8 @@ static void count_in(mta_site_t *site, mta_line_t *line,
                      const sender_group_t *group)
 {
     line->ngroups++;
-    site->ngroups++;
+    if (site->ngroups++ == 0)
+        site->s->nbusy++;
     site->nentries += group->n;
     site->s->waiting++;
 }
@@ -119,7 +120,8 @@ void mta_line_take_out(mta_site_t *site, sender_group_t *group)
     APR_RING_REMOVE(group, link);
     APR_RING_ELEM_INIT(group, link);
     line->ngroups--;
-    site->ngroups--;
+    if (--site->ngroups == 0)
+        site->s->nbusy--;
     site->nentries -= group->n;
     site->s->waiting--;
     if (APR_RING_EMPTY(&line->groups, sender_group_t, link))

@@ -107,6 +107,11 @@ static void leave_site(mta_link_t *link)
     if (link->timer)
         loop_timer_cancel(link->timer);
     link->timer = NULL;
+    if (link->left) {
+        link->left->nleaving--;
+        mta_site_touch(link->left);
+        link->left = NULL;
+    }
     if (!site)
         return;
     if (link->state == LINK_CONNECTING)
@@ -130,6 +135,8 @@ static void link_free(mta_link_t *link)
 
 void mta_link_quit(mta_link_t *link)
 {
+    mta_site_t *site = link->site;
+
     if (link->state == LINK_CONNECTING || link->s->worker->stopping) {
         if (link->state == LINK_CONNECTING)
             mta_client_close(link->client);
@@ -139,6 +146,8 @@ void mta_link_quit(mta_link_t *link)
         return;
     }
     leave_site(link);
+    link->left = site;
+    site->nleaving++;
     link->state = LINK_LEAVING;
     mta_client_quit(link->client);
 }
@@ -147,10 +156,8 @@ void mta_link_quit(mta_link_t *link)
  * many"; where none does, the site is down. */
 static void attempt_failed(mta_site_t *site, const mta_attempt_t *attempt)
 {
-    if (site->nlinks > site->nconnecting) {
-        site->window = site->nlinks;
-        site->streak = 0;
-    }
+    if (site->nlinks > site->nconnecting)
+        mta_window_refused(site, attempt->reply.text);
     else if (site->nlinks == 0 && site->ngroups > 0)
         mta_site_fail(site, attempt->reply.text, attempt->reply.code,
                       attempt->n > 0 && attempt->refused == attempt->n);
@@ -164,11 +171,11 @@ static void on_ready(mta_client_t *client, void *baton)
 
     if (link->state == LINK_CONNECTING) {
         site->nconnecting--;
-        site->failures = 0;
+        mta_window_connected(site);
     }
     link->state = LINK_READY;
     if (site->s->worker->stopping
-        || mta_client_served(client) >= MTA_SITE_SERVED) {
+        || mta_client_served(client) >= mta_window_messages(site)) {
         mta_link_quit(link);
         sender_check_done(site->s);
     }
@@ -220,21 +227,25 @@ static void on_result(mta_client_t *client, mta_job_t *job, mta_rcpt_t *rcpt,
         mta_site_add(site, e);
         return;
     }
-    if (stage == MTA_AT_MAIL) {
-        link->mail_refused = 1;
+    if (stage == MTA_AT_MAIL || reply->code == 421
+        || (stage == MTA_AT_END && strncmp(reply->enhanced, "4.7.", 4) == 0)) {
+        link->refused = 1; /* RCPT would mean that one, or greylisting */
         link->refusal = *reply;
     }
     sender_deferred(site->s, e, reply->text, reply->code, mx);
 }
 
-static void widen(mta_site_t *site)
+/* The transaction as a whole was refused for now: others may fare alike. With
+ * others at work the site means "not so many". */
+static void on_refusal(mta_site_t *site, const mta_reply_t *reply)
 {
-    if (site->window >= site->s->config->destination_connections)
-        return;
-    if (++site->streak < site->window)
-        return;
-    site->window++;
-    site->streak = 0;
+    int others = site->nlinks - site->nconnecting - 1;
+
+    if (++site->mail_refusals >= REFUSALS_MAX
+        || (reply->code == 421 && others < 1))
+        mta_site_fail(site, reply->text, reply->code, 0);
+    else if (others > 0)
+        mta_window_halve(site, reply->text);
 }
 
 static void on_done(mta_client_t *client, mta_job_t *job, void *baton)
@@ -251,18 +262,16 @@ static void on_done(mta_client_t *client, mta_job_t *job, void *baton)
     site->s->running--;
     mta_site_touch(site);
     if (delivered > 0) {
-        widen(site);
+        mta_window_delivered(site);
         /* said by the remote, known to nobody else yet */
         if (site->protocol == MTA_LMTP)
             (void)MG_FAULT("lmtp.reply.after");
         else
             (void)MG_FAULT("sender.reply.after");
     }
-    if (link->mail_refused) {
-        link->mail_refused = 0;
-        if (++site->mail_refusals >= REFUSALS_MAX
-            || link->refusal.code == 421)
-            mta_site_fail(site, link->refusal.text, link->refusal.code, 0);
+    if (link->refused) {
+        link->refused = 0;
+        on_refusal(site, &link->refusal);
     }
 }
 
@@ -304,6 +313,8 @@ static void on_end(mta_client_t *client, mta_end_t why, mta_job_t *job,
         mg_log(MG_LOG_INFO, APR_SUCCESS, "%s: %s", site->key, reply->text);
     }
     link_free(link);
+    if (why == MTA_END_LOST && site->nlinks > site->nconnecting)
+        mta_window_halve(site, reply->text);
     mta_site_touch(site);
     if (why == MTA_END_CONNECT || why == MTA_END_REFUSED
         || why == MTA_END_TLS || why == MTA_END_POLICY)

@@ -6,6 +6,7 @@
 #include "mg_time.h"
 #include "mta_dane.h"
 #include "mta_site_private.h"
+#include "sender_warmup.h"
 
 void mta_site_touch(mta_site_t *site)
 {
@@ -80,6 +81,24 @@ static int is_right_here(mta_site_t *site, sender_group_t *group)
     return 0;
 }
 
+/* A new domain has a volume for the day. What is beyond it comes back; @return
+ * 0: that is all of it */
+static int within_volume(mta_site_t *site, sender_group_t *group)
+{
+    sender_t *s = site->s;
+    int n = sender_warmup_take(s, group->domain_id, group->n);
+    apr_time_t until = sender_warmup_closed(s, group->domain_id);
+    sender_group_t *beyond = n > 0 ? sender_group_cut(group, n) : group;
+
+    if (!beyond)
+        return 1;
+    if (until)
+        mta_site_hold_off_all(site, beyond, until);
+    else
+        mta_site_put_back(site, beyond);
+    return n > 0;
+}
+
 /* @return 0: not now (the store, or leases that cannot be renewed) */
 static int send_first(mta_site_t *site, mta_link_t *link)
 {
@@ -102,8 +121,11 @@ static int send_first(mta_site_t *site, mta_link_t *link)
     rest = sender_group_split(group);
     if (rest)
         mta_line_put_back(site, rest);
+    if (site->protocol == MTA_SMTP && !within_volume(site, group))
+        return !s->store_down;
     rv = sender_job_make(s, group);
     if (rv == APR_SUCCESS) {
+        mta_window_sent(site);
         if (site->protocol == MTA_SMTP)
             sender_job_from(group, mta_client_via(link->client)->ip);
         mta_link_send(link, group);
@@ -128,12 +150,15 @@ static void pump(mta_site_t *site)
     mta_link_t *link;
     int before;
 
-    while (may_work(site) && (link = ready_link(site)) != NULL)
+    while (may_work(site) && (link = ready_link(site)) != NULL
+           && mta_window_may_send(site))
         if (!send_first(site, link))
             break;
+    while (site->nlinks > site->window && (link = ready_link(site)) != NULL)
+        mta_link_quit(link);
     while (may_work(site) && !mta_site_closed_until(site)
-           && mta_site_may_open(site) && mta_route_known(site)
-           && mta_dane_ready(site)) {
+           && mta_window_may_open(site) && mta_window_may_send(site)
+           && mta_route_known(site) && mta_dane_ready(site)) {
         before = site->nlinks;
         mta_link_open(site, NULL);
         if (site->nlinks == before)

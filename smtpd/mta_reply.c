@@ -2,7 +2,9 @@
 #include <apr_lib.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "mg_status.h"
 #include "mta_reply.h"
@@ -128,4 +130,85 @@ void mta_reply_set(mta_reply_t *reply, const char *fmt, ...)
         reply->enhanced[n] = '\0';
     }
     add_text(reply, text, len);
+}
+
+/* --- how long to wait --- */
+
+/* The next word of letters or of digits, whatever parts it from the last. */
+static const char *next_word(const char **pword, apr_size_t *plen,
+                             const char *at)
+{
+    while (*at && !apr_isalnum(*at))
+        at++;
+    *pword = at;
+    if (apr_isdigit(*at))
+        while (apr_isdigit(*at))
+            at++;
+    else
+        while (apr_isalpha(*at))
+            at++;
+    *plen = (apr_size_t)(at - *pword);
+    return at;
+}
+
+static int is_word(const char *word, apr_size_t len, const char *const *words)
+{
+    for (; *words; words++)
+        if (strlen(*words) == len && strncasecmp(*words, word, len) == 0)
+            return 1;
+    return 0;
+}
+
+/* @return seconds of the unit, or 0 */
+static apr_int64_t unit_of(const char *word, apr_size_t len)
+{
+    static const char *const seconds[] = { "s", "sec", "secs", "second",
+                                           "seconds", NULL };
+    static const char *const minutes[] = { "m", "min", "mins", "minute",
+                                           "minutes", NULL };
+    static const char *const hours[] = { "h", "hr", "hrs", "hour", "hours",
+                                         NULL };
+
+    return is_word(word, len, seconds)   ? 1
+           : is_word(word, len, minutes) ? 60
+           : is_word(word, len, hours)   ? 3600
+                                         : 0;
+}
+
+/* "4 minutes 30 seconds", from its first word on; 0: no length of time */
+static apr_int64_t length_of(const char *at)
+{
+    apr_int64_t n, unit, total = 0;
+    const char *word;
+    apr_size_t len;
+
+    for (;;) {
+        at = next_word(&word, &len, at);
+        if (len == 0 || len > 6 || !apr_isdigit(*word))
+            return total;
+        n = strtol(word, NULL, 10);
+        at = next_word(&word, &len, at);
+        unit = unit_of(word, len);
+        if (unit == 0)
+            return total;
+        total += n * unit;
+    }
+}
+
+apr_interval_time_t mta_reply_wait(const char *text)
+{
+    static const char *const before[] = { "in", "after", "wait", "for",
+                                          "least", "within", NULL };
+    apr_int64_t seconds = 0;
+    const char *at = text, *word;
+    apr_size_t len;
+
+    while (*at && seconds == 0) {
+        at = next_word(&word, &len, at);
+        if (is_word(word, len, before))
+            seconds = length_of(at);
+    }
+    if (seconds > apr_time_sec(MTA_REPLY_WAIT_MAX))
+        return MTA_REPLY_WAIT_MAX;
+    return apr_time_from_sec(seconds);
 }

@@ -9,6 +9,7 @@
 #define MTA_REPLY_H
 
 #include <apr_errno.h>
+#include <apr_time.h>
 
 #define MTA_REPLY_LINE 4096  /* octets a line may have; RFC: 512 */
 #define MTA_REPLY_LINES 200  /* lines a reply may have */
@@ -37,6 +38,10 @@ apr_status_t mta_reply_add(mta_reply_t *reply, const char *line,
 /** Words of our own where no server answered: fmt begins with the code. */
 void mta_reply_set(mta_reply_t *reply, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+/** How long a reply's words ask us to wait, "try again in 5 minutes", within a
+ * second and MTA_REPLY_WAIT_MAX; 0: they do not say. */
+apr_interval_time_t mta_reply_wait(const char *text);
+#define MTA_REPLY_WAIT_MAX apr_time_from_sec(4 * 3600)
 /** MTA_GOOD ... MTA_PERMANENT, by the first digit. */
 int mta_reply_class(const mta_reply_t *reply);
 

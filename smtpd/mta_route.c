@@ -19,11 +19,13 @@
 #include "mta_mx.h"
 #include "mta_site_private.h"
 #include "sender_schedule.h"
+#include "sender_warmup.h"
 
 #define CLOSED_MAX apr_time_from_sec(600)
 #define STALE_ROUTE apr_time_from_sec(60)
 #define FORGET_AFTER apr_time_from_sec(60)
 #define FORGET_FAILED apr_time_from_sec(3600)
+#define RESOLVING apr_time_from_sec(10) /* many wait for the resolver */
 #define DOMAINS_MANY 20000    /* then none is kept idle */
 #define HOSTS_MAX 64          /* bits of mta_attempt_t.tried */
 
@@ -181,8 +183,13 @@ static void leave_site(mta_domain_t *d)
 
 static void join_site(mta_domain_t *d, mta_site_t *site)
 {
+    int i;
+
     leave_site(d);
     d->site = site;
+    mta_window_limits(site, d->name);
+    for (i = 0; i < site->nhosts; i++)
+        mta_window_limits(site, site->hosts[i].name);
     APR_RING_INSERT_TAIL(&site->domains, d, mta_domain_t, link);
 }
 
@@ -208,6 +215,7 @@ static sender_entry_t *next_waiting(mta_domain_t *d)
     e = APR_RING_FIRST(&d->waiting);
     APR_RING_REMOVE(e, link);
     APR_RING_ELEM_INIT(e, link);
+    d->nwaiting--;
     d->s->waiting--;
     return e;
 }
@@ -317,18 +325,36 @@ static void on_mx(const dns_answer_t *answer, void *baton)
 /* By MX: to the site at once if that is known, else it waits here. */
 static void domain_add(mta_domain_t *d, sender_entry_t *e)
 {
+    mta_site_t *fixed = mta_site_for(d->s, &e->row, d->way);
+    apr_time_t until = sender_warmup_closed(d->s, e->row.domain_id);
+
     d->used_at = mg_ticks();
+    if (until) {
+        mta_site_hold_off(d->s, e, until, NULL);
+        return;
+    }
+    if (fixed) {
+        if (d->site != fixed)
+            join_site(d, fixed);
+        mta_site_add(fixed, e);
+        return;
+    }
     if (sender_is_asked_for(e))
         d->closed_until = 0;
     if (d->closed_until > mg_now()) {
-        sender_released(d->s, e, d->closed_until + e->row.id % MTA_SPREAD);
+        mta_site_hold_off(d->s, e, d->closed_until, NULL);
         return;
     }
     if (d->site && d->until > mg_ticks()) {
         mta_site_add(d->site, e);
         return;
     }
+    if (d->nwaiting >= mta_site_share(d->s, 0)) {
+        mta_site_hold_off(d->s, e, mg_now() + RESOLVING, NULL);
+        return;
+    }
     APR_RING_INSERT_TAIL(&d->waiting, e, sender_entry_t, link);
+    d->nwaiting++;
     d->s->waiting++;
     if (d->resolving)
         return;
@@ -339,19 +365,13 @@ static void domain_add(mta_domain_t *d, sender_entry_t *e)
 void mta_route_add(sender_t *s, sender_entry_t *e)
 {
     char way[MTA_WAY_MAX];
-    mta_site_t *site;
 
-    if (s->worker->stopping) {
+    if (s->worker->stopping)
         sender_released(s, e, mg_now());
-        return;
-    }
-    if (mta_way_of(way, sizeof(way), s, e) != APR_SUCCESS) {
+    else if (mta_way_of(way, sizeof(way), s, e) != APR_SUCCESS)
         sender_released(s, e, mg_now() + MTA_SPREAD);
-        return;
-    }
-    site = mta_site_for(s, &e->row, way);
-    if (site)
-        mta_site_add(site, e);
+    else if (e->row.transport == MG_TRANSPORT_LMTP)
+        mta_site_add(mta_site_for(s, &e->row, way), e);
     else
         domain_add(domain_for(s, e->row.dest, way), e);
 }
@@ -370,6 +390,7 @@ void mta_route_tidy(sender_t *s)
 
         apr_hash_this(hi, NULL, NULL, (void **)&d);
         if (!d->resolving && d->closed_until <= wall
+            && (many || !d->site || !mta_site_closed_until(d->site))
             && APR_RING_EMPTY(&d->waiting, sender_entry_t, link)
             && (many || now - d->used_at > (d->failures > 0 ? FORGET_FAILED
                                                             : FORGET_AFTER)))
@@ -423,6 +444,7 @@ void mta_route_drop_lost(sender_t *s)
             if (!e->lost)
                 continue;
             APR_RING_REMOVE(e, link);
+            d->nwaiting--;
             s->waiting--;
             sender_let_go(s, e);
         }

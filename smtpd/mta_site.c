@@ -9,10 +9,15 @@
 #include "mg_status.h"
 #include "mg_time.h"
 #include "mta_site_private.h"
+#include "sender_move.h"
+#include "sender_schedule.h"
 
 #define FORGET_AFTER apr_time_from_sec(60)
 #define FORGET_FAILED apr_time_from_sec(3600)
 #define SITES_MANY 5000                   /* then none is kept idle */
+#define SHARE_SECONDS 2                   /* of work may be held */
+#define SLOW_MAX 20                       /* seconds until it is looked again */
+#define EXPIRED "499 4.4.7 the delivery time has expired"
 #define JOB_MAX apr_time_from_sec(3600)   /* however slowly it drips */
 
 /* --- which site --- */
@@ -47,21 +52,24 @@ static mta_site_t *site_make(sender_t *s, const char *key,
     site->protocol = protocol;
     site->port = port;
     site->by_mx = by_mx;
-    site->window = s->config->destination_connections;
     APR_RING_INIT(&site->lines, mta_line_t, link);
     APR_RING_INIT(&site->links, mta_link_t, link);
     APR_RING_INIT(&site->domains, mta_domain_t, link);
+    mta_window_start(site);
+    mta_learned_recall(site);
     apr_hash_set(s->sites, site->key, APR_HASH_KEY_STRING, site);
     return site;
 }
 
 static void site_forget(mta_site_t *site)
 {
+    mta_learned_keep(site);
     apr_hash_set(site->s->sites, site->key, APR_HASH_KEY_STRING, NULL);
     mta_route_leave(site);
     mta_route_drop(site);
     free(site->key);
     free(site->name);
+    free(site->last_reply);
     free(site);
 }
 
@@ -128,6 +136,7 @@ mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery,
         site = site_make(s, key, MTA_SMTP, t->host, t->port, 0);
         set_way(site, way, way);
     }
+    mta_window_limits(site, delivery->dest);
     return site;
 }
 
@@ -161,17 +170,68 @@ static void give_back(sender_t *s, sender_entry_t *e, const void *baton)
     sender_released(s, e, *(const apr_time_t *)baton);
 }
 
+void mta_site_hold_off(sender_t *s, sender_entry_t *entry, apr_time_t until,
+                       const char *why)
+{
+    const char *reply = entry->row.last_reply;
+
+    if (until >= sender_schedule_end(s->config, &entry->row)) {
+        if (!reply || !*reply)
+            reply = why && *why ? why : EXPIRED;
+        sender_failed(s, entry, reply, (int)apr_strtoi64(reply, NULL, 10),
+                      NULL);
+        return;
+    }
+    sender_move(s, &entry->row, until);
+    sender_released(s, entry, until + entry->row.id % MTA_SPREAD);
+}
+
+void mta_site_hold_off_all(mta_site_t *site, sender_group_t *group,
+                           apr_time_t until)
+{
+    while (!APR_RING_EMPTY(&group->entries, sender_entry_t, link))
+        mta_site_hold_off(site->s, APR_RING_FIRST(&group->entries), until,
+                          NULL);
+    sender_group_free(group);
+}
+
+/* While there is room, as many as come. When three quarters are taken, as many
+ * as go out in some seconds, and a few: of many that stand still, each has one.
+ */
+int mta_site_share(const sender_t *s, int rate)
+{
+    int claims = s->config->claims, few;
+
+    if (s->nheld <= claims - claims / 4)
+        return claims;
+    few = claims / 2 / (s->nbusy > 0 ? s->nbusy : 1);
+    return SHARE_SECONDS * rate + (few > 1 ? few : 1);
+}
+
+/* When a part of what waits there will have gone out. */
+static apr_time_t has_room_at(const mta_site_t *site)
+{
+    apr_time_t wait = site->rate > 0 ? site->nentries / site->rate : SLOW_MAX;
+
+    return mg_now() + apr_time_from_sec(wait < 1          ? 1
+                                        : wait > SLOW_MAX ? SLOW_MAX
+                                                          : wait);
+}
+
 void mta_site_add(mta_site_t *site, sender_entry_t *entry)
 {
+    sender_t *s = site->s;
     apr_time_t closed = mta_site_closed_until(site);
 
     if (closed && sender_is_asked_for(entry))
         closed = site->closed_until = 0;
 
-    if (site->s->worker->stopping)
-        sender_released(site->s, entry, mg_now());
+    if (s->worker->stopping)
+        sender_released(s, entry, mg_now());
     else if (closed)
-        sender_released(site->s, entry, closed + entry->row.id % MTA_SPREAD);
+        mta_site_hold_off(s, entry, closed, site->last_reply);
+    else if (site->is_slow && site->nentries >= mta_site_share(s, site->rate))
+        mta_site_hold_off(s, entry, has_room_at(site), NULL);
     else {
         mta_line_add(site, entry);
         mta_site_touch(site);
@@ -205,30 +265,49 @@ static void abort_endless(mta_site_t *site)
     }
 }
 
-/* Memory is full: a site that could not send its share within ten seconds
- * gives the newest back, so that others can be claimed. */
+static void hold_off(sender_t *s, sender_entry_t *e, const void *baton)
+{
+    mta_site_hold_off(s, e, *(const apr_time_t *)baton, NULL);
+}
+
+/* Once a second. A site that has had work for a while and holds more than its
+ * share is slow: the newest go back, and no more are taken. */
 static void enforce_share(mta_site_t *site)
 {
-    sender_t *s = site->s;
-    int share = s->config->claims / 4 + 1;
-    int rate = site->done - site->done_before;
+    int share, now = site->done - site->done_before;
     apr_time_t due;
 
     site->done_before = site->done;
-    if (s->nheld < s->config->claims - s->config->claims / 8
-        || site->nentries <= share || site->nentries <= rate * 10)
+    site->rate = (site->rate + 2 * now + 1) / 3;
+    site->seconds = site->ngroups > 0 ? site->seconds + 1 : 0;
+    share = mta_site_share(site->s, site->rate);
+    site->is_slow = site->seconds > SHARE_SECONDS && site->nentries >= share;
+    if (!site->is_slow || site->nentries <= share + share / 4)
         return;
-    due = mg_now() + apr_time_from_sec(site->nentries / (rate > 0 ? rate : 1)
-                                               > 30 ? 30 : 10);
+    due = has_room_at(site);
     mg_log(MG_LOG_INFO, APR_SUCCESS, "%s: slow; %d of %d go back to the queue",
            site->key, site->nentries - share, site->nentries);
-    mta_line_resolve_newest(site, share, give_back, &due);
+    mta_line_resolve_newest(site, share, hold_off, &due);
+}
+
+/* What was learned stays as a note (mta_learned.c), so of many none is kept. */
+static int is_idle(const mta_site_t *site, int many)
+{
+    apr_interval_time_t idle = mg_ticks() - site->used_at;
+
+    if (site->ngroups > 0 || site->nlinks > 0 || site->nleaving > 0
+        || site->pace_timer || site->resolving || site->asking
+        || site->is_dirty)
+        return 0;
+    if (many)
+        return 1;
+    return !site->learned && !mta_site_closed_until(site)
+           && idle > (site->failures > 0 ? FORGET_FAILED : FORGET_AFTER);
 }
 
 void mta_sites_tidy(sender_t *s)
 {
     apr_hash_index_t *hi;
-    apr_time_t now = mg_ticks();
     int many = apr_hash_count(s->sites) > SITES_MANY;
 
     mta_route_tidy(s);
@@ -240,12 +319,7 @@ void mta_sites_tidy(sender_t *s)
         enforce_share(site);
         if (site->ngroups > 0)
             mta_site_touch(site);
-        else if (site->nlinks == 0 && !site->resolving && !site->asking
-                 && !site->is_dirty
-                 && !mta_site_closed_until(site)
-                 && (many || now - site->used_at > (site->failures > 0
-                                                        ? FORGET_FAILED
-                                                        : FORGET_AFTER)))
+        else if (is_idle(site, many))
             site_forget(site);
     }
 }
@@ -277,6 +351,7 @@ void mta_sites_forget(sender_t *s)
     apr_hash_index_t *hi;
 
     mta_route_forget(s);
+    mta_learned_forget(s);
     for (hi = apr_hash_first(NULL, s->sites); hi; hi = apr_hash_next(hi)) {
         mta_site_t *site;
 

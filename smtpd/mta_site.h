@@ -30,6 +30,9 @@ void mta_sites_tidy(sender_t *s);
 void mta_sites_stop(sender_t *s);
 /** The end of the process, or of a test: forget all. */
 void mta_sites_forget(sender_t *s);
+/** What was learned before, at the start; what is new, each second. */
+void mta_learned_load(sender_t *s);
+void mta_learned_save(sender_t *s);
 /** Waiting entries whose lease was lost are let go. */
 void mta_sites_drop_lost(sender_t *s);
 

@@ -28,8 +28,9 @@ struct mta_link_t {
     char address[100];         /* what is known of the host is under this */
     sender_group_t *group;     /* busy: with what */
     apr_time_t begun;
-    int mail_refused;
+    int refused;               /* its transaction, as a whole, for now */
     mta_reply_t refusal;
+    mta_site_t *left;          /* leaving: whose nleaving it is */
     loop_timer_t *timer;       /* idle */
     mta_link_t *next_dead;
 };
@@ -65,6 +66,7 @@ struct mta_domain_t {
     apr_time_t closed_until;   /* mg_now() */
     apr_time_t used_at;        /* mg_ticks() */
     struct sender_entry_ring_t waiting; /* for the answer */
+    int nwaiting;
 };
 APR_RING_HEAD(mta_domain_ring_t, mta_domain_t);
 
@@ -91,14 +93,28 @@ struct mta_site_t {
     int ngroups, nentries;
     struct mta_link_ring_t links;
     int nlinks, nconnecting;
-    int window, streak;        /* connections allowed; messages since */
+    int nleaving;              /* said QUIT: the remote still counts them */
+    const mg_destination_t *limits;   /* of the configuration, or NULL */
+    int window;                /* connections it may have (mta_window.c) */
+    int streak;                /* messages since it grew */
+    int ceiling;               /* that many worked, one more was refused; or 0 */
+    apr_time_t probe_at;       /* one more is tried: mg_ticks() */
+    apr_interval_time_t probe_wait;
+    apr_interval_time_t pace;  /* between messages; 0: none */
+    apr_time_t next_at;        /* mg_ticks() */
+    loop_timer_t *pace_timer;
 
     /* how it goes */
     int failures;              /* in a row: closed so many times */
     int mail_refusals;         /* 4xx to MAIL in a row */
     apr_time_t closed_until;   /* mg_now() */
+    char *last_reply;          /* of those that made us slower, or NULL */
+    int learned;               /* something that is not in the store yet */
+    apr_time_t saved_at;       /* mg_ticks() */
     apr_time_t used_at;        /* mg_ticks() */
-    int done, done_before;     /* results, for the rate */
+    int done, done_before;     /* results */
+    int rate;                  /* of them in a second, lately */
+    int seconds, is_slow;      /* it has had work; it holds its share */
 
     int is_dirty;
     mta_site_t *next_dirty;
@@ -113,6 +129,14 @@ mta_site_t *mta_site_by_mx(sender_t *s, const char *mx_set, const char *way,
                            int by_sts);
 /** The entry waits there, or comes back when the site opens. */
 void mta_site_add(mta_site_t *site, sender_entry_t *entry);
+/** It may not go now: it and all like it come back then. */
+void mta_site_hold_off(sender_t *s, sender_entry_t *entry, apr_time_t until,
+                       const char *why);
+/** A group that is in no line. */
+void mta_site_hold_off_all(mta_site_t *site, sender_group_t *group,
+                           apr_time_t until);
+/** How many entries may wait at one place. */
+int mta_site_share(const sender_t *s, int rate);
 void mta_site_put_back(mta_site_t *site, sender_group_t *group);
 
 /* mta_route.c */
@@ -150,8 +174,31 @@ void mta_line_drop_lost(sender_t *s);
 /** Close it: what waits is put off, or fails. */
 void mta_site_fail(mta_site_t *site, const char *reply, int code,
                    int permanent);
+#define MTA_REPLY_KEPT 200     /* octets */
+void mta_window_start(mta_site_t *site);
+/** A domain or host it serves: MailgunDestination may say something. */
+void mta_window_limits(mta_site_t *site, const char *name);
+int mta_window_max(const mta_site_t *site);
+/** Messages per connection. */
+int mta_window_messages(const mta_site_t *site);
+void mta_window_connected(mta_site_t *site);
+void mta_window_delivered(mta_site_t *site);
+/** No more connections than those that work. */
+void mta_window_refused(mta_site_t *site, const char *reply);
+/** A transaction was refused or lost, while others work. */
+void mta_window_halve(mta_site_t *site, const char *reply);
 /** May one more connection be opened now? */
-int mta_site_may_open(const mta_site_t *site);
+int mta_window_may_open(mta_site_t *site);
+/** May one more message go out now? If not, the time will touch the site. */
+int mta_window_may_send(mta_site_t *site);
+void mta_window_sent(mta_site_t *site);
+
+/* mta_learned.c */
+/** A site is made again: what is known of it counts. */
+void mta_learned_recall(mta_site_t *site);
+/** A site goes that learned something. */
+void mta_learned_keep(mta_site_t *site);
+void mta_learned_forget(sender_t *s);
 
 /* mta_pump.c */
 /** Something changed: it is looked at when the turn ends. */

@@ -1,7 +1,10 @@
 /* reaper.c - gives the claims of dead workers back (reaper.h). */
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 
+#include <apr_strings.h>
 #include <apr_tables.h>
 #include <apr_time.h>
 
@@ -15,9 +18,24 @@
 
 #define TRIES 30
 
+/* Dead, but nobody has asked for its status yet: it does nothing any more. */
+static int is_zombie(pid_t pid)
+{
+    char path[40], line[400], *state;
+    FILE *f;
+
+    apr_snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    f = fopen(path, "re");
+    if (!f)
+        return 0;
+    state = fgets(line, sizeof(line), f) ? strrchr(line, ')') : NULL;
+    fclose(f);
+    return state && strncmp(state, ") Z", 3) == 0;
+}
+
 static int is_gone(pid_t pid)
 {
-    return kill(pid, 0) != 0 && errno == ESRCH;
+    return (kill(pid, 0) != 0 && errno == ESRCH) || is_zombie(pid);
 }
 
 static apr_status_t find_dead(apr_array_header_t *ids, mg_db_t *db,

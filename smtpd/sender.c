@@ -18,9 +18,11 @@
 #include "mg_time.h"
 #include "mta_site.h"
 #include "sender.h"
+#include "sender_move.h"
 #include "sender_sign.h"
 #include "sender_schedule.h"
 #include "sender_share.h"
+#include "sender_warmup.h"
 #include "tls.h"
 
 #define CLAIM_BATCH 300
@@ -171,6 +173,7 @@ static void on_turn_end(loop_t *loop, void *baton)
     claim_if_due(s);
     mta_sites_pump(s);
     sender_results_check(s);
+    sender_moves_check(s);
 }
 
 static void on_bell(worker_t *worker)
@@ -201,6 +204,8 @@ static void on_tidy(loop_t *loop, void *baton)
         look_ahead(s); /* whether it works again */
     sender_look_for_held(s);
     mta_sites_tidy(s);
+    mta_learned_save(s);
+    sender_moves_tidy(s);
 }
 
 static void on_stop(worker_t *worker)
@@ -210,6 +215,8 @@ static void on_stop(worker_t *worker)
     mg_log(MG_LOG_INFO, APR_SUCCESS, "sender: stopping; %d under way, %d go "
            "back to the queue", s->running, s->nheld - s->running);
     mta_sites_stop(s);
+    mta_learned_save(s);
+    sender_warmup_stop(s);
     sender_check_done(s);
 }
 
@@ -247,6 +254,10 @@ static sender_t *sender_make(worker_t *worker)
     s->sites = apr_hash_make(p);
     s->mx_domains = apr_hash_make(p);
     s->lines = apr_hash_make(p);
+    s->notes = apr_hash_make(p);
+    s->moves = apr_hash_make(p);
+    s->warmups = apr_hash_make(p);
+    s->moves_end = &s->moves_first;
     apr_pool_create(&s->hosts_pool, p);
     s->hosts = apr_hash_make(s->hosts_pool);
     apr_pool_create(&s->mailbox_pool, p);
@@ -286,6 +297,7 @@ apr_status_t sender_start(worker_t *worker)
         return rv;
     mg_event_context(s->db, worker->domains, worker->slot);
     mg_message_set_run_dir(s->config->run_dir);
+    mta_learned_load(s);
 
     worker->role_data = s;
     worker->on_bell = on_bell;

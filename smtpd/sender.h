@@ -156,12 +156,22 @@ struct sender_t {
     apr_hash_t *lines;         /* site and sending domain -> mta_line_t */
     apr_hash_t *hosts;         /* address -> what is known of it */
     apr_pool_t *hosts_pool;
+    apr_hash_t *notes;         /* of sites that are gone (mta_learned.c) */
+    int nbusy;                 /* sites where something waits */
     int connections;           /* open or opening */
     int running;               /* groups in a transaction */
     int waiting;               /* groups, and entries without a site, that
                                 * wait */
     mta_site_t *dirty;         /* sites to look at when the turn ends */
     mta_link_t *dead_links;    /* to be freed then */
+
+    apr_hash_t *warmups;       /* by sending domain (sender_warmup.c) */
+
+    /* rows of closed destinations (sender_move.c) */
+    apr_hash_t *moves;         /* domain and destination -> sender_move_t */
+    struct sender_move_t *moves_first, **moves_end; /* that have more to do */
+    loop_timer_t *moves_timer;
+    loop_job_t moves_job;
 };
 
 /* --- sender_queue.c: what is held --- */
@@ -189,8 +199,10 @@ sender_group_t *sender_group_make(sender_t *s, sender_entry_t *first);
 int sender_group_takes(const sender_group_t *group,
                        const sender_entry_t *entry);
 void sender_group_add(sender_group_t *group, sender_entry_t *entry);
+/** The group keeps so many entries. @return a group of the others, or NULL */
+sender_group_t *sender_group_cut(sender_group_t *group, int keep);
 /** Once the message was read: where each recipient has a copy of his own, the
- * group keeps its first entry. @return a group of the others, or NULL */
+ * group keeps its first entry. @return as sender_group_cut() */
 sender_group_t *sender_group_split(sender_group_t *group);
 /** Without its entries: they are elsewhere. */
 void sender_group_free(sender_group_t *group);

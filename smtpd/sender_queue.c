@@ -213,24 +213,31 @@ void sender_group_add(sender_group_t *group, sender_entry_t *entry)
     group->n++;
 }
 
-sender_group_t *sender_group_split(sender_group_t *group)
+sender_group_t *sender_group_cut(sender_group_t *group, int keep)
 {
     sender_group_t *rest = NULL;
     sender_entry_t *e;
 
+    while (group->n > keep) {
+        e = APR_RING_LAST(&group->entries);
+        APR_RING_REMOVE(e, link);
+        group->n--;
+        if (!rest) {
+            rest = sender_group_make(group->sender, e);
+            continue;
+        }
+        APR_RING_INSERT_HEAD(&rest->entries, e, sender_entry_t, link);
+        rest->n++;
+    }
+    return rest;
+}
+
+sender_group_t *sender_group_split(sender_group_t *group)
+{
     if (group->message->state != SENDER_THERE
         || sender_copy_is_shared(group->message))
         return NULL;
-    while (group->n > 1) {
-        e = APR_RING_NEXT(APR_RING_FIRST(&group->entries), link);
-        APR_RING_REMOVE(e, link);
-        group->n--;
-        if (rest)
-            sender_group_add(rest, e);
-        else
-            rest = sender_group_make(group->sender, e);
-    }
-    return rest;
+    return sender_group_cut(group, 1);
 }
 
 void sender_group_free(sender_group_t *group)

@@ -119,11 +119,14 @@ void sender_dropped(sender_t *s, sender_entry_t *entry, int code,
 void sender_deferred(sender_t *s, sender_entry_t *entry, const char *reply,
                      int code, const char *mx)
 {
-    apr_time_t due;
+    apr_time_t due, asked = mg_now() + mta_reply_wait(reply);
     apr_status_t rv = sender_schedule_next(&due, s->config, &entry->row,
                                            mg_now());
 
     entry->bounce = mg_bounce_classify(entry->stage, code, reply, 0);
+    /* "try again in 20 minutes": the remote knows better */
+    if (asked > due && asked < sender_schedule_end(s->config, &entry->row))
+        due = asked;
     if (rv != APR_SUCCESS) {
         give_up(s, entry, reply, code, mx, SENDER_MAXFAILS);
         return;

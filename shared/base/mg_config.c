@@ -486,6 +486,11 @@ static const mg_directive_t directives[] = {
       "resolvers validate DNSSEC and the way to them is safe), or if all "
       "resolvers are on this machine.",
       set_word, AT(dane), dane_words },
+    { "MailgunDestination",
+      "pattern [connections=number] [messages=number] [rate=number/s|m|h]", "",
+      "How hard one destination may be worked: connections of a sender, "
+      "messages per connection, messages per time; repeat it for more.",
+      mg_config_set_destination, AT(destinations), NULL },
     { "MailgunDestinationConnections", "number", "20",
       "Connections that one sender opens to one destination at most.",
       set_number, AT(destination_connections), &some },
@@ -645,6 +650,11 @@ static const mg_directive_t directives[] = {
     { "MailgunWalLimit", "size", "64M",
       "The size above which SQLite's write-ahead log is cut.",
       set_size, AT(wal_limit), NULL },
+    { "MailgunWarmup", "off|first=number [growth=percent] [days=number]", "off",
+      "What a domain may send on its first day, how that grows each day, and "
+      "after how many days there is no limit; what exceeds it waits for the "
+      "next day.",
+      mg_config_set_warmup, AT(warmup), NULL },
 };
 #define DIRECTIVES ((int)(sizeof(directives) / sizeof(directives[0])))
 
@@ -703,6 +713,7 @@ mg_config_t *mg_config_create(apr_pool_t *p)
     config->hook_allow = apr_array_make(p, 1, sizeof(char *));
     config->sending_ips = apr_array_make(p, 1, sizeof(mg_sending_ip_t));
     config->sending_pools = apr_array_make(p, 1, sizeof(mg_sending_pool_t));
+    config->destinations = apr_array_make(p, 1, sizeof(mg_destination_t));
     config->shares = apr_array_make(p, 1, sizeof(mg_share_t));
     config->mx = apr_array_make(p, 1, sizeof(char *));
     config->spf = apr_array_make(p, 1, sizeof(char *));

@@ -26,6 +26,21 @@ typedef struct {
     int share;
 } mg_share_t;
 
+/* How hard destinations are worked; 0: not said. */
+typedef struct {
+    const char *pattern; /* lower case: "a.test", "*.a.test", "*" */
+    int connections;     /* of a sender */
+    int messages;        /* per connection */
+    int per_hour;        /* messages of all senders of this machine */
+} mg_destination_t;
+
+/* What a new domain or address may send a day. */
+typedef struct {
+    int first;           /* on its first day; 0: no limit */
+    int growth;          /* percent a day */
+    int days;            /* then there is no limit */
+} mg_warmup_plan_t;
+
 typedef struct {
     const char *address; /* "127.0.0.1", "::", "*" */
     int port;
@@ -98,7 +113,10 @@ typedef struct mg_config_t {
     int smtp_port;            /* MailgunSMTPPort to remote MXs, 25 */
     int claims;               /* MailgunClaims: rows a sender holds */
     int destination_connections; /* MailgunDestinationConnections */
+    apr_array_header_t *destinations; /* of mg_destination_t;
+                                         MailgunDestination */
     apr_interval_time_t lease;   /* MailgunLease */
+    mg_warmup_plan_t warmup;     /* MailgunWarmup */
     apr_array_header_t *shares;  /* of mg_share_t; MailgunShare */
     int mta_sts;              /* MailgunMTASTS on|off */
     int mta_sts_port;         /* MailgunMTASTSPort, 443 */

@@ -1,5 +1,5 @@
-/* mg_config_sending.c - directives that say how mail goes out: shares, and the
- * addresses it comes from. */
+/* mg_config_sending.c - directives that say how mail goes out: shares, limits of
+ * destinations, the volume of new domains, the addresses it comes from. */
 #include "mg_config_sending.h"
 #include "mg_text.h"
 
@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 #include <arpa/inet.h>
 #include <string.h>
+#include <strings.h>
 
 #define SHARE_MAX 1000
 
@@ -147,5 +148,91 @@ const char *mg_config_check_pools(const mg_config_t *config, apr_pool_t *p)
                                     "MailgunSendingIP %s", pool->name, name);
         }
     }
+    return NULL;
+}
+
+/* "10/s", "600/m", "100/h" as messages an hour */
+static int read_rate(int *per_hour, const char *text)
+{
+    char *end;
+    apr_int64_t n = apr_strtoi64(text, &end, 10);
+
+    if (end == text || n < 1 || n > 10000 || end[0] != '/' || !end[1]
+        || end[2])
+        return 0;
+    if (end[1] != 's' && end[1] != 'm' && end[1] != 'h')
+        return 0;
+    *per_hour = (int)(end[1] == 's' ? n * 3600 : end[1] == 'm' ? n * 60 : n);
+    return 1;
+}
+
+static int read_count(int *pn, const char *text, int max)
+{
+    char *end;
+    apr_int64_t n = apr_strtoi64(text, &end, 10);
+
+    if (end == text || *end || n < 1 || n > max)
+        return 0;
+    *pn = (int)n;
+    return 1;
+}
+
+MG_CONFIG_SETTER(mg_config_set_destination)
+{
+    mg_destination_t to = { NULL, 0, 0, 0 };
+    int i, ok;
+
+    if (argc < 2)
+        return apr_psprintf(p, "%s takes: %s", d->name, d->args);
+    if (!is_domain(argv[0]) || strchr(argv[0] + 1, '*'))
+        return apr_psprintf(p, "%s: '%s' is no domain; try example.com or "
+                            "*.example.com", d->name, argv[0]);
+    to.pattern = mg_text_lower(argv[0], p);
+    for (i = 1; i < argc; i++) {
+        if (strncmp(argv[i], "connections=", 12) == 0)
+            ok = read_count(&to.connections, argv[i] + 12, 10000);
+        else if (strncmp(argv[i], "messages=", 9) == 0)
+            ok = read_count(&to.messages, argv[i] + 9, 10000);
+        else if (strncmp(argv[i], "rate=", 5) == 0)
+            ok = read_rate(&to.per_hour, argv[i] + 5);
+        else
+            ok = 0;
+        if (!ok)
+            return apr_psprintf(p, "%s: '%s' is no limit; try connections=10, "
+                                "messages=100 or rate=10/s", d->name, argv[i]);
+    }
+    APR_ARRAY_PUSH(config->destinations, mg_destination_t) = to;
+    return NULL;
+}
+
+MG_CONFIG_SETTER(mg_config_set_warmup)
+{
+    mg_warmup_plan_t plan = { 0, 50, 30 };
+    int i, ok;
+
+    if (argc < 1)
+        return apr_psprintf(p, "%s takes: %s", d->name, d->args);
+    if (argc == 1 && strcasecmp(argv[0], "off") == 0) {
+        config->warmup.first = 0;
+        return NULL;
+    }
+    for (i = 0; i < argc; i++) {
+        if (strncmp(argv[i], "first=", 6) == 0)
+            ok = read_count(&plan.first, argv[i] + 6, 1000000000);
+        else if (strncmp(argv[i], "growth=", 7) == 0)
+            ok = read_count(&plan.growth, argv[i] + 7, 1000);
+        else if (strncmp(argv[i], "days=", 5) == 0)
+            ok = read_count(&plan.days, argv[i] + 5, 365);
+        else
+            ok = 0;
+        if (!ok)
+            return apr_psprintf(p, "%s: '%s' is no part of a plan; try "
+                                "first=200 growth=50 days=30", d->name,
+                                argv[i]);
+    }
+    if (plan.first == 0)
+        return apr_psprintf(p, "%s: first= is missing; try first=200",
+                            d->name);
+    config->warmup = plan;
     return NULL;
 }

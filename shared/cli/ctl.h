@@ -126,6 +126,7 @@ int ctl_route_remove(ctl_t *ctl);
 int ctl_queue_list(ctl_t *ctl);
 int ctl_queue_count(ctl_t *ctl);
 int ctl_queue_show(ctl_t *ctl);
+int ctl_queue_destinations(ctl_t *ctl);
 int ctl_queue_hold(ctl_t *ctl);
 int ctl_queue_release(ctl_t *ctl);
 int ctl_queue_retry(ctl_t *ctl);

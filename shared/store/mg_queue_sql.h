@@ -63,6 +63,29 @@
     "  FOR UPDATE SKIP LOCKED) c))"                                           \
     " RETURNING " QUEUE_COLUMNS
 
+/* The last id of a step, and how many rows it has (index delivery_dest).
+ * $1 dest, $2 sending domain, $3 behind this id, $4 limit */
+#define QUEUE_MOVE_LOOK                                                       \
+    "SELECT COALESCE(MAX(c.id), 0), COUNT(*) FROM (SELECT q.id"               \
+    " FROM delivery q WHERE q.transport = 1 AND q.dest = $1"                  \
+    " AND q.domain_id = $2 AND q.id > $3 ORDER BY q.id LIMIT $4) c"
+
+/* $1 until, $2 spread, $3 dest, $4 sending domain, $5 behind this id, $6 up to
+ * this one, $7 how long a row without an end of its own is tried */
+#define QUEUE_MOVE_WHICH                                                      \
+    " q.transport = 1 AND q.dest = $3 AND q.domain_id = $4 AND q.id > $5"     \
+    " AND q.id <= $6 AND q.hold = 0 AND q.claimed_by = 0 AND q.due_at < $1"   \
+    " AND CASE WHEN q.expires_at > 0 THEN q.expires_at"                       \
+    "  ELSE q.created_at + $7 END > $1 + $2"
+#define QUEUE_MOVE_SQLITE                                                     \
+    "UPDATE delivery AS q SET due_at = $1 + q.id % $2 WHERE" QUEUE_MOVE_WHICH
+
+/* Who is being claimed right now is left alone. */
+#define QUEUE_MOVE_PGSQL                                                      \
+    "UPDATE delivery SET due_at = $1 + id % $2 WHERE id = ANY (ARRAY("        \
+    " SELECT q.id FROM delivery q WHERE" QUEUE_MOVE_WHICH                     \
+    " ORDER BY q.id FOR UPDATE SKIP LOCKED))"
+
 /* $1 lease ends, $2 id, $3 claim_no */
 #define QUEUE_RENEW_SQLITE                                                    \
     "UPDATE delivery SET due_at = $1 WHERE id = $2 AND claim_no = $3"         \

@@ -49,11 +49,12 @@ apr_status_t mg_worker_gone(int *preleased, mg_db_t *db,
     if (rv != APR_SUCCESS)
         return rv;
     /* claim_no stays: a result that was under way still counts, as long as
-     * nobody else has claimed the row */
+     * nobody else has claimed the row. What was begun comes first again, before
+     * a million rows that are due longer */
     rv = mg_db_exec(db, &given_back,
-                    "UPDATE delivery SET due_at = $1, claimed_by = 0"
-                    " WHERE claimed_by = $2 AND claimed_by <> 0",
-                    "ii", (apr_int64_t)mg_now(), worker_id);
+                    "UPDATE delivery SET due_at = 1, claimed_by = 0"
+                    " WHERE claimed_by = $1 AND claimed_by <> 0",
+                    "i", worker_id);
     if (rv == APR_SUCCESS)
         rv = mg_db_exec(db, NULL, "DELETE FROM node WHERE id = $1", "i",
                         worker_id);

@@ -10,9 +10,13 @@ that addresses can be told apart (bounce-550-anna, slow-10+x):
   greylist-N        RCPT is answered 451 4.7.1 the first N times, then taken
   reject-CODE       the message is answered CODE after its end of data
   slow-SECONDS      the answer to the end of data comes that much later
+  wait-MILLISECONDS the same
   drop-after-data   the connection is cut after the end of data, unanswered,
                     the first time; the next attempt is taken
   drop-after-rcpt   the connection is cut at RCPT, the first time
+
+With --connections N it takes that many at a time, and greets more with 421; with
+--sessions FILE it writes a line of JSON there for each: open, refused.
 
 What is taken goes into a Maildir, one file a message, with the envelope on top
 as X-Envelope-From and X-Envelope-To. A line for each goes to --log as JSON:
@@ -35,7 +39,7 @@ from aiosmtpd.controller import UnthreadedController  # noqa: F401
 from aiosmtpd.smtp import SMTP, AuthResult  # noqa: F401
 
 COMMAND = re.compile(
-    r"^(bounce|defer|greylist|reject|slow)-(\d+)|^(drop-after-(?:data|rcpt))")
+    r"^(bounce|defer|greylist|reject|slow|wait)-(\d+)|^(drop-after-(?:data|rcpt))")
 ENHANCED = {"550": "5.1.1 user unknown", "552": "5.2.2 mailbox full",
             "554": "5.7.1 message refused", "553": "5.1.3 bad address",
             "421": "4.7.0 try again later", "450": "4.2.1 mailbox busy",
@@ -65,9 +69,11 @@ class Maildir:
 
 
 class Handler:
-    def __init__(self, maildir, log):
+    def __init__(self, maildir, log, limit=0, sessions=None):
         self.maildir = maildir
         self.log = log
+        self.limit = limit
+        self.sessions = sessions
         self.seen = collections.Counter()
         self.connections = 0
 
@@ -99,6 +105,8 @@ class Handler:
                 return words(arg)
             if what == "slow":
                 await asyncio.sleep(int(arg))
+            if what == "wait":
+                await asyncio.sleep(int(arg) / 1000)
             if what == "drop-after-data":
                 self.seen["data", address] += 1
                 if self.seen["data", address] == 1:
@@ -125,6 +133,38 @@ class Server(SMTP):
     def __init__(self, *args, **kwargs):
         super().__init__(*args, **kwargs)
         self.__ident__ = "sandbox"
+        self.refused = False
+
+    def connection_made(self, transport):
+        handler = self.event_handler
+        if self.transport is not None:  # the same again, under TLS
+            super().connection_made(transport)
+            return
+        handler.connections += 1
+        self.refused = 0 < handler.limit < handler.connections
+        if handler.sessions:
+            handler.sessions.write(json.dumps({
+                "time": time.time(), "open": handler.connections,
+                "refused": self.refused}) + "\n")
+            handler.sessions.flush()
+        if self.refused:
+            self.transport = transport
+            transport.write(b"421 4.7.0 too many connections\r\n")
+            transport.close()
+        else:
+            super().connection_made(transport)
+
+    def connection_lost(self, error):
+        self.event_handler.connections -= 1
+        if not self.refused:
+            super().connection_lost(error)
+
+    def data_received(self, data):
+        if not self.refused:
+            super().data_received(data)
+
+    def eof_received(self):
+        return None if self.refused else super().eof_received()
 
 
 def main():
@@ -133,6 +173,8 @@ def main():
     parser.add_argument("--log", required=True, help="JSON lines")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--connections", type=int, default=0)
+    parser.add_argument("--sessions", help="JSON lines")
     parser.add_argument("--certificate", help="PEM: offer STARTTLS")
     parser.add_argument("--key")
     args = parser.parse_args()
@@ -140,7 +182,9 @@ def main():
     if args.certificate:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         context.load_cert_chain(args.certificate, args.key)
-    handler = Handler(Maildir(args.dir), open(args.log, "a"))
+    handler = Handler(Maildir(args.dir), open(args.log, "a"),
+                      args.connections,
+                      open(args.sessions, "a") if args.sessions else None)
 
     def session():
         return Server(handler, hostname="mx.sandbox.test", tls_context=context,

@@ -231,14 +231,14 @@ class Stack:
         self.processes[name] = p
         return p
 
-    def start_mx(self):
+    def start_mx(self, *more):
         self.mx_dir = self.dir + "/mx"
         self.mx_log = self.dir + "/log/mx.json"
         self.launch("mx", [
             sys.executable, ROOT + "/tests/stack/mx.py", "--dir", self.mx_dir,
             "--log", self.mx_log, "--port", str(self.mx_port),
             "--certificate", self.dir + "/etc/cert.pem",
-            "--key", self.dir + "/etc/key.pem"
+            "--key", self.dir + "/etc/key.pem", *more
         ]).wait_listening(self.mx_port)
 
     def start_hooks(self):

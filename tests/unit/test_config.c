@@ -186,6 +186,16 @@ static const struct {
       "3: MailgunSendingPool: there is a pool 'p' already" },
     { "MailgunDANE maybe", "1: MailgunDANE: 'maybe' is none of off, on, "
       "auto" },
+    { "MailgunDestination a.test", "1: MailgunDestination takes: pattern "
+      "[connections=number] [messages=number] [rate=number/s|m|h]" },
+    { "MailgunDestination a*b rate=1/s", "1: MailgunDestination: 'a*b' is no "
+      "domain; try example.com or *.example.com" },
+    { "MailgunDestination * rate=10/d", "1: MailgunDestination: 'rate=10/d' is "
+      "no limit; try connections=10, messages=100 or rate=10/s" },
+    { "MailgunWarmup growth=5", "1: MailgunWarmup: first= is missing; try "
+      "first=200" },
+    { "MailgunWarmup first=x", "1: MailgunWarmup: 'first=x' is no part of a "
+      "plan; try first=200 growth=50 days=30" },
     { "MailgunShare a@b 2", "1: MailgunShare: 'a@b' is no domain; try "
       "example.com" },
     { "MailgunShare a.test 0", "1: MailgunShare: '0' is no number within 1 and "

@@ -84,6 +84,7 @@ static void step_by_step(void **state)
     static const char *const undone[] = {
         "DROP TABLE bounce", "DROP TABLE complaint", "DROP TABLE unsubscribe",
         "DROP TABLE tracking_key",
+        "DROP TABLE warmup", "DROP INDEX delivery_dest",
         "DROP TABLE dns_check",
         "DROP INDEX dkim_key_retired",
         "ALTER TABLE dkim_key DROP COLUMN signs_since",

@@ -100,5 +100,38 @@ static void test_words_of_our_own(void **state)
     assert_string_equal(r.text, "499 4.4.1 mx: refused");
 }
 
+static const struct {
+    const char *text;
+    int seconds;
+} waits[] = {
+    { "421 4.7.0 try again in 5 minutes", 300 },
+    { "450 4.7.1 Greylisted, please try again in 300 seconds.", 300 },
+    { "451 Try again in 04 min 30 sec", 270 },
+    { "421 Retry after 60s", 60 },
+    { "450 wait at least 2 hours, please", 7200 },
+    { "451 4.7.1 Greylisting in action, please come back in 00:04:00", 0 },
+    { "421 4.7.0 later", 0 },
+    { "421 in no 5 minutes", 0 },
+    { "421 in 5 apples", 0 },
+    { "421 within 12345678 hours", 0 },
+    { "421 in 999999 hours", 14400 },
+    { "421 in", 0 },
+    { "in 10 s in 20 s", 10 },
+    { "", 0 },
+};
+
+static void test_waits(void **state)
+{
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(waits) / sizeof(waits[0]); i++)
+        if (mta_reply_wait(waits[i].text)
+            != apr_time_from_sec(waits[i].seconds))
+            fail_msg("%s: %d", waits[i].text,
+                     (int)apr_time_sec(mta_reply_wait(waits[i].text)));
+}
+
 UNIT_MAIN(cmocka_unit_test(test_replies), cmocka_unit_test(test_limits),
-          cmocka_unit_test(test_words_of_our_own))
+          cmocka_unit_test(test_words_of_our_own),
+          cmocka_unit_test(test_waits))

@@ -3,6 +3,7 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 
+#include "mg_destination.h"
 #include "mg_id.h"
 #include "mg_queue_sql.h"
 #include "mg_status.h"
@@ -469,6 +470,134 @@ static void url_dest(void **state)
 }
 
 /* The hot statements find their rows by an index, however long the queue. */
+/* The rows of a closed destination get another time; those that somebody has,
+ * that are held, that come later anyway or end before, stay as they are. */
+static void moved(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t account = unit_account(s, "a");
+    mg_domain_t *d = unit_domain(s, account, "a.test");
+    mg_domain_t *other = unit_domain(s, account, "b.test");
+    mg_claimer_t *c = unit_claimer(s, s->db, MG_TRANSPORT_SMTP);
+    apr_array_header_t *list;
+    mg_queue_move_t move;
+    const char *dest;
+    int steps = 0, n = 0;
+
+    unit_accept_many(s, d, 50);
+    unit_accept_many(s, other, 5);
+    list = unit_claim(s, s->db, c, 10); /* of both */
+    dest = at(list, 0)->dest;
+    unit_store_ok(s->db, mg_db_exec(s->db, NULL, "UPDATE delivery SET hold = 1"
+                                    " WHERE id = (SELECT MAX(id) FROM delivery"
+                                    " WHERE domain_id = $1)", "i", d->id));
+    memset(&move, 0, sizeof(move));
+    move.dest = dest;
+    move.domain_id = d->id;
+    move.until = mg_now() + apr_time_from_sec(1000);
+    move.spread = 1000;
+    move.retry_limit = apr_time_from_sec(86400);
+    do {
+        unit_store_ok(s->db, mg_queue_move(s->db, &move, 20));
+        n += move.moved;
+        steps++;
+    } while (move.looked > 0);
+    assert_int_equal(steps, 4);
+    assert_int_equal(unit_store_int(
+        s->db, apr_psprintf(s->p, "SELECT COUNT(*) FROM delivery WHERE due_at"
+                            " >= %" APR_INT64_T_FMT " AND due_at < %"
+                            APR_INT64_T_FMT, move.until, move.until + 1000)),
+        n);
+    for (list = unit_claim(s, s->db, c, 100), steps = 0; steps < list->nelts;
+         steps++)
+        assert_int_equal(at(list, steps)->domain_id, other->id);
+    assert_in_range(n, 39, 44); /* 50 less what was claimed, less one */
+    /* nothing of it ends before its next try */
+    move.after = 0;
+    move.until += apr_time_from_sec(4 * 86400);
+    unit_store_ok(s->db, mg_queue_move(s->db, &move, 100));
+    assert_int_equal(move.looked, 50);
+    assert_int_equal(move.moved, 0);
+}
+
+static void destinations(void **state)
+{
+    unit_store_t *s = *state;
+    apr_array_header_t *list, *names = apr_array_make(s->p, 1,
+                                                      sizeof(char *));
+    mg_learned_t rows[2];
+    const mg_learned_t *row;
+    apr_int64_t queued;
+    int n, i;
+
+    memset(rows, 0, sizeof(rows));
+    for (i = 0; i < 2; i++) {
+        rows[i].site = i ? "smtp b:25" : "smtp a:25";
+        rows[i].worker = "host/0";
+        rows[i].domains = names;
+    }
+    APR_ARRAY_PUSH(names, const char *) = "a.test";
+    rows[0].ndomains = 1;
+    unit_store_ok(s->db, mg_destination_save(s->db, rows, 2, s->p));
+    rows[0].window = 7;
+    rows[0].ceiling = 9;
+    rows[0].failures = 2;
+    rows[0].closed_until = 12345;
+    rows[0].last_reply = "421 \xff no";
+    unit_store_ok(s->db, mg_destination_save(s->db, rows, 1, s->p));
+    unit_store_ok(s->db, mg_destination_list(&list, s->db, "host/0", 10,
+                                             s->p));
+    assert_int_equal(list->nelts, 2);
+    row = APR_ARRAY_IDX(list, 0, mg_learned_t *);
+    assert_string_equal(row->site, "smtp a:25");
+    assert_int_equal(row->window, 7);
+    assert_int_equal(row->ceiling, 9);
+    assert_int_equal(row->failures, 2);
+    assert_int_equal(row->closed_until, 12345);
+    assert_int_equal(row->domains->nelts, 1);
+    assert_non_null(strstr(row->last_reply, "no"));
+    unit_store_ok(s->db, mg_destination_list(&list, s->db, "host/1", 10,
+                                             s->p));
+    assert_int_equal(list->nelts, 0);
+    unit_store_ok(s->db, mg_destination_queued(&queued, s->db, "a.test"));
+    assert_int_equal(queued, 0);
+    unit_store_ok(s->db, mg_destination_forget(&n, s->db, mg_now() + 1, 1));
+    assert_int_equal(n, 1);
+    unit_store_ok(s->db, mg_destination_forget(&n, s->db, 1, 10));
+    assert_int_equal(n, 0);
+}
+
+static void uses_its_index(unit_store_t *s, const char *sql, mg_stmt_t *stmt)
+{
+    while (mg_stmt_next(stmt) == APR_SUCCESS) {
+        const char *detail = mg_stmt_text(stmt, 3, s->p);
+
+        if (strstr(detail, "TEMP B-TREE")
+            || (strstr(detail, "SCAN") && !strstr(detail, "SCAN (")
+                && !strstr(detail, "SCAN c")))
+            fail_msg("%s: %s", sql, detail);
+        if (strstr(detail, "SEARCH q") && !strstr(detail, "delivery_dest"))
+            fail_msg("%s: %s", sql, detail);
+    }
+}
+
+static void moves_use_their_index(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t one = 1;
+    mg_stmt_t *stmt;
+
+    unit_store_ok(s->db, mg_db_query(&stmt, s->db,
+                                     "EXPLAIN QUERY PLAN " QUEUE_MOVE_LOOK,
+                                     "tiii", "x", one, one, one));
+    uses_its_index(s, QUEUE_MOVE_LOOK, stmt);
+    unit_store_ok(s->db, mg_db_query(&stmt, s->db,
+                                     "EXPLAIN QUERY PLAN " QUEUE_MOVE_SQLITE,
+                                     "iitiiii", one, one, "x", one, one, one,
+                                     one));
+    uses_its_index(s, QUEUE_MOVE_SQLITE, stmt);
+}
+
 static void no_full_scans(void **state)
 {
     unit_store_t *s = *state;
@@ -478,8 +607,8 @@ static void no_full_scans(void **state)
         { QUEUE_CLAIM_SQLITE, "iiiiii" }, { QUEUE_DUE_DOMAINS, "iiii" },
         { QUEUE_NEXT_DUE, "i" }, { QUEUE_RENEW_SQLITE, "iii" },
         { "DELETE FROM delivery WHERE id = $1 AND claim_no = $2", "ii" },
-        { "UPDATE delivery SET due_at = $1, claimed_by = 0"
-          " WHERE claimed_by = $2 AND claimed_by <> 0", "ii" },
+        { "UPDATE delivery SET due_at = 1, claimed_by = 0"
+          " WHERE claimed_by = $1 AND claimed_by <> 0", "i" },
     };
     mg_stmt_t *stmt;
     const char *detail;
@@ -518,6 +647,9 @@ int main(void)
         UNIT_ON_BOTH(lists),
         UNIT_ON_BOTH(changes),
         UNIT_ON_SQLITE(url_dest),
+        UNIT_ON_BOTH(moved),
+        UNIT_ON_BOTH(destinations),
+        UNIT_ON_SQLITE(moves_use_their_index),
         UNIT_ON_SQLITE(no_full_scans),
     };
     return unit_store_run("queue", tests);

@@ -22,6 +22,7 @@
 #include "mg_suppression.h"
 #include "mg_time.h"
 #include "mg_verp.h"
+#include "mg_warmup.h"
 #include "mta_site_private.h"
 #include "sender.h"
 #include "unit_records.h"
@@ -33,7 +34,7 @@ typedef struct {
     mx_t *mx;
     conn_t *conn;
     apr_pool_t *p;
-    int in_data, rcpts;
+    int in_data, rcpts, counted;
     char envelope[4000];
     char *content;
     apr_size_t len, size;
@@ -44,14 +45,22 @@ struct mx_t {
     loop_t *loop;
     conn_listener_t *listener;
     int fd, port;
-    int is_lmtp, hang_up_after_message, busy, hold_the_answer;
+    int is_lmtp, hang_up_after_message, hold_the_answer;
     int broken_tls, rcpt_limit, dsn;
+    const char *busy;          /* the greeting then, or NULL */
     int sessions, messages;
+    int limit, open, refused;  /* connections at a time; 0: any number */
     session_t *held;           /* waits for its answer */
     char seen[60][4000];       /* envelopes */
     char *contents[60];
     apr_size_t lens[60];
 };
+
+static void count_out(session_t *s)
+{
+    s->mx->open -= s->counted;
+    s->counted = 0;
+}
 
 static void put(session_t *s, const char *line)
 {
@@ -143,6 +152,7 @@ static void command(session_t *s, const char *line)
     else if (strcmp(line, "QUIT") == 0) {
         conn_printf(s->conn, "221 bye\r\n");
         conn_finish(s->conn);
+        count_out(s);
     }
     else
         conn_printf(s->conn, "250 ok\r\n");
@@ -170,9 +180,11 @@ static void mx_input(conn_t *conn, void *baton)
 
 static void mx_close(conn_t *conn, apr_status_t rv, void *baton)
 {
+    session_t *s = baton;
+
     (void)conn;
     (void)rv;
-    (void)baton;
+    count_out(s);
 }
 
 static const conn_events_t mx_events = { mx_input, NULL, NULL, mx_close };
@@ -190,7 +202,15 @@ static void mx_accept(int fd, const struct sockaddr *peer, socklen_t len,
     s->content = "";
     mx->sessions++;
     s->conn = conn_create(mx->loop, fd, &mx_events, s, mx->p);
-    conn_printf(s->conn, mx->busy ? "421 busy\r\n" : "220 mx\r\n");
+    if (mx->limit && mx->open >= mx->limit) {
+        mx->refused++;
+        conn_printf(s->conn, "421 4.7.0 too many connections\r\n");
+        conn_finish(s->conn);
+        return;
+    }
+    s->counted = 1;
+    mx->open++;
+    conn_printf(s->conn, "%s", mx->busy ? mx->busy : "220 mx\r\n");
     if (mx->busy)
         conn_finish(s->conn);
 }
@@ -544,12 +564,12 @@ static void test_busy_greeting(void **state)
 {
     bench_t *b = bench(state);
 
-    b->mx->busy = 1;
+    b->mx->busy = "421 busy\r\n";
     mail_to(b, "ok@x.test");
     await(b, "delivery WHERE attempts = 1", 1);
     assert_string_equal(text(b, "SELECT last_reply FROM delivery"),
                         "421 busy");
-    b->mx->busy = 0;
+    b->mx->busy = NULL;
     await(b, "delivery", 0);
 }
 
@@ -1041,6 +1061,8 @@ static void test_full_in_an_outage(void **state)
     d.transport = MG_TRANSPORT_SMTP;
     d.dest = "x.test";
     site = mta_site_for(b->s, &d, "");
+    site = mta_site_for(b->s, &d, "");
+    site->done += 100000;
     site->window = 0;
     for (i = 0; i < 10; i++)
         mail_to(b, "ok@x.test");
@@ -1144,7 +1166,7 @@ static void test_next_host(void **state)
     b->mx->hang_up_after_message = 1;
     mail_to(b, "ok@x.test");
     await(b, "delivery", 0);
-    b->mx->busy = 1;
+    b->mx->busy = "421 busy\r\n";
     mail_to(b, "ok@x.test");
     await(b, "delivery WHERE attempts = 1", 1);
     assert_int_equal(strncmp(text(b, "SELECT last_reply FROM delivery"),
@@ -1164,14 +1186,21 @@ static void test_too_many_recipients(void **state)
     assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 0);
 }
 
-static void stop_site(bench_t *b, mta_site_t **psite)
+static mta_site_t *site_of_x(bench_t *b)
 {
     mg_delivery_t d;
 
     memset(&d, 0, sizeof(d));
     d.transport = MG_TRANSPORT_SMTP;
     d.dest = "x.test";
-    *psite = mta_site_for(b->s, &d, "");
+    return mta_site_for(b->s, &d, "");
+}
+
+/* Not because it were slow, which would give its share back. */
+static void stop_site(bench_t *b, mta_site_t **psite)
+{
+    *psite = site_of_x(b);
+    (*psite)->done += 100000;
     (*psite)->window = 0;
 }
 
@@ -1410,6 +1439,199 @@ static void test_no_copy(void **state)
     assert_int_equal(b->mx->messages, 0);
 }
 
+/* A site that takes three connections and no more: it is worked with three,
+ * and hardly ever asked for a fourth. */
+static void test_window_is_learned(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site;
+    int i;
+
+    b->config.destination_connections = 10;
+    b->mx->limit = 3;
+    for (i = 0; i < 300; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 300);
+    assert_int_equal(rows(b, "event WHERE kind <> 'accepted' AND"
+                          " kind <> 'delivered'"), 0);
+    site = site_of_x(b);
+    assert_int_equal(site->ceiling, 3);
+    assert_in_range(b->mx->refused, 1, 3);
+    /* time goes by: it may have room for more by now */
+    b->mx->limit = 4;
+    site->probe_at = 0;
+    for (i = 0; i < 100; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(site->ceiling, 4);
+    assert_in_range(b->mx->refused, 1, 3);
+}
+
+/* What it asks for is done: one connection, twenty messages each, so many in a
+ * second. */
+static void test_limits_of_the_configuration(void **state)
+{
+    bench_t *b = bench(state);
+    mg_destination_t *limits;
+    apr_time_t begun;
+    int i;
+
+    b->config.destinations = apr_array_make(b->store->p, 2,
+                                            sizeof(mg_destination_t));
+    limits = apr_array_push(b->config.destinations);
+    memset(limits, 0, sizeof(*limits));
+    limits->pattern = "*.test";
+    limits->connections = 1;
+    limits->messages = 5;
+    limits->per_hour = 50 * 3600;
+    begun = mg_ticks();
+    for (i = 0; i < 20; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 20);
+    assert_int_equal(b->mx->sessions, 4);
+    assert_true(mg_ticks() - begun >= apr_time_from_msec(380));
+}
+
+/* "Try again in 10 minutes": not before, whatever the schedule says. */
+static void test_waits_as_asked(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site;
+
+    b->mx->busy = "421 4.7.0 try again in 10 minutes\r\n";
+    mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE attempts = 1", 1);
+    site = site_of_x(b);
+    assert_true(mta_site_closed_until(site)
+                > mg_now() + apr_time_from_sec(500));
+    assert_true(unit_store_int(b->look, "SELECT due_at FROM delivery")
+                > mg_now() + apr_time_from_sec(500));
+}
+
+/* Most rows of a closed destination are put off without having been in
+ * anybody's hands. */
+static void test_closed_is_moved(void **state)
+{
+    bench_t *b = bench(state);
+    int i;
+
+    APR_ARRAY_IDX(b->config.retry, 0, apr_interval_time_t) =
+        apr_time_from_sec(100);
+    for (i = 0; i < 400; i++)
+        mail_to(b, "ok@down.test");
+    for (i = 0; i < 20; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "event WHERE kind = 'delivered'", 20);
+    await(b, apr_psprintf(b->store->p, "delivery WHERE claimed_by = 0 AND"
+                          " due_at > %" APR_INT64_T_FMT,
+                          mg_now() + apr_time_from_sec(60)), 400);
+    assert_true(rows(b, "delivery WHERE claim_no = 0") > 150);
+    assert_true(rows(b, "delivery WHERE attempts = 0") > 150);
+}
+
+/* What it would come due for is past its end: it fails with what the closed
+ * destination said. */
+static void test_ends_while_closed(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->config.retry_limit = apr_time_from_sec(90);
+    APR_ARRAY_IDX(b->config.retry, 0, apr_interval_time_t) =
+        apr_time_from_sec(80);
+    mail_to(b, "ok@down.test");
+    await(b, "delivery WHERE attempts = 1", 1);
+    b->config.retry_limit = apr_time_from_sec(10);
+    mail_to(b, "late@down.test");
+    await(b, "event WHERE kind = 'failed'", 1);
+    assert_non_null(strstr(text(b, "SELECT detail FROM event WHERE kind = "
+                                "'failed'"), "Connection refused"));
+}
+
+/* What was learned of a site is there after a restart. */
+static void test_learned_is_kept(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site;
+
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    site = site_of_x(b);
+    mta_window_refused(site, "421 no more");
+    site->ceiling = 3;
+    site->saved_at = 0;
+    mta_learned_save(b->s);
+    assert_int_equal(rows(b, "destination"), 1);
+    begin_sender(b);
+    site = site_of_x(b);
+    assert_int_equal(site->ceiling, 3);
+    assert_true(site->probe_at > mg_ticks());
+    /* idle for days: it may be otherwise by now */
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE destination SET "
+                                      "updated_at = $1", "i",
+                                      (apr_int64_t)(mg_now()
+                                      - apr_time_from_sec(4 * 86400))));
+    begin_sender(b);
+    assert_int_equal(site_of_x(b)->ceiling, 0);
+}
+
+/* A new domain has a volume for the day; the rest waits for the next one. */
+static void test_warmup(void **state)
+{
+    bench_t *b = bench(state);
+
+    b->config.retry_limit = apr_time_from_sec(3 * 86400);
+    b->config.warmup.first = 4;
+    b->config.warmup.growth = 50;
+    b->config.warmup.days = 10;
+    mail_to(b, "ok1@x.test");
+    await(b, "delivery", 0);
+    mail_to(b, "ok2@x.test,ok3@x.test,ok4@x.test,ok5@x.test");
+    mail_to(b, "ok6@y.test");
+    await(b, "event WHERE kind = 'delivered'", 4);
+    await(b, apr_psprintf(b->store->p, "delivery WHERE claimed_by = 0 AND"
+                          " due_at > %" APR_INT64_T_FMT,
+                          mg_now() + apr_time_from_sec(86000)), 2);
+    assert_int_equal(unit_store_int(b->look, "SELECT sent FROM warmup"), 4);
+    /* a day later */
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE warmup SET "
+                                      "started_at = started_at - $1", "i",
+                                      (apr_int64_t)apr_time_from_sec(86400)));
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery SET "
+                                      "due_at = 0", ""));
+    apr_hash_clear(b->s->warmups); /* a sender that knows nothing yet */
+    await(b, "delivery", 0);
+    assert_int_equal(unit_store_int(b->look, "SELECT sent FROM warmup"), 2);
+    assert_int_equal(unit_store_int(b->look, "SELECT day FROM warmup"), 1);
+    /* old enough */
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE warmup SET "
+                                      "started_at = 0", ""));
+    apr_hash_clear(b->s->warmups);
+    mail_to(b, "1@x.test,2@x.test,3@x.test,4@x.test,5@x.test,6@x.test,"
+            "7@x.test");
+    await(b, "delivery", 0);
+}
+
+static void test_warmup_grows(void **state)
+{
+    static const struct {
+        int first, growth, day, volume;
+    } cases[] = {
+        { 200, 50, 0, 200 }, { 200, 50, 1, 300 }, { 200, 50, 2, 450 },
+        { 1, 10, 1, 2 }, { 10, 0, 5, 10 }, { 1000000, 1000, 100, 1000000000 },
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        mg_warmup_plan_t plan = { cases[i].first, cases[i].growth, 999 };
+
+        assert_int_equal(mg_warmup_volume(&plan, cases[i].day),
+                         cases[i].volume);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1456,6 +1678,14 @@ int main(void)
         UNIT_ON_BOTH(test_turns_at_a_site),
         UNIT_ON_BOTH(test_room_for_others),
         UNIT_ON_SQLITE(test_copies_that_differ),
+        UNIT_ON_SQLITE(test_window_is_learned),
+        UNIT_ON_SQLITE(test_limits_of_the_configuration),
+        UNIT_ON_SQLITE(test_waits_as_asked),
+        UNIT_ON_BOTH(test_closed_is_moved),
+        UNIT_ON_SQLITE(test_ends_while_closed),
+        UNIT_ON_BOTH(test_learned_is_kept),
+        UNIT_ON_BOTH(test_warmup),
+        UNIT_ON_SQLITE(test_warmup_grows),
     };
 
     mg_log_set_level(getenv("UNIT_LOG") ? MG_LOG_DEBUG : MG_LOG_ERR);
