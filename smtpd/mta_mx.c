@@ -153,4 +153,6 @@ void mta_mx_choose(mta_mx_t *mx, sender_t *s, const char *domain,
                    "tested", n - named, n, domain);
     }
     mx->n = n;
+    while (--n >= 0)
+        mx->secure |= mx->hosts[n].secure && s->config->dane != MG_DANE_OFF;
 }

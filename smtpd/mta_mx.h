@@ -9,6 +9,7 @@ typedef struct {
     dns_host_t *hosts;     /* those that are left, in their order */
     int n;
     int by_sts;            /* the domain's policy is to be held to */
+    int secure;            /* the MX records were validated: TLSA records count */
     const char *reply;     /* n 0: why, with a code */
     int permanent;
 } mta_mx_t;

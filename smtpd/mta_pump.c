@@ -1,7 +1,5 @@
 /* mta_pump.c - handing out: what waits goes to connections that are ready,
  * and new ones are opened where the window allows it. */
-#include <string.h>
-
 #include "mg_status.h"
 #include "mg_time.h"
 #include "mta_dane.h"
@@ -57,30 +55,6 @@ static int leases_are_good(const sender_t *s, const sender_group_t *group)
     return 1;
 }
 
-/* The message was read: it may need more of TLS than was known. Then its
- * entries go to the site that gives it.
- * @return 0: they did */
-static int is_right_here(mta_site_t *site, sender_group_t *group)
-{
-    char way[MTA_WAY_MAX];
-    sender_entry_t *e;
-
-    if (site->protocol != MTA_SMTP
-        || mta_way_of(way, sizeof(way), site->s,
-                      APR_RING_FIRST(&group->entries)) != APR_SUCCESS
-        || !strcmp(way, site->base_way))
-        return 1;
-    mta_line_take_out(site, group);
-    while (!APR_RING_EMPTY(&group->entries, sender_entry_t, link)) {
-        e = APR_RING_FIRST(&group->entries);
-        APR_RING_REMOVE(e, link);
-        APR_RING_ELEM_INIT(e, link);
-        mta_route_add(site->s, e);
-    }
-    sender_group_free(group);
-    return 0;
-}
-
 /* A new domain has a volume for the day. What is beyond it comes back; @return
  * 0: that is all of it */
 static int within_volume(mta_site_t *site, sender_group_t *group)
@@ -115,8 +89,6 @@ static int send_first(mta_site_t *site, mta_link_t *link)
     if (group->message->state == SENDER_UNREAD
         && read_ahead(site, group) != APR_SUCCESS)
         return 0;
-    if (!is_right_here(site, group))
-        return 1;
     mta_line_take_out(site, group);
     rest = sender_group_split(group);
     if (rest)

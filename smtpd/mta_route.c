@@ -136,7 +136,7 @@ static mta_site_t *site_of(const mta_domain_t *d, const mta_mx_t *mx,
                            apr_time_t until, apr_pool_t *ptemp)
 {
     mta_site_t *site = mta_site_by_mx(d->s, mx_set(mx->hosts, mx->n, ptemp),
-                                      d->way, mx->by_sts);
+                                      d->way, mx->by_sts, mx->secure);
 
     mta_route_set(site, mx->hosts, mx->n, until);
     return site;

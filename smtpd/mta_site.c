@@ -111,12 +111,6 @@ static mta_site_t *lmtp_site(sender_t *s)
                      colon ? (int)apr_atoi64(colon + 1) : 24, 0);
 }
 
-static void set_way(mta_site_t *site, const char *base, const char *way)
-{
-    apr_cpystrn(site->base_way, base, sizeof(site->base_way));
-    mta_way_read(&site->way, way, site->s->config);
-}
-
 mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery,
                          const char *way)
 {
@@ -134,14 +128,14 @@ mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery,
     site = apr_hash_get(s->sites, key, APR_HASH_KEY_STRING);
     if (!site) {
         site = site_make(s, key, MTA_SMTP, t->host, t->port, 0);
-        set_way(site, way, way);
+        mta_way_read(&site->way, way, s->config);
     }
     mta_window_limits(site, delivery->dest);
     return site;
 }
 
 mta_site_t *mta_site_by_mx(sender_t *s, const char *mx_set, const char *way,
-                           int by_sts)
+                           int by_sts, int secure)
 {
     char whole[MTA_WAY_MAX + 8];
     apr_pool_t *ptemp;
@@ -152,12 +146,13 @@ mta_site_t *mta_site_by_mx(sender_t *s, const char *mx_set, const char *way,
     if (by_sts)
         mta_way_add_sts(whole, sizeof(whole), way);
     apr_pool_create(&ptemp, s->pool);
-    key = apr_psprintf(ptemp, "smtp %s:%d%s%s", mx_set, s->config->smtp_port,
+    key = apr_psprintf(ptemp, "smtp %s:%d%s%s%s", mx_set,
+                       s->config->smtp_port, secure ? " secure" : "",
                        *whole ? " " : "", whole);
     site = apr_hash_get(s->sites, key, APR_HASH_KEY_STRING);
     if (!site) {
         site = site_make(s, key, MTA_SMTP, mx_set, s->config->smtp_port, 1);
-        set_way(site, way, whole);
+        mta_way_read(&site->way, whole, s->config);
     }
     apr_pool_destroy(ptemp);
     return site;

@@ -78,7 +78,6 @@ struct mta_site_t {
     char *name;                /* MX set, or host of a static transport */
     int port, by_mx;
     mta_way_t way;
-    char base_way[MTA_WAY_MAX]; /* without what the MTA-STS policy adds */
     int asking;                /* TLSA look-ups that are out */
 
     /* where it is */
@@ -124,9 +123,11 @@ struct mta_site_t {
 /** The site of MailgunTransport or MailgunLMTP; NULL: the MX records say. */
 mta_site_t *mta_site_for(sender_t *s, const mg_delivery_t *delivery,
                          const char *way);
-/** by_sts: the certificate must be right, as the domains' policies demand. */
+/** by_sts: the certificate must be right, as the domains' policies demand.
+ * secure: TLSA records count, which they do not for domains that name the same
+ * hosts in records nobody validated. */
 mta_site_t *mta_site_by_mx(sender_t *s, const char *mx_set, const char *way,
-                           int by_sts);
+                           int by_sts, int secure);
 /** The entry waits there, or comes back when the site opens. */
 void mta_site_add(mta_site_t *site, sender_entry_t *entry);
 /** It may not go now: it and all like it come back then. */

@@ -98,6 +98,7 @@ static void write_way(char *buf, apr_size_t len, const char *need,
 apr_status_t mta_way_of(char *buf, apr_size_t len, sender_t *s,
                         const sender_entry_t *e)
 {
+    const char *said = e->row.target ? e->row.target : "";
     const mg_domain_t *domain = NULL;
     apr_status_t rv;
     int require, skip;
@@ -113,14 +114,10 @@ apr_status_t mta_way_of(char *buf, apr_size_t len, sender_t *s,
         return rv;
     require = is_on(domain, "require_tls");
     skip = is_on(domain, "skip_verification");
-    if (e->message->state == SENDER_THERE) {
-        const mg_sending_t *sending = &e->message->sending;
-
-        if (sending->require_tls >= 0)
-            require = sending->require_tls;
-        if (sending->skip_verification >= 0)
-            skip = sending->skip_verification;
-    }
+    if (strstr(said, "tls="))
+        require = strstr(said, "tls=1") != NULL;
+    if (strstr(said, "skip="))
+        skip = strstr(said, "skip=1") != NULL;
     write_way(buf, len, require ? "require" : "", skip,
               source_of(s->config, domain, &e->row));
     return APR_SUCCESS;

@@ -19,8 +19,8 @@ typedef struct {
 
 #define MTA_WAY_MAX 160              /* octets of a way as text */
 
-/** What an entry needs, as far as it is known: what its message says counts
- * once that was read. @return the store's error: it is not known */
+/** What an entry needs. What its message says stands in the row's target,
+ * "tls=1 skip=0", each only if it was said. @return the store's error */
 apr_status_t mta_way_of(char *buf, apr_size_t len, sender_t *s,
                         const sender_entry_t *e);
 /** The same with a certificate that must be right, as the domain's MTA-STS

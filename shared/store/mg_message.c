@@ -83,6 +83,24 @@ static apr_interval_time_t deliver_within(const mg_message_t *message,
     return sending.deliver_within;
 }
 
+/* What decides about the connection must be known before the message is read:
+ * it stands with the delivery. "tls=1 skip=0"; '' if nothing was said. */
+static const char *tls_of(const mg_message_t *message, apr_pool_t *p)
+{
+    mg_sending_t sending;
+
+    if (!message->options
+        || (!strstr(message->options, "\"require-tls\"")
+            && !strstr(message->options, "\"skip-verification\"")))
+        return NULL;
+    mg_sending_read(&sending, message->options, p);
+    return apr_pstrcat(p, sending.require_tls < 0 ? ""
+                          : sending.require_tls ? "tls=1 " : "tls=0 ",
+                       sending.skip_verification < 0 ? ""
+                       : sending.skip_verification ? "skip=1" : "skip=0",
+                       NULL);
+}
+
 static apr_status_t insert_delivery(mg_db_t *db, const mg_message_t *message,
                                     const mg_envelope_t *envelope,
                                     apr_interval_time_t within,
@@ -109,7 +127,9 @@ static apr_status_t insert_delivery(mg_db_t *db, const mg_message_t *message,
         clean(envelope->recipient_as_given ? envelope->recipient_as_given
                                            : envelope->recipient, "", p),
         clean(envelope->variables, "{}", p), clean(envelope->dest, "", p),
-        clean(envelope->target, "", p), clean(envelope->payload, "", p),
+        clean(envelope->transport == MG_TRANSPORT_SMTP ? tls_of(message, p)
+                                                       : envelope->target,
+              "", p), clean(envelope->payload, "", p),
         (apr_int64_t)due, (apr_int64_t)message->created_at,
         (apr_int64_t)expires);
 }

@@ -40,7 +40,8 @@ typedef struct {
     const char *recipient_as_given; /* "Bob <bob@x>" */
     const char *variables;        /* JSON or NULL */
     const char *dest;             /* smtp: domain; lmtp: mailbox id; http: host */
-    const char *target;           /* http: URL; else NULL */
+    const char *target;           /* http: URL; else NULL; of smtp it is made
+                                     of the message's options */
     const char *payload;          /* JSON or NULL; smtp, lmtp: mg_dsn_request.h */
     apr_time_t due_at;            /* 0: when the message was made */
     apr_time_t expires_at;        /* 0: as MailgunRetryLimit says then; what is

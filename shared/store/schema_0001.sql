@@ -173,7 +173,7 @@ CREATE TABLE delivery (
     recipient_as_given @TEXT@ NOT NULL,       -- "Bob <bob@x>", as the log shows
     variables @TEXT@ NOT NULL,                -- JSON, recipient's own; '{}'
     dest @TEXT@ NOT NULL,                     -- domain, mailbox id, host:port
-    target @TEXT@ NOT NULL,                   -- URL of http and hook; else ''
+    target @TEXT@ NOT NULL,                   -- URL of http and hook; smtp: mta_way.h
     payload @TEXT@ NOT NULL,                  -- JSON the transport needs; ''
     due_at BIGINT NOT NULL,
     claimed_by BIGINT NOT NULL DEFAULT 0,
