@@ -15,7 +15,8 @@ fuzz:
 	    SAN="-fsanitize=fuzzer-no-link,$(FUZZ_SAN)" run-fuzz
 
 $(B)/fuzz_%: $(B)/obj/tests/fuzz/fuzz_%.o $(B)/libmailgun.a
-	$(call say,LD,$@)$(CC) -fsanitize=fuzzer,$(FUZZ_SAN) -pthread -o $@ $^ $(LIBS)
+	$(call say,LD,$@)$(CC) -fsanitize=fuzzer,$(FUZZ_SAN) -pthread -o $@ $^ $(LIBS) \
+	    $(LIBS_SMTPD)
 .PRECIOUS: $(B)/obj/tests/fuzz/fuzz_%.o
 
 run-fuzz: $(patsubst %,$(B)/fuzz_%,$(FUZZ))

@@ -20,7 +20,8 @@ With --connections N it takes that many at a time, and greets more with 421; wit
 
 What is taken goes into a Maildir, one file a message, with the envelope on top
 as X-Envelope-From and X-Envelope-To. A line for each goes to --log as JSON:
-time, from, to, message_id, tls, peer, file. It is written before the 250 is said.
+time, from, to, message_id, tls, peer, hello, at, file. It is written before the
+250 is said. Several may write to one log: "at" tells them apart.
 """
 import argparse
 import asyncio
@@ -122,7 +123,10 @@ class Handler:
                 "to": envelope.rcpt_tos,
                 "message_id": str(message["Message-Id"] or "").strip(" <>"),
                 "tls": session.ssl is not None,
-                "peer": "%s:%d" % session.peer[:2], "file": name}
+                "peer": "%s:%d" % session.peer[:2],
+                "hello": session.host_name,
+                "at": server.transport.get_extra_info("sockname")[0],
+                "file": name}
         self.log.write(json.dumps(line) + "\n")
         self.log.flush()
         return "250 2.0.0 taken as %s" % name
@@ -193,7 +197,8 @@ def main():
 
     loop = asyncio.new_event_loop()
     asyncio.set_event_loop(loop)
-    listener = socket.socket()
+    listener = socket.socket(socket.AF_INET6 if ":" in args.host
+                             else socket.AF_INET)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((args.host, args.port))
     server = loop.run_until_complete(
