@@ -56,8 +56,9 @@ static int read_field(raw_field_t *f, const char *s, const char *end)
     return 1;
 }
 
-/* Line ends go, the blanks that follow them stay (RFC 5322 2.2.3). NUL and
- * other control characters have no business in a line. */
+/* Line ends go, the blanks that follow them stay (RFC 5322 2.2.3). NUL, a CR
+ * within and other control characters have no business in a line: blanks, as
+ * put_line() writes them. */
 static char *unfold(const char *s, const char *end, int *pplain,
                     apr_pool_t *p)
 {
@@ -70,7 +71,7 @@ static char *unfold(const char *s, const char *end, int *pplain,
     for (; s < end; s++) {
         unsigned char c = (unsigned char)*s;
 
-        if (c == '\r' || c == '\n')
+        if (c == '\n' || (c == '\r' && (s + 1 == end || s[1] == '\n')))
             continue;
         if (c >= 0x80 || (c == '=' && s + 1 < end && s[1] == '?'))
             plain = 0;

@@ -1,8 +1,29 @@
-/* fuzz_headers.c - header blocks: read, shown as JSON, mended; what was mended
- * once stays as it is. */
+/* fuzz_headers.c - header blocks: read, shown as JSON, taken for options,
+ * mended; what was mended once stays as it is. */
 #include "fuzz.h"
 #include "mg_mime.h"
+#include "mg_options.h"
 #include "mg_text.h"
+
+/* Refused in words, or options that are JSON within their limits. */
+static void check_options(const apr_array_header_t *list, apr_pool_t *p)
+{
+    mg_options_t *options = mg_options_create(p);
+    const char *error = NULL, *why;
+    char *text;
+
+    if (mg_options_from_headers(options, list, apr_time_from_sec(1700000000),
+                                &error) != APR_SUCCESS) {
+        FUZZ_MUST(error && *error && mg_text_is_utf8(error, strlen(error)));
+        return;
+    }
+    text = mg_options_json(options, p);
+    FUZZ_MUST(!text || mg_json_parse(text, strlen(text), &why, p));
+    text = mg_options_variables(options, p);
+    FUZZ_MUST(!text || mg_json_parse(text, strlen(text), &why, p));
+    FUZZ_MUST(mg_options_campaigns(options, p)->nelts <= MG_CAMPAIGNS_MAX);
+    FUZZ_MUST(options->deliver_within >= 0 && options->due_at >= 0);
+}
 
 FUZZ(text, len, p)
 {
@@ -25,6 +46,7 @@ FUZZ(text, len, p)
         FUZZ_MUST(mg_text_is_utf8(h->value, strlen(h->value)));
     }
     FUZZ_MUST(mg_mime_headers_json(list, p)[0] == '[');
+    check_options(list, p);
     FUZZ_MUST(mg_mime_fix_headers(&head, &head_len, &id, exact, body, &fix, p)
               == APR_SUCCESS);
     FUZZ_MUST(head_len >= 4 && memcmp(head + head_len - 4, "\r\n\r\n", 4) == 0);

@@ -131,6 +131,8 @@ static const struct {
       "A: 1\r\n 2\r\nB: 3\r\n" DATE ID MIME "\r\n", "new@d.test" },
     { "A: 1\r\n \r\n 2\r\n" DATE ID MIME "\r\n", NULL, NULL, NULL,
       "A: 1\r\n 2\r\n" DATE ID MIME "\r\n", "new@d.test" },
+    { "Message-Id: <a@b\r>\r\n" DATE MIME "\r\n", NULL, NULL, NULL,
+      DATE MIME ID "\r\n", "new@d.test" },
     /* a Sender in the domain stands, and is the only one */
     { "Sender: Me <other@D.test>\r\n" DATE ID MIME "\r\n", "me@d.test", NULL,
       NULL, "Sender: Me <other@D.test>\r\n" DATE ID MIME "\r\n",
