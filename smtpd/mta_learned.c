@@ -145,6 +145,7 @@ static void fill(mg_learned_t *row, mta_site_t *site, apr_pool_t *p)
     row->per_hour = site->limits ? site->limits->per_hour : 0;
     row->failures = site->failures;
     row->closed_until = mta_site_closed_until(site);
+    row->source = site->way.source ? site->way.source->name : "";
     row->last_reply = site->last_reply;
     row->domains = some_domains(site, &row->ndomains, p);
 }
