@@ -127,7 +127,8 @@ def test_bad_settings_change_nothing(env, bad):
 
 
 @pytest.mark.parametrize("setting, given, shown", [
-    ("dkim", "no", "false"), ("local", "no", "no"), ("quota_bytes", "25M", "26214400"),
+    ("dkim", "no", "false"), ("local", "no", "no"),
+    ("quota_bytes", "25M", "26214400"), ("restrict_from", "Yes", "yes"),
     ("spam_action", "tag", "tag"), ("wildcard", "yes", "true"),
     ("webhook.deliver", "https://hooks.test/x", "https://hooks.test/x")])
 def test_put_and_domain_set_are_twins(env, setting, given, shown):
@@ -152,7 +153,8 @@ def test_twins_know_the_same_settings(env):
     """What mailgunctl shows is what was tried above."""
     shown = env.ctl("domain", "show", env.new_domain())
     assert re.findall(r"(?m)^  (\S+) .*", shown.split("DNS records")[0]) == [
-        "dkim", "local", "quota_bytes", "restrict_from", "spam_action",
+        "dkim", "local", "quota_bytes", "require_tls", "restrict_from",
+        "sending_ip", "sending_pool", "skip_verification", "spam_action",
         "webhook.deliver", "wildcard"]
 
 
