@@ -247,7 +247,8 @@ static void sign(sender_copy_t *copy)
     if (rv == MG_EBADINPUT)
         mg_log(MG_LOG_INFO, APR_SUCCESS, "message %" APR_INT64_T_FMT
                " is not signed: it has no From, or a header block of over %d "
-               "octets", m->id, MG_DKIM_HEADER_MAX);
+               "octets or %d fields", m->id, MG_DKIM_HEADER_MAX,
+               MG_DKIM_FIELDS_MAX);
     else if (rv != APR_SUCCESS)
         mg_log(MG_LOG_ERR, rv, "message %" APR_INT64_T_FMT " is not signed",
                m->id);

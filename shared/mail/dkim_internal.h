@@ -33,7 +33,8 @@ typedef struct {
 /** One field, relaxed (RFC 6376 3.4.2), without its CRLF. out has room for
  * len bytes. @return how many there are; 0: this is no field */
 apr_size_t dkim_header_relax(char *out, const char *field, apr_size_t len);
-/** What is signed of a header block. @return MG_EBADINPUT: it has no From */
+/** What is signed of a header block. @return MG_EBADINPUT: it has no From, or
+ * more than MG_DKIM_FIELDS_MAX fields */
 apr_status_t dkim_header_read(dkim_header_t *header, const char *bytes,
                               apr_size_t len, apr_pool_t *p);
 /** The same for a given h=, "from:to:from". */

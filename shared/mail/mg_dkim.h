@@ -27,6 +27,8 @@ enum { MG_DKIM_RSA, MG_DKIM_ED25519, MG_DKIM_ALGORITHMS };
 
 /** A header block larger than this is not signed: it is kept in memory. */
 #define MG_DKIM_HEADER_MAX (512 * 1024)
+/** Nor one with more fields than this: each that is signed is named. */
+#define MG_DKIM_FIELDS_MAX 1000
 
 /* --- keys --- */
 
@@ -52,8 +54,9 @@ mg_dkim_content_t *mg_dkim_content_make(apr_pool_t *p);
  * about 2 ms for 256 KB. */
 void mg_dkim_content_feed(mg_dkim_content_t *content, const char *bytes,
                           apr_size_t len);
-/** @return MG_EBADINPUT: the header block is larger than MG_DKIM_HEADER_MAX,
- *          or it has no From, which must be signed (RFC 6376 5.4) */
+/** @return MG_EBADINPUT: the header block is larger than MG_DKIM_HEADER_MAX or
+ *          MG_DKIM_FIELDS_MAX, or it has no From, which must be signed (RFC
+ *          6376 5.4) */
 apr_status_t mg_dkim_content_end(mg_dkim_content_t *content);
 
 /** The whole field "DKIM-Signature: ...", folded, with its CRLF.

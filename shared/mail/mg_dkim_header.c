@@ -114,7 +114,9 @@ apr_size_t dkim_header_relax(char *out, const char *field, apr_size_t len)
     return n;
 }
 
-/* Fields of a block, from top to bottom; lines that are none are left out. */
+/* Fields of a block, from top to bottom; lines that are none are left out. One
+ * more than MG_DKIM_FIELDS_MAX, and it stops: to look for each name takes as
+ * many steps as there are fields. */
 static apr_array_header_t *list_fields(const char *bytes, apr_size_t len,
                                        apr_pool_t *p)
 {
@@ -122,7 +124,7 @@ static apr_array_header_t *list_fields(const char *bytes, apr_size_t len,
     const char *at = bytes, *end = bytes + len, *from, *lf;
     field_t *f;
 
-    while (at < end) {
+    while (at < end && list->nelts <= MG_DKIM_FIELDS_MAX) {
         from = at;
         do {
             lf = at;
@@ -204,6 +206,8 @@ apr_status_t dkim_header_read(dkim_header_t *header, const char *bytes,
     field_t *f;
     int i, n;
 
+    if (fields->nelts > MG_DKIM_FIELDS_MAX)
+        return MG_EBADINPUT;
     for (i = 0; i < SIGNED; i++)
         extra += strlen(signed_fields[i].name) + 1;
     writer_init(&w, fields, len, extra, p);

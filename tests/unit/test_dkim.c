@@ -326,6 +326,17 @@ static void what_is_signed(void **state)
                                       pool), MG_EBADINPUT);
 }
 
+static const char *many_fields(int n)
+{
+    char *text = apr_palloc(pool, 6 * (apr_size_t)n + 1);
+    int i;
+
+    for (i = 0; i < n; i++)
+        memcpy(text + 6 * i, "To:x\r\n", 6);
+    text[6 * n] = '\0';
+    return text;
+}
+
 static void what_cannot_be_signed(void **state)
 {
     mg_dkim_signer_t *signer = signer_of(rsa_pem, "example.com", "s1"), *none;
@@ -352,6 +363,16 @@ static void what_cannot_be_signed(void **state)
     memcpy(large + MG_DKIM_HEADER_MAX - 100, "\r\n\r\nbody", 9);
     sign_in_steps(signer, large, 65536, &rv);
     assert_int_equal(rv, APR_SUCCESS);
+
+    /* many fields cost nothing */
+    sign_in_steps(signer, apr_pstrcat(pool, "From: x@x.test\r\n",
+                                      many_fields(999), "\r\nbody", NULL),
+                  65536, &rv);
+    assert_int_equal(rv, APR_SUCCESS);
+    sign_in_steps(signer, apr_pstrcat(pool, "From: x@x.test\r\n",
+                                      many_fields(80000), "\r\nbody", NULL),
+                  65536, &rv);
+    assert_int_equal(rv, MG_EBADINPUT);
 
     assert_int_equal(mg_dkim_signer_make(&none, "d", "s", "no key", 6, pool),
                      MG_ECRYPT);
