@@ -41,6 +41,8 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=int, default=20)
     parser.add_argument("--connections", type=int, nargs="*", default=[32])
+    parser.add_argument("--unsigned", action="store_true",
+                        help="outgoing mail without DKIM")
     args = parser.parse_args()
     shutil.rmtree(PLACE, ignore_errors=True)
     sink_port = free_ports(1)[0]
@@ -49,10 +51,12 @@ def main():
     sink = Sink(sink_port)
     try:
         stack.setup()
+        if args.unsigned:
+            stack.ctl("domain", "set", stack.domain, "dkim=no")
         stack.start_smtpd()
         stack.start_httpd()
-        print("POST /messages, 4 KB, full durability, senders draining; "
-              + conditions())
+        print("POST /messages, 4 KB, full durability, senders draining%s; %s" % (
+            ", mail not signed" if args.unsigned else "", conditions()))
         for connections in args.connections:
             base, began = sink.count, time.monotonic()
             cpu = cpu_seconds(stack.processes["httpd"].pid)
