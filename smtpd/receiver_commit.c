@@ -4,9 +4,9 @@
  * committer's thread; who gets there meanwhile is in the next batch. A message
  * costs less the more there are in one, so it pays to fill a batch first: while
  * other sessions are in the middle of their dialogue, those that are ready wait
- * for them: from the first of them at most 4 ms and what a commit took of late,
- * never over 10 ms, and not longer than 1 ms without a word from anybody. Where
- * nobody else is talking a message goes at once.
+ * for them: from the first of them 4 ms at most, the commit under way included,
+ * and not longer than 1 ms without a word from anybody. Where nobody else is
+ * talking a message goes at once.
  *
  * Content over MG_CONTENT_INLINE goes ahead in stretches, one per commit, of
  * one session after the other, so that the batch stays short.
@@ -20,8 +20,7 @@
 #include "mg_time.h"
 #include "smtp_session.h"
 
-#define WAIT_LEAST 4000      /* us from the first that is ready */
-#define WAIT_MOST 10000
+#define WAIT_MOST 4000       /* us from the first that is ready */
 #define SILENCE_MAX 1000     /* us without a word from anybody */
 #define BATCH_MAX SMTP_BATCH_MAX
 #define CONFLICTS_MAX 3
@@ -85,13 +84,6 @@ void smtp_commit_forget(smtp_session_t *s)
 
 /* --- when --- */
 
-static apr_interval_time_t longest_wait(const smtp_server_t *server)
-{
-    apr_interval_time_t t = WAIT_LEAST + server->commit_took;
-
-    return t < WAIT_MOST ? t : WAIT_MOST;
-}
-
 static void turn_again(loop_t *loop, void *baton)
 {
     smtp_server_t *server = baton;
@@ -108,7 +100,7 @@ static int shall_wait(smtp_server_t *server)
         server->heard = now;
     server->inputs_seen = server->inputs;
     if (server->lively == 0 || server->n_ready >= BATCH_MAX
-        || now - server->ready_since >= longest_wait(server)
+        || now - server->ready_since >= WAIT_MOST
         || now - server->heard >= SILENCE_MAX)
         return 0;
     if (server->again == NULL)
@@ -192,7 +184,6 @@ static void on_committed(apr_status_t rv, const char *words,
     if (mg_log_get_level() >= MG_LOG_DEBUG)
         mg_log(MG_LOG_DEBUG, rv, "smtp: committed %d in %" APR_INT64_T_FMT
                " us", n, (apr_int64_t)took);
-    server->commit_took = (server->commit_took * 3 + took) / 4;
     server->n_batch = 0;
     for (i = 0; i < n; i++)
         tell(server, server->batch[i], rv);

@@ -127,7 +127,6 @@ struct smtp_server_t {
     int inputs, inputs_seen;
     apr_time_t ready_since, heard;
     loop_timer_t *again;         /* while a batch waits for company */
-    apr_interval_time_t commit_took; /* of late */
     struct committer_t *committer;
     smtp_tx_t *batch[SMTP_BATCH_MAX]; /* under way */
     int n_batch;
