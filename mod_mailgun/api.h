@@ -200,9 +200,9 @@ int api_outgoing_addresses(api_t *q, api_outgoing_t *out, const char *name,
                            apr_array_header_t *list, int *pfound);
 /** Content of the Received: field put on top. */
 const char *api_outgoing_received(api_t *q, const api_outgoing_t *out);
-/** MailgunRestrictFrom, restrict_from: 403 if From or Sender is an address of
- * another domain; what is NULL or "" is not there. */
-int api_outgoing_restrict(api_t *q, const char *from, const char *sender);
+/** MailgunRestrictFrom, restrict_from: 403 if not all of From and Sender are
+ * addresses of the domain. api_accept() looks at those that parameters set. */
+int api_outgoing_restrict(api_t *q, int is_own);
 int api_outgoing_too_big(api_t *q);
 /** Route, commit, answer. */
 int api_accept(api_t *q, api_outgoing_t *out);

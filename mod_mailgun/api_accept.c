@@ -14,6 +14,7 @@
 #include "mg_id.h"
 #include "mg_log.h"
 #include "mg_message.h"
+#include "mg_mime.h"
 #include "mg_render.h"
 #include "mg_status.h"
 #include "mg_text.h"
@@ -248,24 +249,28 @@ int api_outgoing_too_big(api_t *q)
                              (int)(q->config->message_limit / (1024 * 1024)));
 }
 
-/* NULL or "": there is no such field. */
-static int is_own(api_t *q, const char *field)
+int api_outgoing_restrict(api_t *q, int is_own)
 {
-    apr_array_header_t *list;
-
-    return !field || !*field ||
-           (mg_address_parse_list(&list, field, q->p) == APR_SUCCESS &&
-            mg_address_all_in(list, q->domain.name));
-}
-
-int api_outgoing_restrict(api_t *q, const char *from, const char *sender)
-{
-    if (!q->domain.restricts_from ||
-        (is_own(q, from) && is_own(q, sender)))
+    if (!q->domain.restricts_from || is_own)
         return API_GO_ON;
     return api_reply_message(q, HTTP_FORBIDDEN,
                              "Domain %s is not allowed to send: From must be "
                              "an address of the domain", q->domain.name);
+}
+
+/* Each of those that parameters set: one may be given twice. */
+static int set_fields_are_own(api_t *q, const api_outgoing_t *out)
+{
+    const apr_array_header_t *all = apr_table_elts(out->options->headers);
+    const apr_table_entry_t *e = (const apr_table_entry_t *)all->elts;
+    int i;
+
+    for (i = 0; i < all->nelts; i++)
+        if ((strcasecmp(e[i].key, "From") == 0 ||
+             strcasecmp(e[i].key, "Sender") == 0) &&
+            !mg_mime_is_own(e[i].val, q->domain.name, q->p))
+            return 0;
+    return 1;
 }
 
 /* the unit */
@@ -450,9 +455,7 @@ int api_accept(api_t *q, api_outgoing_t *out)
         mg_log(MG_LOG_INFO, APR_SUCCESS, "domain %s: message %s: an "
                "X-Mailgun-Variables is no JSON object and stays as it is",
                q->domain.name, out->message_id);
-    if (api_outgoing_restrict(q, out->from_header, NULL) ||
-        api_outgoing_restrict(q, apr_table_get(out->options->headers, "From"),
-                              apr_table_get(out->options->headers, "Sender")) ||
+    if (api_outgoing_restrict(q, set_fields_are_own(q, out)) ||
         look_for_variables(q, out))
         return API_REPLIED;
     out->recipients = each_once(out->recipients, q->p);

@@ -192,5 +192,8 @@ int api_messages_send(api_t *q)
     set_headers(q, &out, &c);
     if (compose(q, &out, &c))
         return API_REPLIED;
+    if (api_outgoing_restrict(q, mg_mime_is_own(out.from_header,
+                                                q->domain.name, q->p)))
+        return API_REPLIED;
     return api_accept(q, &out);
 }

@@ -64,7 +64,7 @@ static void read_from(api_t *q, const source_t *source, api_outgoing_t *out,
     out->from_header = from ? from->value : "";
     out->sender = apr_pstrcat(q->p, "postmaster@", q->domain.name, NULL);
     if (from &&
-        mg_address_parse_list(&list, from->value, q->p) == APR_SUCCESS &&
+        mg_address_parse_list(&list, from->raw, q->p) == APR_SUCCESS &&
         list->nelts > 0) {
         const mg_address_t *first =
             APR_ARRAY_IDX(list, 0, const mg_address_t *);
@@ -166,7 +166,6 @@ int api_messages_send_mime(api_t *q)
     api_outgoing_t out;
     source_t source = { 0 };
     mg_mime_fix_t fix = { 0 };
-    const mg_header_t *sender;
     int found;
 
     if (!q->is_multipart)
@@ -190,8 +189,8 @@ int api_messages_send_mime(api_t *q)
     fix.set = out.options->headers;
     fix.variables = mg_options_variables(out.options, q->p);
     read_from(q, &source, &out, &fix);
-    sender = mg_mime_header(source.headers, "Sender");
-    if (api_outgoing_restrict(q, NULL, sender ? sender->value : NULL))
+    if (api_outgoing_restrict(q, mg_mime_is_from(source.headers,
+                                                 q->domain.name, q->p)))
         return API_REPLIED;
     if (finish(q, &out, &source, &fix))
         return API_REPLIED;

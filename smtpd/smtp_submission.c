@@ -101,21 +101,18 @@ static smtp_reply_t unwrap(smtp_tx_t *tx, mg_options_t *options,
  * none. */
 #define ADDRESSES_MAX (8 * 1024)
 
-static apr_array_header_t *addresses_of(const apr_array_header_t *headers,
-                                        const char *name, apr_pool_t *p)
+static apr_array_header_t *addresses_in(const char *text, apr_pool_t *p)
 {
-    const mg_header_t *h = mg_mime_header(headers, name);
     apr_array_header_t *list;
 
-    if (h == NULL || strlen(h->value) > ADDRESSES_MAX
-        || mg_address_parse_list(&list, h->value, p) != APR_SUCCESS)
+    if (text == NULL || strlen(text) > ADDRESSES_MAX
+        || mg_address_parse_list(&list, text, p) != APR_SUCCESS)
         return apr_array_make(p, 1, sizeof(mg_address_t *));
     return list;
 }
 
 static smtp_reply_t check_from(smtp_tx_t *tx,
-                               const apr_array_header_t *headers,
-                               const apr_array_header_t *from)
+                               const apr_array_header_t *headers)
 {
     const smtp_login_t *login = &tx->session->login;
     worker_t *worker = tx->session->server->worker;
@@ -132,10 +129,8 @@ static smtp_reply_t check_from(smtp_tx_t *tx,
         return SAY_LOGIN_GONE;
     if (!mg_domain_restricts_from(domain, worker->config->restrict_from))
         return SAY_OK;
-    if (!mg_address_all_in(from, login->domain)
-        || (mg_mime_header(headers, "Sender")
-            && !mg_address_all_in(addresses_of(headers, "Sender", tx->pool),
-                                  login->domain)))
+    if (!mg_mime_header(headers, "From")
+        || !mg_mime_is_from(headers, login->domain, tx->pool))
         return SAY_FROM_NOT_YOURS;
     return SAY_OK;
 }
@@ -176,13 +171,15 @@ static smtp_reply_t fix_header(smtp_tx_t *tx, mg_options_t *options,
                                const char **pmessage_id)
 {
     const smtp_session_t *s = tx->session;
-    apr_array_header_t *from = addresses_of(headers, "From", tx->pool);
+    const mg_header_t *h = mg_mime_header(headers, "From");
+    /* as it stands: what is decoded may read otherwise */
+    apr_array_header_t *from = addresses_in(h ? h->raw : NULL, tx->pool);
     smtp_body_t *body = &tx->body;
     mg_mime_fix_t fix;
     smtp_reply_t reply;
     apr_status_t rv;
 
-    reply = check_from(tx, headers, from);
+    reply = check_from(tx, headers);
     if (reply == SAY_OK)
         reply = check_campaigns(tx, options);
     if (reply != SAY_OK)
@@ -284,7 +281,8 @@ static apr_hash_t *names_of(const apr_array_header_t *headers, apr_pool_t *p)
     int i, k;
 
     for (k = 0; k < 2; k++) {
-        const apr_array_header_t *list = addresses_of(headers, fields[k], p);
+        const mg_header_t *h = mg_mime_header(headers, fields[k]);
+        const apr_array_header_t *list = addresses_in(h ? h->value : NULL, p);
 
         for (i = 0; i < list->nelts; i++) {
             const mg_address_t *a = APR_ARRAY_IDX(list, i,

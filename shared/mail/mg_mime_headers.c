@@ -13,6 +13,7 @@
 #include "mime_internal.h"
 
 #define FIELDS_MAX 2000
+#define FROM_MAX 8192     /* a list of more takes a loop too long */
 #define DECODE_MAX 65536  /* of one field: longer ones are shown raw */
 
 /* One field as it stands: from name to the line end of its last line. */
@@ -149,6 +150,56 @@ const mg_header_t *mg_mime_header(const apr_array_header_t *headers,
     return NULL;
 }
 
+/* Two <> in one address: each reader takes another one of them. */
+static int is_unclear(const char *field)
+{
+    int quoted = 0, comment = 0, angles = 0;
+    const char *s;
+
+    for (s = field; *s; s++) {
+        if (*s == '\\' && (quoted || comment) && s[1])
+            s++;
+        else if (quoted)
+            quoted = *s != '"';
+        else if (comment)
+            comment += (*s == '(') - (*s == ')');
+        else if (*s == '"')
+            quoted = 1;
+        else if (*s == '(')
+            comment = 1;
+        else if (*s == ',' || *s == ';')
+            angles = 0;
+        else if (*s == '<' && angles++)
+            return 1;
+    }
+    return 0;
+}
+
+int mg_mime_is_own(const char *field, const char *domain, apr_pool_t *p)
+{
+    apr_array_header_t *list;
+
+    return strlen(field) <= FROM_MAX && !is_unclear(field)
+           && mg_address_parse_list(&list, field, p) == APR_SUCCESS
+           && mg_address_all_in(list, domain);
+}
+
+int mg_mime_is_from(const apr_array_header_t *headers, const char *domain,
+                    apr_pool_t *p)
+{
+    int i;
+
+    for (i = 0; i < headers->nelts; i++) {
+        const mg_header_t *h = &APR_ARRAY_IDX(headers, i, mg_header_t);
+
+        if ((strcasecmp(h->name, "From") == 0
+             || strcasecmp(h->name, "Sender") == 0)
+            && !mg_mime_is_own(h->raw, domain, p))
+            return 0;
+    }
+    return headers->nelts < FIELDS_MAX;
+}
+
 char *mg_mime_headers_json(const apr_array_header_t *headers, apr_pool_t *p)
 {
     json_t *list = json_array();
@@ -225,7 +276,7 @@ static const char *sender_to_set(const char *head, apr_size_t len,
     if (given == NULL) {
         mg_mime_headers(&headers, NULL, head, len, p);
         h = mg_mime_header(headers, "Sender");
-        given = h ? h->value : NULL;
+        given = h ? h->raw : NULL;
     }
     return given && mime_is_sender_in(given, fix->sender, p) ? NULL
                                                              : fix->sender;

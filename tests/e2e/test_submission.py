@@ -193,6 +193,16 @@ def test_restricted_from(env):
     assert r.status_code == 403
     assert "From must be an address of the domain" in r.json()["message"]
     r = env.api("POST", "/%s/messages" % name, data={
+        "from": "me@" + name, "to": to, "text": "x",
+        "h:From": ["me@" + name, "me@other.example"]})
+    assert r.status_code == 403
+    for head, status in (("From: =?utf-8?q?Me=2C_us?= <me@%s>\n", 200),
+                         ("From: me@%s\nFrom: me@other.example\n", 403),
+                         ("From: me@%s\nSender: me@other.example\n", 403)):
+        r = env.api("POST", "/%s/messages.mime" % name, data={"to": to},
+                    files={"message": ("m", head % name + "\nx\n")})
+        assert r.status_code == status, head
+    r = env.api("POST", "/%s/messages" % name, data={
         "from": "me@" + name, "to": to, "text": "x"})
     assert r.status_code == 200
 

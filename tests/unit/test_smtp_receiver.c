@@ -455,6 +455,23 @@ static void test_recipient_variables(void **state)
     unit_client_close(c);
 }
 
+/* More fields than are looked at. */
+static void expect_many_fields(void)
+{
+    unit_client_t *c = submit_to(one_remote);
+    char *all = apr_palloc(pool, 2000 * 6 + 200), *at = all;
+    int i;
+
+    at += apr_snprintf(at, 100, "From: bob@a.test\r\n");
+    for (i = 0; i < 2000; i++) {
+        memcpy(at, "X: y\r\n", 6);
+        at += 6;
+    }
+    apr_snprintf(at, 100, "From: eve@else.test\r\n\r\n.\r\n");
+    expect(c, all, "550 5.7.1 From must");
+    unit_client_close(c);
+}
+
 static void test_restricted_from(void **state)
 {
     static const struct {
@@ -467,6 +484,17 @@ static void test_restricted_from(void **state)
         { "From: bob@sub.a.test", "550 5.7.1 From must" },
         { "Subject: none", "550 5.7.1 From must" },
         { "From: bob@a.test\r\nSender: eve@else.test", "550 5.7.1 From must" },
+        /* as others read it */
+        { "From: bob@a.test\r\nFrom: eve@else.test", "550 5.7.1 From must" },
+        { "From: bob@a.test\r\nSender: bob@a.test\r\nSender: eve@else.test",
+          "550 5.7.1 From must" },
+        { "From: =?utf-8?q?=22?= <eve@else.test> =?utf-8?q?=22?= <bob@a.test>",
+          "550 5.7.1 From must" },
+        { "From: <eve@else.test> <bob@a.test>", "550 5.7.1 From must" },
+        { "From: eve@else.test <bob@a.test>", "250 2.0.0 " },
+        { "From: \"<eve@else.test>\" <bob@a.test>", "250 2.0.0 " },
+        { "From: =?utf-8?q?J=C3=BCrgen?= <bob@a.test>", "250 2.0.0 " },
+        { "From: J\xfcrgen <bob@a.test>", "250 2.0.0 " },
     };
     apr_size_t i;
 
@@ -479,6 +507,7 @@ static void test_restricted_from(void **state)
                cases[i].reply);
         unit_client_close(c);
     }
+    expect_many_fields();
     u->config->restrict_from = 0;
 }
 
