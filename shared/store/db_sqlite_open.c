@@ -241,7 +241,10 @@ static apr_status_t open_log(mg_db_t *db)
 }
 
 /* A checkpoint that came in between has synced the log before us, and then the
- * store: what we wrote is on disk wherever it stands now. */
+ * store: what we wrote is on disk wherever it stands now.
+ *
+ * A failure is never MG_EFULL, which says that the transaction was undone: it
+ * stands in the log, others see it, and who replays it does it twice. */
 apr_status_t db_sqlite_sync(mg_db_t *db)
 {
     sqlite_conn_t *conn = db->conn;
@@ -252,9 +255,8 @@ apr_status_t db_sqlite_sync(mg_db_t *db)
         rv = APR_FROM_OS_ERROR(errno);
     if (rv == APR_SUCCESS)
         return APR_SUCCESS;
-    return mg_db_fail(db, APR_STATUS_IS_ENOSPC(rv) || rv == MG_EFULL
-                              ? MG_EFULL : MG_EIO, "sync of %s: %s",
-                      conn->wal_path, apr_strerror(rv, why, sizeof(why)));
+    return mg_db_fail(db, MG_EIO, "sync of %s: %s", conn->wal_path,
+                      apr_strerror(rv, why, sizeof(why)));
 }
 
 void db_sqlite_close(mg_db_t *db)

@@ -295,6 +295,29 @@ static void lost_and_replayed(void **state)
     }
 }
 
+/* They are in the log, and nobody knows whether on disk: no other is run in
+ * their place, and nobody is told that they are stored. */
+static void sync_failed(void **state)
+{
+    static const int how[] = { UNIT_EIO, UNIT_ENOSPC };
+    unit_store_t *store = *state;
+    int commits, i, k;
+    mg_unit_t *units;
+
+    make_jobs(store);
+    for (i = 0; i < 2; i++) {
+        units = units_of(store, "...", &commits, I(10) * (i + 1));
+        unit_fault("store.sync", how[i], 0, 1);
+        unit_store_is(store->db, mg_group_commit(store->db, units, store->p),
+                      MG_EIO);
+        unit_fault_clear();
+        for (k = 0; k < 3; k++) {
+            assert_int_equal(units[k].status, MG_EIO);
+            assert_int_equal(((job_t *)units[k].baton)->runs, 1);
+        }
+    }
+}
+
 /* We asked while the server was still committing: the replay meets its own
  * rows, and that is success. */
 static void still_committing(void **state)
@@ -412,6 +435,7 @@ int main(void)
         UNIT_ON_SQLITE(a_big_one_is_full_alone),
         UNIT_ON_BOTH(large_ones_do_not_pile_up),
         UNIT_ON_BOTH(lost_and_replayed),
+        UNIT_ON_SQLITE(sync_failed),
         UNIT_ON_BOTH(still_committing),
         UNIT_ON_PGSQL(commit_cut_off),
         UNIT_ON_PGSQL(few_round_trips),
