@@ -125,7 +125,7 @@ static void fill_message(notice_t *n, const mg_dsn_write_t *d,
     m->account_id = about->account_id;
     m->domain_id = about->domain_id;
     m->direction = MG_OUTGOING;
-    m->method = "dsn";
+    m->method = NOTICE_METHOD;
     m->message_id = d->message_id;
     m->sender = "";
     m->from_header = apr_pstrcat(n->pool, "MAILER-DAEMON@", d->hostname, NULL);

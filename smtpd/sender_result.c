@@ -185,7 +185,8 @@ static apr_status_t enter_bounce(mg_db_t *db, const sender_entry_t *e,
 
     if (e->verdict != SENDER_FAILED || e->bounce.severity != MG_HARD
         || e->row.transport != MG_TRANSPORT_SMTP || !e->message->row
-        || event->direction != MG_OUTGOING || !*event->sender)
+        || event->direction != MG_OUTGOING
+        || strcmp(e->message->row->method, NOTICE_METHOD) == 0)
         return APR_SUCCESS; /* a notice of ours is nobody's mailing */
     entry.address = e->row.recipient;
     entry.code = apr_itoa(ptemp, e->code);

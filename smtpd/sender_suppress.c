@@ -59,8 +59,9 @@ static int is_sent_for_us(const mg_message_t *m, apr_pool_t *p)
 {
     mg_sending_t sending;
 
-    if (!m || m->direction != MG_OUTGOING || !*m->sender)
-        return 0; /* a report of ours (null sender) is nobody's mailing */
+    if (!m || m->direction != MG_OUTGOING
+        || strcmp(m->method, NOTICE_METHOD) == 0)
+        return 0; /* a report of ours is nobody's mailing */
     mg_sending_read(&sending, m->options, p);
     return !sending.testmode;
 }

@@ -650,6 +650,14 @@ static void test_suppressed(void **state)
     assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 3);
     assert_int_equal(rows(b, "event WHERE detail LIKE '%\"code\":607,%'"), 1);
     assert_int_equal(rows(b, "event WHERE detail LIKE '%\"code\":606,%'"), 1);
+    /* the null sender is a customer's too */
+    b->sender = "";
+    b->method = "smtp";
+    mail_to(b, "ok@x.test,bounce@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 3);
+    assert_int_equal(rows(b, "bounce"), 1);
+    b->sender = NULL;
     unit_store_ok(db, mg_suppression_remove(db, b->domain_id, MG_COMPLAINED,
                                             "ok@x.test", NULL, p));
     mail_to(b, "ok@x.test");
