@@ -43,7 +43,6 @@ typedef struct {
 
 /* --- which recipient --- */
 
-
 static apr_status_t recipients_of(apr_array_header_t **plist, mg_db_t *db,
                                   apr_int64_t message_id, apr_pool_t *p)
 {
@@ -59,23 +58,33 @@ static apr_status_t recipients_of(apr_array_header_t **plist, mg_db_t *db,
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 
-/* A copy of its own names its recipient by the tag. A shared one may come back
- * for any of the message's recipients, and for nobody else. */
-static const char *whose(const report_t *r, const mg_dsn_report_t *said,
-                         const apr_array_header_t *recipients)
+/* A copy of its own names its recipient by the tag. */
+static const char *whose_copy(const report_t *r,
+                              const apr_array_header_t *recipients)
 {
-    int shared = mg_verp_is_shared(&r->verp), i;
+    int i;
 
     for (i = 0; i < recipients->nelts; i++) {
         const char *one = APR_ARRAY_IDX(recipients, i, const char *);
 
-        if (!shared) {
-            if (mg_verp_is_for(&r->verp, r->owner->verp_key, one))
-                return one;
-        }
-        else if ((said->original && strcasecmp(one, said->original) == 0)
-                 || (said->recipient
-                     && strcasecmp(one, said->recipient) == 0))
+        if (mg_verp_is_for(&r->verp, r->owner->verp_key, one))
+            return one;
+    }
+    return NULL;
+}
+
+/* A shared one may come back for any of the message's recipients, and for
+ * nobody else. */
+static const char *who_is_meant(const mg_dsn_report_t *said,
+                                const apr_array_header_t *recipients)
+{
+    int i;
+
+    for (i = 0; i < recipients->nelts; i++) {
+        const char *one = APR_ARRAY_IDX(recipients, i, const char *);
+
+        if ((said->original && strcasecmp(one, said->original) == 0)
+            || (said->recipient && strcasecmp(one, said->recipient) == 0))
             return one;
     }
     return NULL;
@@ -194,6 +203,28 @@ static apr_status_t book(report_t *r, mg_db_t *db, const mg_dsn_report_t *said,
     return mg_suppression_add(db, r->about->domain_id, &entry, p);
 }
 
+/* The worst that is said of it. */
+static apr_status_t book_copy(report_t *r, mg_db_t *db,
+                              const apr_array_header_t *recipients,
+                              apr_pool_t *p)
+{
+    const char *recipient = whose_copy(r, recipients);
+    const mg_dsn_report_t *worst = NULL;
+    int i;
+
+    for (i = 0; i < r->dsn.reports->nelts; i++) {
+        const mg_dsn_report_t *said = &APR_ARRAY_IDX(r->dsn.reports, i,
+                                                     mg_dsn_report_t);
+
+        if (said->action != MG_DSN_WELL
+            && (!worst || (said->action == MG_DSN_FAILED
+                           && worst->action != MG_DSN_FAILED)))
+            worst = said;
+    }
+    return recipient && worst ? book(r, db, worst, recipient, p)
+                              : APR_SUCCESS;
+}
+
 static apr_status_t book_all(report_t *r, mg_db_t *db, apr_pool_t *p)
 {
     apr_array_header_t *recipients;
@@ -201,12 +232,18 @@ static apr_status_t book_all(report_t *r, mg_db_t *db, apr_pool_t *p)
     int i;
 
     rv = recipients_of(&recipients, db, r->about->id, p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (!mg_verp_is_shared(&r->verp))
+        return book_copy(r, db, recipients, p);
     for (i = 0; rv == APR_SUCCESS && i < r->dsn.reports->nelts; i++) {
         const mg_dsn_report_t *said = &APR_ARRAY_IDX(r->dsn.reports, i,
                                                      mg_dsn_report_t);
-        const char *recipient = whose(r, said, recipients);
+        const char *recipient = NULL;
 
-        if (recipient && said->action != MG_DSN_WELL)
+        if (said->action != MG_DSN_WELL)
+            recipient = who_is_meant(said, recipients);
+        if (recipient)
             rv = book(r, db, said, recipient, p);
     }
     return rv;

@@ -1,5 +1,6 @@
 /* test_keeper_bounce.c - reports that come back are booked (keeper_bounce.h). */
 #include <string.h>
+#include <time.h>
 
 #include <apr_strings.h>
 
@@ -161,6 +162,35 @@ static void test_others(void **state)
     assert_int_equal(rows(b, "delivery WHERE transport = 6"), 0);
 }
 
+/* Who has one address of ours may answer to it at length: all others wait for
+ * the transaction in which that is booked. */
+static void test_long(void **state)
+{
+    bench_t *b = bench(state, "bob@x.test");
+    mg_db_t *db = b->s->db;
+    char *all, *at;
+    clock_t begun;
+    int i;
+
+    unit_store_ok(db, mg_tx_begin(db, MG_TX_WRITE));
+    for (i = 0; i < 1000; i++)
+        unit_store_ok(db, mg_db_exec(
+            db, NULL, "INSERT INTO event (id, account_id, domain_id,"
+            " message_id, delivery_id, kind, recipient, log_text, detail,"
+            " created_at) VALUES ($1, 1, $2, $3, 0, 'accepted', $4, '', '{}',"
+            " 0)", "iiit", (apr_int64_t)i + 1, b->domain->id, b->sent->id,
+            apr_psprintf(b->s->p, "a%d@x.test", i)));
+    unit_store_ok(db, mg_tx_commit(db));
+    all = at = apr_palloc(b->s->p, 1000 * 60 + 1);
+    for (i = 0; i < 1000; i++)
+        at += apr_snprintf(at, 60, "Final-Recipient: e; <a@b>\r\n"
+                           "Action: delayed\r\n\r\n");
+    begun = clock();
+    report(b, "bob@x.test", all);
+    assert_true(clock() - begun < CLOCKS_PER_SEC / 2);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 1);
+}
+
 /* Who sent it by SMTP is told, unless he did not want to be. */
 static void test_told(void **state)
 {
@@ -185,6 +215,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(test_booked),
         UNIT_ON_BOTH(test_shared),
+        UNIT_ON_BOTH(test_long),
         UNIT_ON_BOTH(test_others),
         UNIT_ON_BOTH(test_told),
     };
