@@ -99,6 +99,7 @@ typedef struct {
     apr_time_t now;
     turn_t turns[DOMAINS_A_ROUND];
     int ndomains;
+    apr_int64_t *plast; /* the claimer's: the next round begins behind it */
     int has_more;       /* its share was used up */
     apr_array_header_t *claimed;
     apr_pool_t *pool;
@@ -233,18 +234,22 @@ static int cut_slices(turn_t *turns, int n, int limit)
     return i;
 }
 
-/* Fair shares first; what is left over goes to the domains that have more. */
+/* Fair shares first; what is left over goes to the domains that have more.
+ * Where there are more domains than rows, the next round begins with the first
+ * one that got none. */
 static apr_status_t claim_round(round_t *r, int limit)
 {
     turn_t turns[DOMAINS_A_ROUND];
-    int i, n = 0, first, end = r->claimed->nelts + limit;
+    int i, n = 0, all, first, end = r->claimed->nelts + limit;
     apr_status_t rv;
 
     for (i = 0; i < r->ndomains; i++)
         if (r->turns[i].room > 0)
             turns[n++] = r->turns[i];
-    while (n > 0 && r->claimed->nelts < end) {
+    for (all = n; n > 0 && r->claimed->nelts < end; all = 0) {
         n = cut_slices(turns, n, end - r->claimed->nelts);
+        if (n < all)
+            *r->plast = turns[n - 1].domain_id;
         first = r->claimed->nelts;
         rv = claim_slices(r, turns, n);
         if (rv != APR_SUCCESS)
@@ -264,13 +269,13 @@ static apr_status_t look_round(round_t *r, mg_db_t *db, mg_claimer_t *claimer,
     r->db = db;
     r->claimer = claimer;
     r->transport = claimer->transports[which].kind;
+    r->plast = &claimer->transports[which].domain_id;
     r->ndomains = 0;
     rv = find_domains(r, after, want);
     if (rv == APR_SUCCESS && r->ndomains < want && after > 0)
         rv = find_domains(r, -1, want - r->ndomains);
     if (rv == APR_SUCCESS && r->ndomains > 0)
-        claimer->transports[which].domain_id =
-            r->turns[r->ndomains - 1].domain_id;
+        *r->plast = r->turns[r->ndomains - 1].domain_id;
     return rv;
 }
 

@@ -321,6 +321,42 @@ static void transports_apart(void **state)
                                     " WHERE claimed_by = 0"), 2);
 }
 
+/* Mailboxes have their half of a claim, and there are more domains than the
+ * other half has rows: all of them have their turn all the same. */
+static void fair_in_half_a_claim(void **state)
+{
+    unit_store_t *s = *state;
+    static const mg_transport_kind_t both[] = { MG_TRANSPORT_SMTP,
+                                                MG_TRANSPORT_LMTP };
+    apr_int64_t account = unit_account(s, "a");
+    int i, j, k, got[6] = { 0 };
+    mg_claimer_t *sender;
+    mg_domain_t *d[6];
+
+    sender = mg_claimer_create(7, both, 2, apr_time_from_sec(60), s->p);
+    for (i = 0; i < 6; i++) {
+        d[i] = unit_domain(s, account, apr_psprintf(s->p, "d%d.test", i));
+        unit_accept_many(s, d[i], 20);
+    }
+    for (i = 0; i < 40; i++) {
+        mg_message_t *m = unit_message(s, d[0]);
+
+        unit_envelope(m, MG_TRANSPORT_LMTP, "x@a.test", "1");
+        unit_store_ok(s->db, unit_accept(s->db, m, s->p));
+    }
+    for (i = 0; i < 4; i++) {
+        apr_array_header_t *list = unit_claim(s, s->db, sender, 6);
+
+        assert_int_equal(list->nelts, 6);
+        for (j = 0; j < list->nelts; j++)
+            for (k = 0; k < 6; k++)
+                got[k] += at(list, j)->transport == MG_TRANSPORT_SMTP
+                          && at(list, j)->domain_id == d[k]->id;
+    }
+    for (k = 0; k < 6; k++)
+        assert_int_equal(got[k], 2);
+}
+
 static void lists(void **state)
 {
     unit_store_t *s = *state;
@@ -644,6 +680,7 @@ int main(void)
         UNIT_ON_BOTH(shares),
         UNIT_ON_BOTH(fair),
         UNIT_ON_BOTH(transports_apart),
+        UNIT_ON_BOTH(fair_in_half_a_claim),
         UNIT_ON_BOTH(lists),
         UNIT_ON_BOTH(changes),
         UNIT_ON_SQLITE(url_dest),
