@@ -99,8 +99,10 @@ void mta_line_put_back(mta_site_t *site, sender_group_t *group)
     mta_line_t *line = line_for(site, group->domain_id);
     sender_entry_t *e;
 
-    APR_RING_FOREACH(e, &group->entries, sender_entry_t, link)
+    APR_RING_FOREACH(e, &group->entries, sender_entry_t, link) {
         e->running = 0;
+        e->stage = MG_STAGE_NONE;
+    }
     APR_RING_INSERT_HEAD(&line->groups, group, sender_group_t, link);
     count_in(site, line, group);
 }
@@ -167,7 +169,7 @@ void mta_line_resolve_newest(mta_site_t *site, int keep, mta_each_fn *fn,
     }
 }
 
-static void drop_lost(mta_site_t *site, sender_group_t *group)
+void mta_line_drop_lost_of(mta_site_t *site, sender_group_t *group)
 {
     sender_entry_t *e, *next;
 
@@ -203,7 +205,7 @@ void mta_line_drop_lost(sender_t *s)
              g != APR_RING_SENTINEL(&line->groups, sender_group_t, link);
              g = next) {
             next = APR_RING_NEXT(g, link);
-            drop_lost(site, g);
+            mta_line_drop_lost_of(site, g);
         }
     }
 }

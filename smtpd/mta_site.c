@@ -221,7 +221,10 @@ void mta_site_add(mta_site_t *site, sender_entry_t *entry)
     if (closed && sender_is_asked_for(entry))
         closed = site->closed_until = 0;
 
-    if (s->worker->stopping)
+    entry->stage = MG_STAGE_NONE; /* what an earlier host refused is over */
+    if (entry->lost)
+        sender_let_go(s, entry);
+    else if (s->worker->stopping)
         sender_released(s, entry, mg_now());
     else if (closed)
         mta_site_hold_off(s, entry, closed, site->last_reply);
@@ -239,6 +242,7 @@ void mta_site_put_back(mta_site_t *site, sender_group_t *group)
     apr_time_t now = mg_now();
 
     mta_line_put_back(site, group);
+    mta_line_drop_lost_of(site, group);
     mta_site_touch(site);
     if (site->s->worker->stopping)
         mta_line_resolve_all(site, give_back, &now);

@@ -170,6 +170,8 @@ void mta_line_resolve_newest(mta_site_t *site, int keep, mta_each_fn *fn,
                              const void *baton);
 /** Waiting entries whose lease was lost are let go. */
 void mta_line_drop_lost(sender_t *s);
+/** The same of one group, which may be gone then. */
+void mta_line_drop_lost_of(mta_site_t *site, sender_group_t *group);
 
 /* mta_window.c */
 /** Close it: what waits is put off, or fails. */

@@ -437,6 +437,30 @@ static const char *text(bench_t *b, const char *sql)
     return found ? found : "(null)";
 }
 
+static mta_site_t *site_of_x(bench_t *b)
+{
+    mg_delivery_t d;
+
+    memset(&d, 0, sizeof(d));
+    d.transport = MG_TRANSPORT_SMTP;
+    d.dest = "x.test";
+    return mta_site_for(b->s, &d, "");
+}
+
+/* Not because it were slow, which would give its share back. */
+static void stop_site(bench_t *b, mta_site_t **psite)
+{
+    *psite = site_of_x(b);
+    (*psite)->done += 100000;
+    (*psite)->window = 0;
+}
+
+static void go_on(mta_site_t *site, int window)
+{
+    site->window = window;
+    mta_site_touch(site);
+}
+
 /* --- tests --- */
 
 static void test_delivered(void **state)
@@ -950,6 +974,35 @@ static void test_lost_lease(void **state)
     assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 0);
 }
 
+/* The same, and the connection was gone before anything was said: what is
+ * another's does not stand in the way of what is ours. */
+static void test_lost_and_put_back(void **state)
+{
+    bench_t *b = bench(state);
+    sender_group_t *group;
+    mta_site_t *site;
+
+    stop_site(b, &site);
+    mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE claimed_by <> 0", 1);
+    group = mta_line_first(site);
+    mta_line_take_out(site, group);
+    APR_RING_FIRST(&group->entries)->running = 1;
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery SET "
+                                      "claim_no = claim_no + 1, claimed_by = "
+                                      "77", ""));
+    APR_RING_FIRST(&b->s->held)->lease_until = mg_ticks();
+    unit_store_ok(b->look, sender_renew(b->s));
+    assert_int_equal(b->s->nheld, 1);
+    mta_site_put_back(site, group);
+    assert_int_equal(b->s->nheld, 0);
+    mail_to(b, "ok@x.test");
+    go_on(site, 1);
+    await(b, "event WHERE kind = 'delivered'", 1);
+    assert_int_equal(b->mx->messages, 1);
+    assert_int_equal(rows(b, "delivery WHERE claimed_by = 77"), 1);
+}
+
 /* A transaction that outlasts half of its lease is renewed. */
 static void test_renewed(void **state)
 {
@@ -1192,30 +1245,6 @@ static void test_too_many_recipients(void **state)
     assert_int_equal(b->mx->messages, 3);
     assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 5);
     assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 0);
-}
-
-static mta_site_t *site_of_x(bench_t *b)
-{
-    mg_delivery_t d;
-
-    memset(&d, 0, sizeof(d));
-    d.transport = MG_TRANSPORT_SMTP;
-    d.dest = "x.test";
-    return mta_site_for(b->s, &d, "");
-}
-
-/* Not because it were slow, which would give its share back. */
-static void stop_site(bench_t *b, mta_site_t **psite)
-{
-    *psite = site_of_x(b);
-    (*psite)->done += 100000;
-    (*psite)->window = 0;
-}
-
-static void go_on(mta_site_t *site, int window)
-{
-    site->window = window;
-    mta_site_touch(site);
 }
 
 static apr_int64_t another_domain(bench_t *b, const char *name)
@@ -1672,6 +1701,7 @@ int main(void)
         UNIT_ON_BOTH(test_failed_commit),
         UNIT_ON_BOTH(test_lost_commit),
         UNIT_ON_BOTH(test_lost_lease),
+        UNIT_ON_BOTH(test_lost_and_put_back),
         UNIT_ON_BOTH(test_renewed),
         UNIT_ON_BOTH(test_stop),
         UNIT_ON_BOTH(test_stop_idle),
