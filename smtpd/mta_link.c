@@ -313,7 +313,9 @@ static void on_end(mta_client_t *client, mta_end_t why, mta_job_t *job,
         mg_log(MG_LOG_INFO, APR_SUCCESS, "%s: %s", site->key, reply->text);
     }
     link_free(link);
-    if (why == MTA_END_LOST && site->nlinks > site->nconnecting)
+    /* what the remote said is counted already, or is about the content */
+    if (why == MTA_END_LOST && reply->code == 499
+        && site->nlinks > site->nconnecting)
         mta_window_halve(site, reply->text);
     mta_site_touch(site);
     if (why == MTA_END_CONNECT || why == MTA_END_REFUSED

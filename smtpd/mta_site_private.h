@@ -97,6 +97,7 @@ struct mta_site_t {
     int window;                /* connections it may have (mta_window.c) */
     int streak;                /* messages since it grew */
     int ceiling;               /* that many worked, one more was refused; or 0 */
+    apr_time_t halved_at;      /* last: mg_ticks() */
     apr_time_t probe_at;       /* one more is tried: mg_ticks() */
     apr_interval_time_t probe_wait;
     apr_interval_time_t pace;  /* between messages; 0: none */

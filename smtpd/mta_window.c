@@ -6,7 +6,7 @@
  * the window grows by one each time that all its connections delivered; beyond
  * it one connection is tried after PROBE_MIN, and after twice that each time it
  * is refused again. Where a transaction is refused or lost while others work,
- * the window is halved.
+ * the window is halved: once, however many are lost when a server restarts.
  *
  * Where nothing works the site is closed: for as long as it asks ("try again
  * in 5 minutes"), else for longer each time.
@@ -25,6 +25,7 @@
 #define WINDOW_START 2
 #define PROBE_MIN apr_time_from_sec(600)
 #define PROBE_MAX apr_time_from_sec(4 * 3600)
+#define HALVE_EVERY apr_time_from_sec(2) /* what happens at once has one cause */
 
 /* --- limits --- */
 
@@ -159,6 +160,9 @@ void mta_window_refused(mta_site_t *site, const char *reply)
 void mta_window_halve(mta_site_t *site, const char *reply)
 {
     keep_reply(site, reply);
+    if (site->halved_at > 0 && mg_ticks() - site->halved_at < HALVE_EVERY)
+        return;
+    site->halved_at = mg_ticks();
     set_ceiling(site, site->window / 2);
     mg_log(MG_LOG_INFO, APR_SUCCESS, "%s: %d connections: %s", site->key,
            site->window, reply);

@@ -1505,6 +1505,24 @@ static void test_window_is_learned(void **state)
     assert_in_range(b->mx->refused, 1, 3);
 }
 
+/* A server that restarts takes all connections with it: that is one reason for
+ * fewer of them, not one each. */
+static void test_window_after_a_restart(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site = site_of_x(b);
+    int i;
+
+    b->config.destination_connections = 16;
+    site->window = 16;
+    for (i = 0; i < 15; i++)
+        mta_window_halve(site, "499 4.4.2 closed by the remote");
+    assert_int_equal(site->window, 8);
+    site->halved_at -= apr_time_from_sec(10);
+    mta_window_halve(site, "421 4.7.0 still too much");
+    assert_int_equal(site->window, 4);
+}
+
 /* What it asks for is done: one connection, twenty messages each, so many in a
  * second. */
 static void test_limits_of_the_configuration(void **state)
@@ -1717,6 +1735,7 @@ int main(void)
         UNIT_ON_BOTH(test_room_for_others),
         UNIT_ON_SQLITE(test_copies_that_differ),
         UNIT_ON_SQLITE(test_window_is_learned),
+        UNIT_ON_SQLITE(test_window_after_a_restart),
         UNIT_ON_SQLITE(test_limits_of_the_configuration),
         UNIT_ON_SQLITE(test_waits_as_asked),
         UNIT_ON_BOTH(test_closed_is_moved),
