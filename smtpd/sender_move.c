@@ -23,9 +23,10 @@
 #define ANEW apr_time_from_sec(10)     /* retries came due: from the start */
 
 typedef struct sender_move_t {
-    char *key;                 /* "17 example.com" */
+    char *key;                 /* "17 example.com tls=1 skip=0" */
     apr_int64_t domain_id;
-    const char *dest;          /* in key */
+    char *dest;                /* malloc'ed, as key */
+    const char *target;        /* in key */
     apr_time_t until;          /* mg_now() */
     apr_int64_t after;         /* rows up to this id were seen */
     int queued;                /* there is more to do */
@@ -36,18 +37,19 @@ typedef struct sender_move_t {
 static sender_move_t *move_for(sender_t *s, const mg_delivery_t *like)
 {
     sender_move_t *m;
-    char key[300];
+    const char *target = like->target ? like->target : "";
+    char key[400];
 
-    apr_snprintf(key, sizeof(key), "%" APR_INT64_T_FMT " %.255s",
-                 like->domain_id, like->dest);
+    apr_snprintf(key, sizeof(key), "%" APR_INT64_T_FMT " %.255s %.100s",
+                 like->domain_id, like->dest, target);
     m = apr_hash_get(s->moves, key, APR_HASH_KEY_STRING);
     if (m)
         return m;
     m = calloc(1, sizeof(*m));
-    if (!m || !(m->key = strdup(key)))
+    if (!m || !(m->key = strdup(key)) || !(m->dest = strdup(like->dest)))
         abort(); /* as APR's pools do */
     m->domain_id = like->domain_id;
-    m->dest = strchr(m->key, ' ') + 1;
+    m->target = m->key + strlen(m->key) - strlen(target);
     apr_hash_set(s->moves, m->key, APR_HASH_KEY_STRING, m);
     return m;
 }
@@ -83,6 +85,7 @@ static int step(sender_t *s, sender_move_t *m)
     memset(&move, 0, sizeof(move));
     move.dest = m->dest;
     move.domain_id = m->domain_id;
+    move.target = m->target;
     move.until = m->until;
     move.spread = SPREAD;
     move.retry_limit = s->config->retry_limit;
@@ -181,6 +184,7 @@ void sender_moves_tidy(sender_t *s)
             continue;
         apr_hash_set(s->moves, m->key, APR_HASH_KEY_STRING, NULL);
         free(m->key);
+        free(m->dest);
         free(m);
     }
 }

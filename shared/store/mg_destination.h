@@ -48,6 +48,8 @@ apr_status_t mg_destination_forget(int *pn, mg_db_t *db, apr_time_t before,
 typedef struct {
     const char *dest;            /* the recipients' domain */
     apr_int64_t domain_id;       /* the sending one */
+    const char *target;          /* rows with another one go another way:
+                                  * where they go may be open */
     apr_time_t until;            /* due then ... */
     apr_interval_time_t spread;  /* ... and within this, > 0 */
     apr_interval_time_t retry_limit; /* of rows without an end of their own */
@@ -56,8 +58,8 @@ typedef struct {
 } mg_queue_move_t;
 /**
  * Move what is due before its destination's next try to that time, up to limit
- * rows a step. Rows in somebody's hands, held ones, and those whose time ends
- * before are left alone. In the caller's transaction, or one of its own.
+ * rows a step. Rows in somebody's hands, held ones, those that the operator wants
+ * tried now, and those whose time ends before are left alone. In the caller's transaction, or one of its own.
  */
 apr_status_t mg_queue_move(mg_db_t *db, mg_queue_move_t *move, int limit);
 

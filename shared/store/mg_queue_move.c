@@ -32,9 +32,10 @@ static apr_status_t move_some(mg_db_t *db, mg_queue_move_t *move, int limit)
     rv = mg_db_exec(db, &moved,
                     mg_db_kind(db) == MG_DB_PGSQL ? QUEUE_MOVE_PGSQL
                                                   : QUEUE_MOVE_SQLITE,
-                    "iitiiii", (apr_int64_t)move->until,
+                    "iitiiiit", (apr_int64_t)move->until,
                     (apr_int64_t)move->spread, move->dest, move->domain_id,
-                    move->after, last, (apr_int64_t)move->retry_limit);
+                    move->after, last, (apr_int64_t)move->retry_limit,
+                    move->target);
     if (rv == APR_SUCCESS) {
         move->after = last;
         move->moved = (int)moved;

@@ -71,10 +71,12 @@
     " AND q.domain_id = $2 AND q.id > $3 ORDER BY q.id LIMIT $4) c"
 
 /* $1 until, $2 spread, $3 dest, $4 sending domain, $5 behind this id, $6 up to
- * this one, $7 how long a row without an end of its own is tried */
+ * this one, $7 how long a row without an end of its own is tried, $8 target. An
+ * empty last_reply: the operator wants it tried whatever the destination says */
 #define QUEUE_MOVE_WHICH                                                      \
     " q.transport = 1 AND q.dest = $3 AND q.domain_id = $4 AND q.id > $5"     \
     " AND q.id <= $6 AND q.hold = 0 AND q.claimed_by = 0 AND q.due_at < $1"   \
+    " AND q.target = $8 AND COALESCE(q.last_reply, '-') <> ''"                \
     " AND CASE WHEN q.expires_at > 0 THEN q.expires_at"                       \
     "  ELSE q.created_at + $7 END > $1 + $2"
 #define QUEUE_MOVE_SQLITE                                                     \

@@ -530,6 +530,7 @@ static void moved(void **state)
     memset(&move, 0, sizeof(move));
     move.dest = dest;
     move.domain_id = d->id;
+    move.target = "";
     move.until = mg_now() + apr_time_from_sec(1000);
     move.spread = 1000;
     move.retry_limit = apr_time_from_sec(86400);
@@ -548,6 +549,20 @@ static void moved(void **state)
          steps++)
         assert_int_equal(at(list, steps)->domain_id, other->id);
     assert_in_range(n, 39, 44); /* 50 less what was claimed, less one */
+    /* what was asked for by hand, and what needs another connection, stays */
+    move.after = 0;
+    move.until += apr_time_from_sec(1000);
+    unit_store_ok(s->db, mg_db_exec(s->db, NULL, "UPDATE delivery SET"
+                                    " last_reply = '' WHERE id = (SELECT"
+                                    " MIN(id) FROM delivery WHERE domain_id ="
+                                    " $1 AND claimed_by = 0)", "i", d->id));
+    move.target = "tls=1 ";
+    unit_store_ok(s->db, mg_queue_move(s->db, &move, 100));
+    assert_int_equal(move.moved, 0);
+    move.after = 0;
+    move.target = "";
+    unit_store_ok(s->db, mg_queue_move(s->db, &move, 100));
+    assert_int_equal(move.moved, n - 1);
     /* nothing of it ends before its next try */
     move.after = 0;
     move.until += apr_time_from_sec(4 * 86400);
@@ -629,8 +644,8 @@ static void moves_use_their_index(void **state)
     uses_its_index(s, QUEUE_MOVE_LOOK, stmt);
     unit_store_ok(s->db, mg_db_query(&stmt, s->db,
                                      "EXPLAIN QUERY PLAN " QUEUE_MOVE_SQLITE,
-                                     "iitiiii", one, one, "x", one, one, one,
-                                     one));
+                                     "iitiiiit", one, one, "x", one, one, one,
+                                     one, ""));
     uses_its_index(s, QUEUE_MOVE_SQLITE, stmt);
 }
 

@@ -1586,6 +1586,40 @@ static void test_closed_is_moved(void **state)
     assert_true(rows(b, "delivery WHERE attempts = 0") > 150);
 }
 
+/* A host without TLS is closed to what needs it; what does not need it is not
+ * kept from going there. */
+static void test_closed_to_some(void **state)
+{
+    bench_t *b = bench(state);
+    int i;
+
+    APR_ARRAY_IDX(b->config.retry, 0, apr_interval_time_t) =
+        apr_time_from_sec(100);
+    b->options = "{\"require-tls\": true}";
+    mail_to(b, "secret@x.test");
+    await(b, "delivery WHERE attempts = 1", 1);
+    b->options = NULL;
+    for (i = 0; i < 3; i++)
+        accept_message(b, "ok@x.test", "A: b\r\n\r\n", 8);
+    b->options = "{\"require-tls\": true}";
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery SET"
+                                      " due_at = $1 WHERE target = ''", "i",
+                                      (apr_int64_t)(mg_now()
+                                      + apr_time_from_sec(30))));
+    /* it comes back, and all like it are moved with it */
+    mail_to(b, "secret@x.test");
+    await(b, apr_psprintf(b->store->p, "delivery WHERE claimed_by = 0 AND"
+                          " due_at > %" APR_INT64_T_FMT " AND target <> ''",
+                          mg_now() + apr_time_from_sec(50)), 2);
+    for (i = 0; i < 20 && b->s->moves_first; i++)
+        turn(b, 10);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed_temp'"), 1);
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery SET"
+                                      " due_at = due_at - $1", "i",
+                                      (apr_int64_t)apr_time_from_sec(30)));
+    await(b, "event WHERE kind = 'delivered'", 3);
+}
+
 /* What it would come due for is past its end: it fails with what the closed
  * destination said. */
 static void test_ends_while_closed(void **state)
@@ -1739,6 +1773,7 @@ int main(void)
         UNIT_ON_SQLITE(test_limits_of_the_configuration),
         UNIT_ON_SQLITE(test_waits_as_asked),
         UNIT_ON_BOTH(test_closed_is_moved),
+        UNIT_ON_BOTH(test_closed_to_some),
         UNIT_ON_SQLITE(test_ends_while_closed),
         UNIT_ON_BOTH(test_learned_is_kept),
         UNIT_ON_BOTH(test_warmup),
