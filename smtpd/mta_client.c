@@ -410,6 +410,7 @@ static mta_client_t *client_make(loop_t *loop, const mta_peer_t *peer,
     c->hello = apr_pstrdup(p, peer->hello);
     c->tls = peer->tls;
     c->need = peer->tls ? peer->need : MTA_TLS_MAY;
+    c->least = peer->least;
     c->tlsa = peer->tlsa;
     c->ntlsa = peer->ntlsa;
     c->via.policy = peer->policy;

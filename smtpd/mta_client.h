@@ -95,6 +95,7 @@ typedef struct {
     const char *policy;           /* who needs it, "require-tls"; static */
     const dns_tlsa_t *tlsa;       /* MTA_TLS_DANE; they live as the client */
     int ntlsa;
+    mta_tls_need_t least;         /* of DANE, where no record can be used */
 } mta_peer_t;
 
 /** What a connection is, as it is recorded with a delivery. Words are static. */

@@ -29,7 +29,7 @@ struct mta_client_t {
     const char *where;      /* "mx.example[192.0.2.1]:25" */
     const char *hello;
     SSL_CTX *tls;
-    mta_tls_need_t need;
+    mta_tls_need_t need, least;
     const dns_tlsa_t *tlsa;
     int ntlsa;
     int in_tls;             /* from the handshake's beginning */

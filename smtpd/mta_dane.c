@@ -60,6 +60,7 @@ int mta_dane_set(mta_peer_t *peer, const mta_site_t *site,
             tlsa[n].data = apr_pmemdup(p, tlsa[n].data, tlsa[n].len);
             n++;
         }
+    peer->least = peer->need;
     peer->need = MTA_TLS_DANE;
     peer->policy = "dane";
     peer->tlsa = tlsa;

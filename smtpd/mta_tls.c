@@ -71,7 +71,8 @@ static int expect_name(mta_client_t *c, SSL *ssl)
 }
 
 /* RFC 7672 3.1: DANE-TA(2) and DANE-EE(3) are for SMTP, and only (3) goes
- * without names. Where no record can be used, TLS is a must all the same. */
+ * without names. Where no record can be used, TLS is a must all the same, and
+ * what else was needed is needed still. */
 static int expect_dane(mta_client_t *c, SSL *ssl)
 {
     int i, usable = 0;
@@ -87,7 +88,7 @@ static int expect_dane(mta_client_t *c, SSL *ssl)
                                         t->matching, t->data, t->len) > 0;
     }
     if (usable == 0) {
-        c->need = MTA_TLS_ENCRYPT;
+        c->need = c->least > MTA_TLS_ENCRYPT ? c->least : MTA_TLS_ENCRYPT;
         return expect_name(c, ssl);
     }
     return 1;

@@ -1008,45 +1008,53 @@ static const struct {
     int usage, selector, matching, wrong;  /* DANE */
     const char *told, *words;
     int verified;
+    mta_tls_need_t least;                  /* DANE: besides the records */
 } proofs[] = {
-    { "may, good", GOOD, MTA_TLS_MAY, 0, 0, 0, 0, DELIVERED, NULL, 1 },
-    { "may, other name", OTHER, MTA_TLS_MAY, 0, 0, 0, 0, DELIVERED, NULL, 0 },
-    { "may, self-signed", SELF, MTA_TLS_MAY, 0, 0, 0, 0, DELIVERED, NULL, 0 },
+    { "may, good", GOOD, MTA_TLS_MAY, 0, 0, 0, 0, DELIVERED, NULL, 1, 0 },
+    { "may, other name", OTHER, MTA_TLS_MAY, 0, 0, 0, 0, DELIVERED, NULL, 0, 0 },
+    { "may, self-signed", SELF, MTA_TLS_MAY, 0, 0, 0, 0, DELIVERED, NULL, 0, 0 },
     { "encrypt, self-signed", SELF, MTA_TLS_ENCRYPT, 0, 0, 0, 0, DELIVERED,
-      NULL, 0 },
-    { "verify, good", GOOD, MTA_TLS_VERIFY, 0, 0, 0, 0, DELIVERED, NULL, 1 },
+      NULL, 0, 0 },
+    { "verify, good", GOOD, MTA_TLS_VERIFY, 0, 0, 0, 0, DELIVERED, NULL, 1, 0 },
     { "verify, wildcard", WILD, MTA_TLS_VERIFY, 0, 0, 0, 0, DELIVERED, NULL,
-      1 },
+      1, 0 },
     { "verify, other name", OTHER, MTA_TLS_VERIFY, 0, 0, 0, 0, "policy 499",
       "499 4.7.5 mx.b.test has a certificate that cannot be verified "
       "(hostname mismatch); require-tls requires TLS with a verified "
-      "certificate", 0 },
+      "certificate", 0, 0 },
     { "verify, expired", EXPIRED, MTA_TLS_VERIFY, 0, 0, 0, 0, "policy 499",
-      "expired", 0 },
+      "expired", 0, 0 },
     { "verify, self-signed", SELF, MTA_TLS_VERIFY, 0, 0, 0, 0, "policy 499",
-      "self-signed", 0 },
+      "self-signed", 0, 0 },
     /* DANE-EE: the key is the proof; names, dates, authorities do not count */
-    { "3 1 1", SELF, MTA_TLS_DANE, 3, 1, 1, 0, DELIVERED, NULL, 1 },
-    { "3 0 1", SELF, MTA_TLS_DANE, 3, 0, 1, 0, DELIVERED, NULL, 1 },
-    { "3 1 2", SELF, MTA_TLS_DANE, 3, 1, 2, 0, DELIVERED, NULL, 1 },
-    { "3 1 0", SELF, MTA_TLS_DANE, 3, 1, 0, 0, DELIVERED, NULL, 1 },
-    { "3 0 0", SELF, MTA_TLS_DANE, 3, 0, 0, 0, DELIVERED, NULL, 1 },
+    { "3 1 1", SELF, MTA_TLS_DANE, 3, 1, 1, 0, DELIVERED, NULL, 1, 0 },
+    { "3 0 1", SELF, MTA_TLS_DANE, 3, 0, 1, 0, DELIVERED, NULL, 1, 0 },
+    { "3 1 2", SELF, MTA_TLS_DANE, 3, 1, 2, 0, DELIVERED, NULL, 1, 0 },
+    { "3 1 0", SELF, MTA_TLS_DANE, 3, 1, 0, 0, DELIVERED, NULL, 1, 0 },
+    { "3 0 0", SELF, MTA_TLS_DANE, 3, 0, 0, 0, DELIVERED, NULL, 1, 0 },
     { "3 1 1, expired", EXPIRED, MTA_TLS_DANE, 3, 1, 1, 0, DELIVERED, NULL,
-      1 },
+      1, 0 },
     { "3 1 1, another key", GOOD, MTA_TLS_DANE, 3, 1, 1, 1, "policy 499",
-      "4.7.5", 0 },
+      "4.7.5", 0, 0 },
     /* DANE-TA: the authority that the record names, and the host's name */
-    { "2 0 1", GOOD, MTA_TLS_DANE, 2, 0, 1, 0, DELIVERED, NULL, 1 },
-    { "2 1 1", GOOD, MTA_TLS_DANE, 2, 1, 1, 0, DELIVERED, NULL, 1 },
+    { "2 0 1", GOOD, MTA_TLS_DANE, 2, 0, 1, 0, DELIVERED, NULL, 1, 0 },
+    { "2 1 1", GOOD, MTA_TLS_DANE, 2, 1, 1, 0, DELIVERED, NULL, 1, 0 },
     { "2 0 1, other name", OTHER, MTA_TLS_DANE, 2, 0, 1, 0, "policy 499",
-      "hostname mismatch", 0 },
+      "hostname mismatch", 0, 0 },
     { "2 0 1, expired", EXPIRED, MTA_TLS_DANE, 2, 0, 1, 0, "policy 499",
-      "expired", 0 },
+      "expired", 0, 0 },
     { "2 0 1, another authority", SELF, MTA_TLS_DANE, 2, 0, 1, 0,
-      "policy 499", "4.7.5", 0 },
+      "policy 499", "4.7.5", 0, 0 },
     /* none that can be used: TLS all the same (RFC 7672 2.2) */
-    { "1 1 1", SELF, MTA_TLS_DANE, 1, 1, 1, 0, DELIVERED, NULL, 0 },
-    { "3 1 9", SELF, MTA_TLS_DANE, 3, 1, 9, 0, DELIVERED, NULL, 0 },
+    { "1 1 1", SELF, MTA_TLS_DANE, 1, 1, 1, 0, DELIVERED, NULL, 0, 0 },
+    { "3 1 9", SELF, MTA_TLS_DANE, 3, 1, 9, 0, DELIVERED, NULL, 0, 0 },
+    /* but not less than would be needed without any */
+    { "1 1 1, verify, good", GOOD, MTA_TLS_DANE, 1, 1, 1, 0, DELIVERED, NULL,
+      1, MTA_TLS_VERIFY },
+    { "1 1 1, verify, self-signed", SELF, MTA_TLS_DANE, 1, 1, 1, 0,
+      "policy 499", "self-signed", 0, MTA_TLS_VERIFY },
+    { "3 1 1, verify", SELF, MTA_TLS_DANE, 3, 1, 1, 0, DELIVERED, NULL, 1,
+      MTA_TLS_VERIFY },
 };
 
 static void test_proofs(void **state)
@@ -1075,6 +1083,7 @@ static void test_proofs(void **state)
         memset(&wanted, 0, sizeof(wanted));
         wanted.tls = trusting;
         wanted.need = proofs[i].need;
+        wanted.least = proofs[i].least;
         wanted.policy = "require-tls";
         if (proofs[i].need == MTA_TLS_DANE) {
             unit_cert_tlsa(&tlsa, proofs[i].usage == 2
