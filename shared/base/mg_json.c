@@ -2,6 +2,7 @@
 #include "mg_json.h"
 
 #include <apr_strings.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #define DEPTH_MAX 64
@@ -66,9 +67,46 @@ json_t *mg_json_parse(const char *text, apr_size_t len, const char **perror,
     return json;
 }
 
+/* How many digits bring all its reals back: with jansson's 17 for each, a 9.99
+ * that somebody sent us would go out as 9.9900000000000002. */
+static int digits_needed(const json_t *json)
+{
+    char text[40];
+    const char *key;
+    json_t *member;
+    int most = 15, n;
+    size_t i;
+
+    switch (json_typeof(json)) {
+    case JSON_REAL:
+        do
+            snprintf(text, sizeof(text), "%.*g", most, json_real_value(json));
+        while (strtod(text, NULL) != json_real_value(json) && ++most < 17);
+        break;
+    case JSON_ARRAY:
+        json_array_foreach(json, i, member)
+            if ((n = digits_needed(member)) > most)
+                most = n;
+        break;
+    case JSON_OBJECT:
+        json_object_foreach((json_t *)(size_t)json, key, member)
+            if ((n = digits_needed(member)) > most)
+                most = n;
+        break;
+    default:
+        break;
+    }
+    return most;
+}
+
 static char *dump(const json_t *json, size_t flags, apr_pool_t *p)
 {
-    char *text = json_dumps(json, flags | JSON_ENCODE_ANY), *out;
+    char *text, *out;
+
+    if (!json)
+        return NULL;
+    text = json_dumps(json, flags | JSON_ENCODE_ANY |
+                                JSON_REAL_PRECISION(digits_needed(json)));
 
     if (!text)
         return NULL;
@@ -80,6 +118,11 @@ static char *dump(const json_t *json, size_t flags, apr_pool_t *p)
 char *mg_json_compact(const json_t *json, apr_pool_t *p)
 {
     return dump(json, JSON_COMPACT, p);
+}
+
+char *mg_json_ascii(const json_t *json, apr_pool_t *p)
+{
+    return dump(json, JSON_ENSURE_ASCII, p);
 }
 
 char *mg_json_pretty(const json_t *json, apr_pool_t *p)

@@ -6,7 +6,6 @@
  *                                             controls, no blank at its ends
  */
 #include <apr_strings.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "mg_render_private.h"
@@ -195,16 +194,6 @@ static const json_t *find_key(const json_t *keys, const char *key,
     return json_is_object(keys) ? find_key(keys, dot + 1, p) : NULL;
 }
 
-/* Numbers as people write them: 9.99 is not 9.9900000000000002. */
-static const char *number_text(const json_t *value, apr_pool_t *p)
-{
-    char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
-    const char *copy = text ? apr_pstrdup(p, text) : "";
-
-    free(text);
-    return copy;
-}
-
 static const char *key_value(render_values_t *values, const char *key)
 {
     const mg_delivery_t *d = values->who->delivery;
@@ -224,8 +213,6 @@ static const char *key_value(render_values_t *values, const char *key)
         return json_string_value(value);
     case JSON_NULL:
         return "";
-    case JSON_REAL:
-        return number_text(value, values->p);
     default:
         return mg_json_compact(value, values->p);
     }

@@ -9,7 +9,6 @@
  */
 #include <apr_lib.h>
 #include <apr_strings.h>
-#include <stdlib.h>
 #include <string.h>
 #include "mg_json.h"
 #include "mg_text.h"
@@ -229,15 +228,12 @@ void mime_put_any(mime_sink_t *sink, const char *name, const char *value)
     mime_put_field(sink, name, value);
 }
 
-/* jansson puts a blank behind each ',' and ':', a place to fold. */
 void mime_put_json(mime_sink_t *sink, const char *name, const char *json)
 {
     json_t *parsed = mg_json_parse(json, strlen(json), NULL, sink->p);
-    char *text = parsed ? json_dumps(parsed, JSON_ENSURE_ASCII
-                                                 | JSON_ENCODE_ANY) : NULL;
 
-    mime_put_field(sink, name, text ? text : json);
-    free(text);
+    /* its blanks are places to fold */
+    mime_put_field(sink, name, parsed ? mg_json_ascii(parsed, sink->p) : json);
 }
 
 void mime_put_param(mime_sink_t *sink, const char *name, const char *value)
