@@ -104,12 +104,13 @@ static const char *skip_blanks(const char *s)
 static const char *read_run(const char *s, const char **pend, int *pwords,
                             apr_pool_t *p)
 {
-    const char *text = "";
+    apr_array_header_t *texts;  /* a field may have thousands of charsets */
     word_t w, next;
 
     *pwords = 0;
     if (!read_word(&next, s))
         return NULL;
+    texts = apr_array_make(p, 2, sizeof(const char *));
     do {
         char *bytes, *o, *charset;
         const char *first = next.charset;
@@ -137,12 +138,11 @@ static const char *read_run(const char *s, const char **pend, int *pwords,
         } while (next.charset_len == first_len
                  && strncasecmp(next.charset, first, first_len) == 0);
         charset = apr_pstrmemdup(p, first, first_len);
-        bytes = (char *)(size_t)mime_to_utf8(charset, bytes,
-                                             (apr_size_t)(o - bytes), p);
-        text = *text ? apr_pstrcat(p, text, bytes, NULL) : bytes;
+        APR_ARRAY_PUSH(texts, const char *) =
+            mime_to_utf8(charset, bytes, (apr_size_t)(o - bytes), p);
     } while (s);
     *pend = w.end;
-    return text;
+    return apr_array_pstrcat(p, texts, 0);
 }
 
 static void push_text(apr_array_header_t *out, const char *s, const char *end,

@@ -1,6 +1,8 @@
 /* test_mime_headers.c - header blocks read, shown and mended (mg_mime.h). */
 #include "unit_pool.h"
+#include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include "mg_mime.h"
 #include "mg_status.h"
 
@@ -75,6 +77,39 @@ static void test_read(void **state)
         if (reads[i].body)
             assert_int_equal(body, reads[i].body);
     }
+}
+
+static long max_rss(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return usage.ru_maxrss;
+}
+
+/* Words whose charsets alternate, 1 MB of them, take little more than that. */
+static void test_words_of_many_charsets(void **state)
+{
+    enum { FIELDS = 15, WORDS = 2500 };
+    char *bytes = apr_palloc(pool, FIELDS * (WORDS * 30 + 20)), *o = bytes;
+    long before;
+    apr_array_header_t *headers;
+    int i, k;
+
+    (void)state;
+    for (i = 0; i < FIELDS; i++) {
+        o += sprintf(o, "Subject:");
+        for (k = 0; k < WORDS; k++)
+            o += sprintf(o, " =?%s?q?0123456789?=",
+                         k % 2 ? "utf-8" : "us-ascii");
+        o += sprintf(o, "\r\n");
+    }
+    before = max_rss();
+    mg_mime_headers(&headers, NULL, bytes, (apr_size_t)(o - bytes), pool);
+    assert_int_equal(headers->nelts, FIELDS);
+    assert_int_equal(strlen(APR_ARRAY_IDX(headers, 0, mg_header_t).value),
+                     10 * WORDS);
+    assert_true(max_rss() - before < 100 * 1024);
 }
 
 static void test_json(void **state)
@@ -239,6 +274,7 @@ static void test_crlf(void **state)
 }
 
 UNIT_MAIN(cmocka_unit_test(test_read), cmocka_unit_test(test_json),
+          cmocka_unit_test(test_words_of_many_charsets),
           cmocka_unit_test(test_fix), cmocka_unit_test(test_fix_variables),
           cmocka_unit_test(test_fix_refuses),
           cmocka_unit_test(test_crlf))
