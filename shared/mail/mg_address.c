@@ -331,14 +331,17 @@ apr_status_t mg_address_parse(mg_address_t **paddress, const char *text,
     return APR_SUCCESS;
 }
 
-int mg_address_all_in(const apr_array_header_t *list, const char *domain)
+int mg_address_all_in(const apr_array_header_t *list, const char *domain,
+                      apr_pool_t *p)
 {
+    const char *ours = mg_address_ascii_domain(domain, p);
     int i;
 
     for (i = 0; i < list->nelts; i++) {
         const mg_address_t *a = APR_ARRAY_IDX(list, i, const mg_address_t *);
 
-        if (a->domain == NULL || strcasecmp(a->domain, domain) != 0)
+        if (a->domain == NULL
+            || strcasecmp(mg_address_ascii_domain(a->domain, p), ours) != 0)
             return 0;
     }
     return list->nelts > 0;

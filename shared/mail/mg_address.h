@@ -41,8 +41,10 @@ const char *mg_address_ascii_domain(const char *domain, apr_pool_t *p);
  * address (RFC 5321 4.5.3.1.1: 64 octets). NULL: From is in domain. */
 char *mg_address_sender(const mg_address_t *from, const char *domain,
                         apr_pool_t *p);
-/** Are all of list (of mg_address_t *; at least one) in that domain? */
-int mg_address_all_in(const apr_array_header_t *list, const char *domain);
+/** Are all of list (of mg_address_t *; at least one) in that domain, in
+ * whatever form of IDNA? */
+int mg_address_all_in(const apr_array_header_t *list, const char *domain,
+                      apr_pool_t *p);
 /** LDH labels, at least two, 253 octets; U-labels allowed. */
 int mg_address_is_domain(const char *domain);
 

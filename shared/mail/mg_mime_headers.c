@@ -181,7 +181,7 @@ int mg_mime_is_own(const char *field, const char *domain, apr_pool_t *p)
 
     return strlen(field) <= FROM_MAX && !is_unclear(field)
            && mg_address_parse_list(&list, field, p) == APR_SUCCESS
-           && mg_address_all_in(list, domain);
+           && mg_address_all_in(list, domain, p);
 }
 
 int mg_mime_is_from(const apr_array_header_t *headers, const char *domain,

@@ -255,6 +255,31 @@ static void test_sender(void **state)
                         "xn--wgv.jp");
 }
 
+static void test_all_in(void **state)
+{
+    static const struct {
+        const char *list, *domain;
+        int all;
+    } cases[] = {
+        { "me@d.test", "d.test", 1 },
+        { "me@D.test, Bob <bob@d.test>", "d.test", 1 },
+        { "me@d.test, bob@other.test", "d.test", 0 },
+        { "me@sub.d.test", "d.test", 0 },
+        { "me@\xe6\x97\xa5.jp, me@xn--wgv.jp", "xn--wgv.jp", 1 },
+        { "me@\xe6\x97\xa5.jp, me@xn--wgv.jp", "\xe6\x97\xa5.jp", 1 },
+    };
+    apr_array_header_t *list;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT(cases); i++) {
+        assert_int_equal(mg_address_parse_list(&list, cases[i].list, pool),
+                         APR_SUCCESS);
+        if (mg_address_all_in(list, cases[i].domain, pool) != cases[i].all)
+            fail_msg("'%s'", cases[i].list);
+    }
+}
+
 UNIT_MAIN(cmocka_unit_test(test_list), cmocka_unit_test(test_one),
           cmocka_unit_test(test_path), cmocka_unit_test(test_domain),
-          cmocka_unit_test(test_sender))
+          cmocka_unit_test(test_sender), cmocka_unit_test(test_all_in))
