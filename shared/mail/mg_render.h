@@ -130,7 +130,8 @@ typedef struct {
     int eight_bit;               /* a piece of memory has octets above 127 */
 } mg_render_copy_t;
 /** Pieces live in p and in the template.
- * @return MG_ELIMIT: a text would be over 2 MB, its values filled in */
+ * @return MG_ELIMIT: a text would be over 2 MB with its values filled in, or
+ *         all texts and fields that hold variables over 4 MB */
 apr_status_t mg_render_copy(mg_render_copy_t *copy, const mg_template_t *t,
                             const mg_render_for_t *who, apr_pool_t *p);
 

@@ -144,23 +144,52 @@ static apr_array_header_t *tokens_of(const char *text, apr_pool_t *p)
     return tokens;
 }
 
+/* "me@d (Bob)" without its comments, trimmed; *pcomment: the text of the last,
+ * or NULL. With a value filled in, a comment would be part of the address. */
+static char *without_comments(const char *spec, const char **pcomment,
+                              apr_pool_t *p)
+{
+    char *out = apr_pstrdup(p, spec), *o = out;
+    const char *s, *begin = NULL;
+    int quoted = 0, depth = 0;
+
+    *pcomment = NULL;
+    for (s = spec; *s; s++) {
+        int escaped = *s == '\\' && s[1];
+
+        if (!escaped && *s == '"' && !depth)
+            quoted = !quoted;
+        if (!escaped && *s == '(' && !quoted && depth++ == 0)
+            begin = s + 1;
+        if (!depth)
+            *o++ = *s;
+        if (escaped && *++s && !depth)
+            *o++ = *s;
+        else if (!escaped && *s == ')' && depth && --depth == 0)
+            *pcomment = trimmed(begin, s, p);
+    }
+    return trimmed(out, o, p);
+}
+
 static void read_mailbox(mailbox_t *m, const char *s, const char *end,
                          const char *open, apr_pool_t *p)
 {
     const char *close = open ? memchr(open, '>', (apr_size_t)(end - open))
                              : NULL;
-    const char *spec, *name;
+    const char *spec, *name, *comment;
 
     memset(m, 0, sizeof(*m));
     if (close) {
         name = phrase_text(trimmed(s, open, p), p);
-        spec = trimmed(open + 1, close, p);
+        spec = without_comments(trimmed(open + 1, close, p), &comment, p);
         if (*name)
             m->name = tokens_of(name, p);
     }
     else {
-        spec = decoded(trimmed(s, end, p), p);
+        spec = without_comments(decoded(trimmed(s, end, p), p), &comment, p);
         m->whole = strcmp(spec, "%recipient%") == 0;
+        if (comment && *comment)
+            m->name = tokens_of(comment, p);
     }
     m->spec = tokens_of(spec, p);
 }

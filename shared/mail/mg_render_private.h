@@ -28,6 +28,7 @@ int render_has_variables(const char *text, apr_size_t len);
 
 #define RENDER_LINKS 4
 #define RENDER_OUT_MAX (2 * 1024 * 1024)  /* of one text, filled in */
+#define RENDER_COPY_MAX (4 * 1024 * 1024) /* of all of a copy */
 
 /** One recipient's values, each made when it is first asked for. */
 typedef struct {
@@ -38,7 +39,8 @@ typedef struct {
     const json_t *keys;     /* the delivery's variables; NULL: not parsed */
     const char *links[RENDER_LINKS];
     int dashes;             /* a value held "--" */
-    int over;               /* a text would have been over RENDER_OUT_MAX */
+    apr_size_t total;       /* octets of texts written so far */
+    int over;               /* it would have been more than there may be */
 } render_values_t;
 
 void render_values_init(render_values_t *values, const mg_render_for_t *who,

@@ -294,8 +294,9 @@ static const char *replace_chars(const char *value, const char *bad, char by,
     return copy;
 }
 
+/* at: the address has its "@" already */
 static const char *escape(const char *value, render_kind_t kind,
-                          render_place_t place, apr_pool_t *p)
+                          render_place_t place, int at, apr_pool_t *p)
 {
     switch (place) {
     case RENDER_HTML:
@@ -303,6 +304,8 @@ static const char *escape(const char *value, render_kind_t kind,
     case RENDER_LINE:
         return replace_chars(value, "", ' ', p);
     case RENDER_ADDRESS:
+        if (at)
+            return replace_chars(value, "@ <>()[],;:\\\"", '_', p);
         /* the recipient's own was read as an address */
         return kind == RENDER_RECIPIENT || kind == RENDER_EMAIL
                    ? value : replace_chars(value, " <>()[],;:\\\"", '_', p);
@@ -325,7 +328,7 @@ char *render_text(apr_size_t *plen, const apr_array_header_t *tokens,
                                                  + 1));
     apr_size_t len = 0;
     char *out, *o;
-    int i;
+    int i, at = 0;
 
     for (i = 0; i < tokens->nelts; i++) {
         const render_token_t *token = &APR_ARRAY_IDX(tokens, i,
@@ -335,12 +338,15 @@ char *render_text(apr_size_t *plen, const apr_array_header_t *tokens,
         spans[i].text = token->text;
         spans[i].len = token->len;
         if (value) {
-            spans[i].text = escape(value, token->kind, place, values->p);
+            spans[i].text = escape(value, token->kind, place, at, values->p);
             spans[i].len = strlen(spans[i].text);
             values->dashes |= strstr(value, "--") != NULL;
         }
+        else if (memchr(token->text, '@', token->len))
+            at = 1;
         len += spans[i].len;
-        if (len > RENDER_OUT_MAX) { /* a long value that stands there often */
+        /* a long value that stands there often */
+        if (len > RENDER_OUT_MAX || values->total + len > RENDER_COPY_MAX) {
             values->over = 1;
             *plen = 0;
             return apr_pstrdup(values->p, "");
@@ -353,6 +359,7 @@ char *render_text(apr_size_t *plen, const apr_array_header_t *tokens,
     }
     *o = '\0';
     *plen = len;
+    values->total += len;
     return out;
 }
 

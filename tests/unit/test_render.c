@@ -199,6 +199,18 @@ static const case_t cases[] = {
     { "an address cannot either", H "Reply-To: r+%recipient.id%@d.test\r\n\r\n"
       "x\r\n", NULL, "{\"id\":\"1>, <eve@evil.test\\r\\nX: y\"}", "Reply-To",
       "\"r+1____eve@evil.test__X__y\"@d.test", NULL, "\nX:" },
+    { "nor does a comment become one", H "Reply-To: me@d.test "
+      "(%recipient.n%)\r\n\r\nx\r\n", NULL, "{\"n\":\"@evil.test\"}",
+      "Reply-To", "\"@evil.test\" <me@d.test>", NULL, NULL },
+    { "nor one within brackets", H "Reply-To: Bob <me@d.test(\\)"
+      "%recipient.n%)>\r\n\r\nx\r\n", NULL, "{\"n\":\"@evil.test\"}",
+      "Reply-To", "Bob <me@d.test>", NULL, NULL },
+    { "nor do several", H "Reply-To: (a (b) %recipient.n%) \"(\"@d.test (c) "
+      "(%recipient.n%)\r\n\r\nx\r\n", NULL, "{\"n\":\"@evil.test\"}",
+      "Reply-To", "\"@evil.test\" <\"(\"@d.test>", NULL, NULL },
+    { "an address has one domain", H "Reply-To: me@d.test%recipient.n%\r\n\r\n"
+      "x\r\n", NULL, "{\"n\":\"@evil.test\"}", "Reply-To",
+      "me@d.test_evil.test", NULL, "@evil" },
     { "an address of a value", H "Reply-To: \"Agent\" <%recipient.agent%>"
       "\r\n\r\nx\r\n", NULL, "{\"agent\":\"al@d.test\"}", "Reply-To",
       "Agent <al@d.test>", NULL, NULL },
@@ -463,6 +475,32 @@ static void limits(void **state)
                  "--b\r\n\r\n%recipient%\r\n--b--\r\n"), 0);
 }
 
+/* A MB of value in each of sixty parts: no copy of that is made. */
+static void large_values(void **state)
+{
+    char *content = repeat(H "Content-Type: multipart/mixed; boundary=b\r\n"
+                           "\r\n", "--b\r\n\r\n%recipient.x%\r\n", 60,
+                           "--b--\r\n");
+    mg_message_t message = { 0 };
+    mg_delivery_t delivery = { 0 };
+    mg_render_for_t who = { &message, &delivery, "d.test" };
+    apr_size_t len = strlen(content), out_len;
+    const char *error, *out;
+    char *options;
+
+    (void)state;
+    assert_int_equal(check(&options, &error, 0, content, len), APR_SUCCESS);
+    message.options = options;
+    delivery.recipient = delivery.recipient_as_given = "bob@x.test";
+    delivery.variables = repeat("{\"x\":\"", W50, 20000, "\"}");
+    assert_int_equal(mg_render_whole(&out, &out_len, &who, content, len, pool),
+                     MG_ELIMIT);
+    delivery.variables = repeat("{\"x\":\"", W50, 1000, "\"}");
+    assert_int_equal(mg_render_whole(&out, &out_len, &who, content, len, pool),
+                     APR_SUCCESS);
+    assert_true(out_len > 60 * 1000 * 50);
+}
+
 static void thousand_keys(void **state)
 {
     const char *error, *out, *values = "{\"k0\":0";
@@ -573,7 +611,8 @@ static void header_lines(void **state)
 }
 
 UNIT_MAIN(cmocka_unit_test(place_by_value), cmocka_unit_test(own_to),
-          cmocka_unit_test(limits), cmocka_unit_test(thousand_keys),
+          cmocka_unit_test(limits), cmocka_unit_test(large_values),
+          cmocka_unit_test(thousand_keys),
           cmocka_unit_test(variables_of_events),
           cmocka_unit_test(fields_of_events),
           cmocka_unit_test(damaged_plans), cmocka_unit_test(header_lines))
