@@ -268,15 +268,19 @@ static const char *field_of(const char *name)
     return strncasecmp(name, "X-Mailgun-", 10) == 0 ? name + 10 : NULL;
 }
 
-static void add_variables(mg_options_t *options, const char *value)
+/* @return 0: it is no JSON object, and stays as it is */
+static int add_variables(mg_options_t *options, const char *value)
 {
     const char *why;
     json_t *json = mg_json_parse(value, strlen(value), &why, options->pool);
 
-    if (json_is_object(json))
+    if (json_is_object(json)) {
         json_object_update(options->variables, json);
-    else if (!options->bad_variables)
+        return 1;
+    }
+    if (!options->bad_variables)
         options->bad_variables = value;
+    return 0;
 }
 
 static int known_field(const char *field)
@@ -359,11 +363,13 @@ static apr_status_t add_header(const input_t *in, const char *name,
                                    name);
         return MG_EBADINPUT;
     }
-    if (field && add_field(in, name, field, value, 1) != APR_SUCCESS)
+    if (field && strcasecmp(field, "Variables") == 0) {
+        if (add_variables(in->options, value))
+            return APR_SUCCESS;
+    }
+    else if (field && add_field(in, name, field, value, 1) != APR_SUCCESS)
         return MG_EBADINPUT;
-    if (field && (mg_options_removes_field(name) ||
-                  (strcasecmp(field, "Variables") == 0 &&
-                   in->options->bad_variables != value)))
+    if (mg_options_removes_field(name))
         return APR_SUCCESS;
     apr_table_add(in->options->headers, name, value);
     return APR_SUCCESS;

@@ -287,6 +287,9 @@ static void test_fields_as_parameters(void **state)
     same(apr_table_get(o->headers, "X-Mailgun-Tag"), "a");
     same(apr_table_get(o->headers, "X-Mailgun-Variables"), "{");
     same(o->bad_variables, "{");
+    /* a second one stays, too */
+    mg_options_add(o, "h:X-Mailgun-Variables", "[", NOW, &error);
+    assert_int_equal(apr_table_elts(o->headers)->nelts, 3);
 }
 
 int main(void)
