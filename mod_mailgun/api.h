@@ -203,6 +203,10 @@ const char *api_outgoing_received(api_t *q, const api_outgoing_t *out);
 /** MailgunRestrictFrom, restrict_from: 403 if not all of From and Sender are
  * addresses of the domain. api_accept() looks at those that parameters set. */
 int api_outgoing_restrict(api_t *q, int is_own);
+/** The Sender: that the From which is seen needs (h:From, or else given), or
+ * NULL. */
+const char *api_outgoing_sender(api_t *q, const api_outgoing_t *out,
+                                const mg_address_t *given);
 int api_outgoing_too_big(api_t *q);
 /** Route, commit, answer. */
 int api_accept(api_t *q, api_outgoing_t *out);

@@ -242,6 +242,17 @@ const char *api_outgoing_received(api_t *q, const api_outgoing_t *out)
                         mg_time_rfc5322(out->now, q->p));
 }
 
+const char *api_outgoing_sender(api_t *q, const api_outgoing_t *out,
+                                const mg_address_t *given)
+{
+    const char *set = apr_table_get(out->options->headers, "From");
+    apr_array_header_t *list;
+
+    if (set && mg_address_parse_list(&list, set, q->p) == APR_SUCCESS)
+        given = APR_ARRAY_IDX(list, 0, const mg_address_t *);
+    return given ? mg_address_sender(given, q->domain.name, q->p) : NULL;
+}
+
 int api_outgoing_too_big(api_t *q)
 {
     return api_reply_message(q, HTTP_BAD_REQUEST,

@@ -31,7 +31,7 @@ static int read_from(api_t *q, api_outgoing_t *out, mg_compose_t *c)
                                  "please check documentation");
     c->from = APR_ARRAY_IDX(list, 0, const mg_address_t *);
     c->from_as_given = text;
-    c->sender = mg_address_sender(c->from, q->domain.name, q->p);
+    c->sender = api_outgoing_sender(q, out, c->from);
     out->from_header = text;
     out->sender = c->from->address;
     return API_GO_ON;

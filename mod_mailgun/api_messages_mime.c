@@ -58,6 +58,7 @@ static void read_from(api_t *q, const source_t *source, api_outgoing_t *out,
 {
     const mg_header_t *from = mg_mime_header(source->headers, "From");
     const mg_header_t *subject = mg_mime_header(source->headers, "Subject");
+    const mg_address_t *first = NULL;
     apr_array_header_t *list;
 
     out->subject = subject ? subject->value : "";
@@ -66,12 +67,10 @@ static void read_from(api_t *q, const source_t *source, api_outgoing_t *out,
     if (from &&
         mg_address_parse_list(&list, from->raw, q->p) == APR_SUCCESS &&
         list->nelts > 0) {
-        const mg_address_t *first =
-            APR_ARRAY_IDX(list, 0, const mg_address_t *);
-
+        first = APR_ARRAY_IDX(list, 0, const mg_address_t *);
         out->sender = first->address;
-        fix->sender = mg_address_sender(first, q->domain.name, q->p);
     }
+    fix->sender = api_outgoing_sender(q, out, first);
 }
 
 static apr_status_t write_body(apr_file_t *file, apr_int64_t *psize,

@@ -220,6 +220,20 @@ def test_from_another_domain_gets_a_sender(env):
     assert m["Sender"] == "me=other-company.test@" + env.domain
 
 
+@pytest.mark.parametrize("mime", [False, True])
+def test_the_from_that_is_seen_decides_on_the_sender(env, mime):
+    data = fields(env, **{"h:From": "Me <me@other-company.test>"})
+    if mime:
+        r = post(env, {k: data[k] for k in ("to", "h:From")}, mime=True,
+                 files=[("message", ("m", "From: %s\n\nx\n" % data["from"]))])
+    else:
+        r = post(env, data)
+    queued(r, env.domain)
+    m = arrived(env, data["to"])
+    assert m["From"] == "Me <me@other-company.test>"
+    assert m["Sender"] == "me=other-company.test@" + env.domain
+
+
 def test_utf8_everywhere(env):
     to = somebody()
     data = fields(env, subject="Zażółć \U0001f4a9", to="Łukasz <%s>" % to,
