@@ -122,7 +122,8 @@ static mg_address_t *address_from_spec(const char *spec, apr_pool_t *p)
     const char *at = strrchr(spec, '@');
     mg_address_t *a;
 
-    if (at == NULL || mg_text_breaks_header(spec, strlen(spec)))
+    if (at == NULL || mg_text_breaks_header(spec, strlen(spec))
+        || !mg_text_is_utf8(spec, strlen(spec)))
         return NULL;
     a = apr_pcalloc(p, sizeof(*a));
     a->local = mg_address_local(spec, (apr_size_t)(at - spec), 1, p);

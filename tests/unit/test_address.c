@@ -104,6 +104,9 @@ static void test_one(void **state)
     assert_int_equal(mg_address_parse(&a, "Bob <b@c.d>", pool), APR_SUCCESS);
     assert_string_equal(a->name, "Bob");
     assert_int_equal(mg_address_parse(&a, "b@c.d, e@f.g", pool), MG_EADDRESS);
+    /* fields are read as they stand: what is stored is UTF-8 */
+    assert_int_equal(mg_address_parse(&a, "B\xff <m\xfc@c.d>", pool),
+                     MG_EADDRESS);
     /* a name never brings a line of its own */
     assert_int_equal(
         mg_address_parse(&a, "=?utf-8?q?x=0D=0ABcc:_y?= <b@c.d>", pool),
