@@ -28,7 +28,7 @@ int smtp_param_next(smtp_param_t *param, const char **prest)
 
 int smtp_is_ascii(const char *text)
 {
-    while (*text > 0)
+    while (*text && (unsigned char)*text < 128)
         text++;
     return *text == '\0';
 }
