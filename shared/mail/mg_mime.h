@@ -78,9 +78,9 @@ const mg_header_t *mg_mime_header(const apr_array_header_t *headers,
 /** Does the body of a From or Sender name addresses of that domain alone? Not
  * if it can be read in two ways. */
 int mg_mime_is_own(const char *field, const char *domain, apr_pool_t *p);
-/** Does every From and Sender there is, each as mg_mime_is_own() has it? Read
- * as they stand: decoded words may read otherwise than what others see.
- * No, where there are more fields than are looked at. */
+/** Do From and Sender, as far as they are there? Read as they stand: decoded
+ * words may read otherwise than what others see. No, where one is there twice,
+ * or there are more fields than are looked at. */
 int mg_mime_is_from(const apr_array_header_t *headers, const char *domain,
                     apr_pool_t *p);
 /** [["From","a@b"],...] as the manual's message-headers. */

@@ -187,14 +187,16 @@ int mg_mime_is_own(const char *field, const char *domain, apr_pool_t *p)
 int mg_mime_is_from(const apr_array_header_t *headers, const char *domain,
                     apr_pool_t *p)
 {
-    int i;
+    int i, from = 0, sender = 0;
 
     for (i = 0; i < headers->nelts; i++) {
         const mg_header_t *h = &APR_ARRAY_IDX(headers, i, mg_header_t);
+        int is_from = strcasecmp(h->name, "From") == 0;
 
-        if ((strcasecmp(h->name, "From") == 0
-             || strcasecmp(h->name, "Sender") == 0)
-            && !mg_mime_is_own(h->raw, domain, p))
+        if (!is_from && strcasecmp(h->name, "Sender") != 0)
+            continue;
+        if ((is_from ? from++ : sender++) > 0 /* RFC 5322 3.6 */
+            || !mg_mime_is_own(h->raw, domain, p))
             return 0;
     }
     return headers->nelts < FIELDS_MAX;
