@@ -140,7 +140,7 @@ apr_status_t notice_make(notice_t **pnotice, mg_db_t *db,
     mg_sending_t sending;
     mg_dsn_write_t d;
     apr_size_t len;
-    apr_pool_t *own;
+    apr_pool_t *own, *ptemp;
     notice_t *n;
     apr_status_t rv;
 
@@ -169,9 +169,11 @@ apr_status_t notice_make(notice_t **pnotice, mg_db_t *db,
     d.arrived = a->created_at;
     d.now = mg_now();
     d.until = a->until;
+    /* a batch of notices waits together: not with 256 KB each */
+    apr_pool_create(&ptemp, own);
     rv = route(n, db, routing, a->message->sender);
     if (rv == APR_SUCCESS)
-        rv = original(&d, db, a->message, own);
+        rv = original(&d, db, a->message, ptemp);
     if (rv != APR_SUCCESS) {
         apr_pool_destroy(own);
         *pnotice = NULL;
@@ -182,6 +184,7 @@ apr_status_t notice_make(notice_t **pnotice, mg_db_t *db,
               && a->message->size == (apr_int64_t)d.original_len;
     fill_message(n, &d, a->message);
     n->message.bytes = mg_dsn_write(&len, &d, own);
+    apr_pool_destroy(ptemp);
     n->message.bytes_len = len;
     n->message.size = (apr_int64_t)len;
     n->message.subject = mg_dsn_subject(a->says);
