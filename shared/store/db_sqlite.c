@@ -14,8 +14,6 @@
 #include <apr_strings.h>
 #include "db_sqlite.h"
 
-/* The checkpoint holds the line while it waits for readers: not for long. */
-#define CHECKPOINT_BUSY_MS 10
 /* Frames of a log (32 MB) that is worth two syncs with the line held. A shorter
  * one, once all of it is in the store, is begun anew by the next who writes. */
 #define RESTART_FRAMES 8192
@@ -30,6 +28,15 @@ typedef struct {
 
 /* --- transactions --- */
 
+static void leave_line(mg_db_t *db)
+{
+    sqlite_conn_t *conn = db->conn;
+
+    conn->in_line = 0;
+    if (conn->turnstile)
+        turnstile_leave(conn->turnstile);
+}
+
 static apr_status_t enter_line(mg_db_t *db)
 {
     sqlite_conn_t *conn = db->conn;
@@ -43,16 +50,10 @@ static apr_status_t enter_line(mg_db_t *db)
         return mg_db_fail(db, MG_EIO, "turnstile: %s",
                           apr_strerror(rv, why, sizeof(why)));
     conn->in_line = 1;
-    return APR_SUCCESS;
-}
-
-static void leave_line(mg_db_t *db)
-{
-    sqlite_conn_t *conn = db->conn;
-
-    conn->in_line = 0;
-    if (conn->turnstile)
-        turnstile_leave(conn->turnstile);
+    rv = conn->sync_failed ? db_sqlite_make_good(db) : APR_SUCCESS;
+    if (rv != APR_SUCCESS)
+        leave_line(db);
+    return rv;
 }
 
 /* After the line was left: it lasts, unless nobody needs that. */

@@ -255,8 +255,27 @@ apr_status_t db_sqlite_sync(mg_db_t *db)
         rv = APR_FROM_OS_ERROR(errno);
     if (rv == APR_SUCCESS)
         return APR_SUCCESS;
+    conn->sync_failed = 1;
     return mg_db_fail(db, MG_EIO, "sync of %s: %s", conn->wal_path,
                       apr_strerror(rv, why, sizeof(why)));
+}
+
+apr_status_t db_sqlite_make_good(mg_db_t *db)
+{
+    sqlite_conn_t *conn = db->conn;
+    int frames = 0, done = 0, rc;
+
+    sqlite3_busy_timeout(conn->handle, CHECKPOINT_BUSY_MS);
+    rc = sqlite3_wal_checkpoint_v2(conn->handle, NULL, SQLITE_CHECKPOINT_FULL,
+                                   &frames, &done);
+    sqlite3_busy_timeout(conn->handle, BUSY_MS);
+    if (rc != SQLITE_OK && (rc & 0xff) != SQLITE_BUSY)
+        return db_sqlite_failed(db, rc, "checkpoint");
+    if (rc != SQLITE_OK || done < frames)
+        return mg_db_fail(db, MG_EIO, "sync of %s failed, and readers are in "
+                          "the way of a checkpoint", conn->wal_path);
+    conn->sync_failed = 0;
+    return APR_SUCCESS;
 }
 
 void db_sqlite_close(mg_db_t *db)

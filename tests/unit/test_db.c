@@ -948,6 +948,25 @@ static void sqlite_commits_wait_for_the_disk(void **state)
                      MG_EIO);
     syncs_fail = 0;
     assert_int_equal(syncs_since(&n), 2);
+    assert_int_equal(unit_store_int(db, "SELECT COUNT(*) FROM s WHERE x = 7"),
+                     0);
+
+    /* a sync that works says nothing of what the one before it lost: first
+     * the log goes into the store, and nothing while that cannot be done */
+    unit_store_ok(relaxed, mg_tx_begin(relaxed, MG_TX_READ));
+    assert_int_equal(unit_store_int(relaxed, "SELECT COUNT(*) FROM s"), 5);
+    unit_store_ok(db, mg_db_exec(db, NULL, "INSERT INTO s VALUES (8)", ""));
+    assert_true(syncs_since(&n) >= 3); /* log, store; and log */
+    unit_store_ok(db, mg_db_exec(db, NULL, "INSERT INTO s VALUES (9)", ""));
+    assert_int_equal(syncs_since(&n), 1);
+    syncs_fail = 1;
+    assert_int_equal(mg_db_exec(db, NULL, "INSERT INTO s VALUES (10)", ""),
+                     MG_EIO);
+    syncs_fail = 0;
+    assert_int_equal(mg_tx_begin(db, MG_TX_WRITE), MG_EIO);
+    mg_tx_rollback(relaxed);
+    unit_store_ok(db, mg_tx_begin(db, MG_TX_WRITE));
+    mg_tx_rollback(db);
 }
 
 static void commits_wait_for_the_disk(void **state)
