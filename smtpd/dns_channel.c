@@ -92,6 +92,7 @@ static apr_status_t dns_close(void *baton)
     if (dns->timer)
         loop_timer_cancel(dns->timer);
     dns->timer = NULL;
+    dns_queries_stop(dns);
     ares_destroy(dns->channel);
     return APR_SUCCESS;
 }
@@ -164,6 +165,7 @@ apr_status_t dns_create(dns_t **pdns, loop_t *loop,
     dns->loop = loop;
     dns->pool = p;
     dns->cache = apr_hash_make(p);
+    dns->line_end = &dns->line;
     dns->random = (apr_uint64_t)mg_ticks() * 2654435761u + 1;
     apr_pool_pre_cleanup_register(p, dns, dns_close);
     if (resolvers && resolvers->nelts > 0

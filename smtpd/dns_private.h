@@ -24,6 +24,10 @@ struct dns_t {
     apr_hash_t *cache;         /* key -> dns_lookup_t */
     fd_watch_t *fds, *free_fds;
     loop_timer_t *timer;
+    struct dns_query_t *line, **line_end; /* not asked yet (dns_query.c) */
+    loop_timer_t *line_timer;
+    int nasked;                /* lately, without an answer so far */
+    int asking;
     apr_uint64_t random;
     int trusted;               /* its AD bit is believed */
     int closing;
@@ -68,6 +72,8 @@ enum { DNS_A = 1, DNS_MX = 15, DNS_TXT = 16, DNS_AAAA = 28, DNS_TLSA = 52 };
 typedef void dns_query_fn(dns_lookup_t *l, int status, int secure,
                           const unsigned char *message, int len);
 void dns_query(dns_lookup_t *l, const char *name, int type, dns_query_fn *fn);
+/** The end: what waits is never asked. */
+void dns_queries_stop(dns_t *dns);
 /** Something was answered, be it that there is nothing. */
 int dns_is_answer(int status);
 /** What is no answer makes the look-up fail. */

@@ -507,6 +507,24 @@ static void test_cache(void **state)
     assert_int_equal(asked, before);
 }
 
+/* A thousand at once: the sockets' buffers hold a few hundred packets. */
+static void test_burst(void **state)
+{
+    static heard_t h[1000];
+    int i, before = __atomic_load_n(&asked, __ATOMIC_SEQ_CST), sent;
+
+    (void)state;
+    for (i = 0; i < 1000; i++)
+        dns_mx(dns, apr_psprintf(pool, "d%d.none.test", i), on_answer, &h[i]);
+    usleep(20000);
+    sent = __atomic_load_n(&asked, __ATOMIC_SEQ_CST) - before;
+    assert_true(sent > 0 && sent <= 100);
+    for (i = 0; i < 1000; i++) {
+        wait_for(&h[i]);
+        assert_int_equal(h[i].status, DNS_NONE);
+    }
+}
+
 static void test_hosts(void **state)
 {
     heard_t h;
@@ -629,6 +647,7 @@ int main(void)
         cmocka_unit_test(test_domains), cmocka_unit_test(test_order),
         cmocka_unit_test(test_secure), cmocka_unit_test(test_records),
         cmocka_unit_test(test_cache), cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_burst),
         cmocka_unit_test(test_closing), cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_cname)
     };
