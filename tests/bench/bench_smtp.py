@@ -39,9 +39,10 @@ class Sink:
     def __init__(self, port):
         self.count = 0
         self.popen = subprocess.Popen(
-            ["smtp-sink", "-c", "-u", "nobody", "127.0.0.1:%d" % port, "1000"]
+            ["smtp-sink", "-c", "-m", "3000", "-u", "nobody",
+             "127.0.0.1:%d" % port, "4000"]
             if os.getuid() == 0 else
-            ["smtp-sink", "-c", "127.0.0.1:%d" % port, "1000"],
+            ["smtp-sink", "-c", "-m", "3000", "127.0.0.1:%d" % port, "4000"],
             stdout=subprocess.PIPE)
         threading.Thread(target=self.read, daemon=True).start()
         wait_for("smtp-sink", lambda: listens(port))
