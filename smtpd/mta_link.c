@@ -99,15 +99,24 @@ void mta_links_bury(sender_t *s)
     }
 }
 
+static void end_rest(mta_link_t *link)
+{
+    if (!link->timer)
+        return;
+    loop_timer_cancel(link->timer);
+    link->timer = NULL;
+    APR_RING_REMOVE(link, rest);
+    link->s->nresting--;
+}
+
 /* It is no longer one of the site's. */
 static void leave_site(mta_link_t *link)
 {
     mta_site_t *site = link->site;
 
-    if (link->timer)
-        loop_timer_cancel(link->timer);
-    link->timer = NULL;
+    end_rest(link);
     if (link->left) {
+        link->s->nleaving--;
         link->left->nleaving--;
         mta_site_touch(link->left);
         link->left = NULL;
@@ -148,6 +157,7 @@ void mta_link_quit(mta_link_t *link)
     leave_site(link);
     link->left = site;
     site->nleaving++;
+    link->s->nleaving++;
     link->state = LINK_LEAVING;
     mta_client_quit(link->client);
 }
@@ -470,9 +480,7 @@ void mta_link_send(mta_link_t *link, sender_group_t *group)
 
     APR_RING_FOREACH(e, &group->entries, sender_entry_t, link)
         e->running = 1;
-    if (link->timer)
-        loop_timer_cancel(link->timer);
-    link->timer = NULL;
+    end_rest(link);
     link->state = LINK_BUSY;
     link->group = group;
     link->begun = mg_ticks();
@@ -486,12 +494,17 @@ static void on_idle_timer(loop_t *loop, void *baton)
 
     (void)loop;
     link->timer = NULL;
+    APR_RING_REMOVE(link, rest);
+    link->s->nresting--;
     mta_link_quit(link);
 }
 
 void mta_link_rest(mta_link_t *link)
 {
-    if (!link->timer)
-        link->timer = loop_timer_set(link->s->loop, MTA_SITE_IDLE,
-                                     on_idle_timer, link);
+    if (link->timer)
+        return;
+    link->timer = loop_timer_set(link->s->loop, MTA_SITE_IDLE, on_idle_timer,
+                                 link);
+    APR_RING_INSERT_TAIL(&link->s->resting, link, mta_link_t, rest);
+    link->s->nresting++;
 }

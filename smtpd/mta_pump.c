@@ -143,14 +143,17 @@ static void pump(mta_site_t *site)
 
 void mta_sites_pump(sender_t *s)
 {
-    mta_site_t *site, *list = s->dirty;
+    mta_site_t *site, *list;
 
+    mta_room_give(s);
+    list = s->dirty;
     s->dirty = NULL;
     while ((site = list) != NULL) {
         list = site->next_dirty;
         site->is_dirty = 0;
         pump(site);
     }
+    mta_room_make(s);
     if (s->dirty)
         loop_again(s->loop);
 }

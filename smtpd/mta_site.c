@@ -296,7 +296,7 @@ static int is_idle(const mta_site_t *site, int many)
 
     if (site->ngroups > 0 || site->nlinks > 0 || site->nleaving > 0
         || site->pace_timer || site->resolving || site->asking
-        || site->is_dirty)
+        || site->is_dirty || site->in_line)
         return 0;
     if (many)
         return 1;

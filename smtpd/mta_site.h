@@ -2,8 +2,9 @@
  *
  * A site is a set of mail exchangers, for all domains that have the same, or
  * one host that MailgunTransport or MailgunLMTP names. Groups wait in lines, by
- * sending domain (mta_line.c); connections are opened as they are needed, doubling as they succeed, up to MailgunDestinationConnections, and
- * stay for the next message for a while.
+ * sending domain (mta_line.c); connections are opened as
+ * they are needed, doubling as they succeed, up to
+ * MailgunDestinationConnections, and stay for the next message for a while.
  *
  * When all hosts fail the site is closed: what waits is put off, and what is
  * claimed meanwhile goes back until the site's next try. A host that refuses
@@ -39,5 +40,5 @@ void mta_sites_drop_lost(sender_t *s);
 #define MTA_SPREAD apr_time_from_sec(1)     /* of what a closed site gets back */
 #define MTA_SITE_IDLE apr_time_from_sec(2)  /* a connection without work */
 #define MTA_SITE_SERVED 1000                /* messages per connection */
-#define MTA_CONNECTIONS 400                 /* of a sender, in all */
+#define MTA_CONNECTIONS 1000                /* of a sender, in all */
 #endif

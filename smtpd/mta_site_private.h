@@ -15,6 +15,7 @@ typedef struct {
 /* One connection of a site. */
 struct mta_link_t {
     APR_RING_ENTRY(mta_link_t) link;
+    APR_RING_ENTRY(mta_link_t) rest; /* while there is a timer */
     mta_site_t *site;          /* NULL while leaving: the site may go first */
     sender_t *s;
     apr_pool_t *pool;
@@ -34,7 +35,6 @@ struct mta_link_t {
     loop_timer_t *timer;       /* idle */
     mta_link_t *next_dead;
 };
-APR_RING_HEAD(mta_link_ring_t, mta_link_t);
 
 /* Groups of one sending domain that wait at a site. */
 typedef struct {
@@ -118,6 +118,8 @@ struct mta_site_t {
 
     int is_dirty;
     mta_site_t *next_dirty;
+    int in_line;               /* for a connection */
+    mta_site_t *next_in_line;
 };
 
 /* mta_site.c */
@@ -207,6 +209,15 @@ void mta_learned_forget(sender_t *s);
 /* mta_pump.c */
 /** Something changed: it is looked at when the turn ends. */
 void mta_site_touch(mta_site_t *site);
+
+/* mta_room.c */
+/** Has the sender room for one more of this site? If not, it may be touched
+ * when there is. */
+int mta_room_for(mta_site_t *site);
+/** Before work is handed out: who waits gets the room there is. */
+void mta_room_give(sender_t *s);
+/** After it: as many at rest leave as sites wait. */
+void mta_room_make(sender_t *s);
 
 /* mta_link.c */
 /** Open one connection, to the first host that was not tried in this attempt.

@@ -168,14 +168,10 @@ void mta_window_halve(mta_site_t *site, const char *reply)
            site->window, reply);
 }
 
-/* Slow start: as many again as already work. Where many sites hang, their
- * connections leave room for everybody's first one, and for our own LMTP. */
+/* Slow start: as many again as already work. */
 int mta_window_may_open(mta_site_t *site)
 {
     int working = established(site), window = site->window;
-    int most = site->protocol == MTA_LMTP ? 2 * MTA_CONNECTIONS
-               : site->nlinks > 0         ? MTA_CONNECTIONS / 2
-                                          : MTA_CONNECTIONS;
 
     if (site->ceiling > 0 && site->probe_at <= mg_ticks()
         && working == site->ceiling && window < mta_window_max(site))
@@ -183,7 +179,7 @@ int mta_window_may_open(mta_site_t *site)
     return site->nconnecting < site->ngroups
            && site->nconnecting < (working > 1 ? working : 2)
            && site->nlinks + site->nleaving < window
-           && site->s->connections < most;
+           && mta_room_for(site);
 }
 
 /* --- pace --- */

@@ -16,7 +16,7 @@
 #include "mg_message.h"
 #include "mg_status.h"
 #include "mg_time.h"
-#include "mta_site.h"
+#include "mta_site_private.h"
 #include "sender.h"
 #include "sender_move.h"
 #include "sender_sign.h"
@@ -258,6 +258,8 @@ static sender_t *sender_make(worker_t *worker)
     s->moves = apr_hash_make(p);
     s->warmups = apr_hash_make(p);
     s->moves_end = &s->moves_first;
+    APR_RING_INIT(&s->resting, mta_link_t, rest);
+    s->room_line_end = &s->room_line;
     apr_pool_create(&s->hosts_pool, p);
     s->hosts = apr_hash_make(s->hosts_pool);
     apr_pool_create(&s->mailbox_pool, p);

@@ -33,6 +33,7 @@ typedef struct sender_entry_t sender_entry_t;
 typedef struct sender_group_t sender_group_t;
 typedef struct mta_site_t mta_site_t;
 typedef struct mta_link_t mta_link_t;
+APR_RING_HEAD(mta_link_ring_t, mta_link_t);
 
 typedef struct sender_message_t {
     apr_int64_t id;
@@ -159,6 +160,11 @@ struct sender_t {
     apr_hash_t *notes;         /* of sites that are gone (mta_learned.c) */
     int nbusy;                 /* sites where something waits */
     int connections;           /* open or opening */
+    struct mta_link_ring_t resting; /* of them; the longest first */
+    int nresting;
+    int nleaving;              /* of them: said QUIT */
+    mta_site_t *room_line, **room_line_end; /* wait for one (mta_room.c) */
+    int nroom_line;
     int running;               /* groups in a transaction */
     int waiting;               /* groups, and entries without a site, that
                                 * wait */

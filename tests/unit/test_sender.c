@@ -1154,6 +1154,29 @@ static void test_many_connections(void **state)
     assert_int_equal(b->mx->sessions, 1);
 }
 
+/* All are taken, and one of them is at rest: it makes room for another site,
+ * which has it as soon as the other is gone. */
+static void test_rest_makes_room(void **state)
+{
+    bench_t *b = bench(state);
+    int i;
+
+    add_transport(b, "y.test", b->lmtp->port);
+    mail_to(b, "ok@x.test");
+    await(b, "delivery", 0);
+    assert_int_equal(b->s->nresting, 1);
+    b->s->connections += MTA_CONNECTIONS - 1;
+    mail_to(b, "ok@y.test");
+    for (i = 0; i < 400 && b->s->nleaving == 0; i++)
+        loop_turn(b->worker.loop, 1000);
+    assert_int_equal(b->s->nleaving, 1);
+    assert_int_equal(b->s->nroom_line, 1);
+    await(b, "delivery", 0);
+    assert_int_equal(b->lmtp->messages, 1);
+    assert_int_equal(b->s->nroom_line, 0);
+    b->s->connections -= MTA_CONNECTIONS - 1;
+}
+
 /* A transaction that was given up ends with RSET: the next one begins when
  * that was answered, else its recipients get each other's replies. */
 static void test_after_reset(void **state)
@@ -1761,6 +1784,7 @@ int main(void)
         UNIT_ON_SQLITE(test_read_for_results),
         UNIT_ON_SQLITE(test_full_in_an_outage),
         UNIT_ON_SQLITE(test_many_connections),
+        UNIT_ON_SQLITE(test_rest_makes_room),
         UNIT_ON_SQLITE(test_after_reset),
         UNIT_ON_SQLITE(test_broken_tls),
         UNIT_ON_SQLITE(test_next_host),
