@@ -7,6 +7,7 @@
 #include <string.h>
 #include "mg_json.h"
 #include "mg_options.h"
+#include "mg_render.h"
 #include "mg_status.h"
 #include "mg_text.h"
 #include "mg_time.h"
@@ -196,7 +197,8 @@ int mg_mime_is_from(const apr_array_header_t *headers, const char *domain,
         if (!is_from && strcasecmp(h->name, "Sender") != 0)
             continue;
         if ((is_from ? from++ : sender++) > 0 /* RFC 5322 3.6 */
-            || !mg_mime_is_own(h->raw, domain, p))
+            || !mg_mime_is_own(h->raw, domain, p)
+            || !mg_render_keeps_domain(h, domain, p))
             return 0;
     }
     return headers->nelts < FIELDS_MAX;

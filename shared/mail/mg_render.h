@@ -44,6 +44,7 @@
 
 #include <apr_file_io.h>
 #include "mg_json.h"
+#include "mg_mime.h"
 #include "mg_queue.h"
 
 /* --- when a message is accepted ---
@@ -151,6 +152,11 @@ void mg_render_head(const char **pbytes, apr_size_t *plen,
 /** Header lines, CRLF, that go before the stored content. who->delivery NULL:
  * of a copy that several recipients share; it names none of them. */
 char *mg_render_top(const mg_render_for_t *who, apr_pool_t *p);
+
+/** Are the addresses of a From or Sender in that domain whatever values are
+ * filled in, if they are as the field stands? */
+int mg_render_keeps_domain(const mg_header_t *field, const char *domain,
+                           apr_pool_t *p);
 
 /** The message's variables (v:) as this recipient's: JSON object, or NULL if
  * there are none. For events and webhooks. */

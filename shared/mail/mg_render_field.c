@@ -168,7 +168,11 @@ static char *without_comments(const char *spec, const char **pcomment,
         else if (!escaped && *s == ')' && depth && --depth == 0)
             *pcomment = trimmed(begin, s, p);
     }
-    return trimmed(out, o, p);
+    out = trimmed(out, o, p);
+    if (!depth && *out)
+        return out;
+    *pcomment = NULL; /* it has no end, or is all there is: it is none */
+    return apr_pstrdup(p, spec);
 }
 
 static void read_mailbox(mailbox_t *m, const char *s, const char *end,
@@ -240,6 +244,42 @@ render_field_t *render_field_parse(const mg_header_t *h, apr_pool_t *p)
     if (field->kind == FIELD_TEXT)
         field->tokens = tokens_of(apr_pstrdup(p, h->value), p);
     return field;
+}
+
+/* What follows the last "@" has to be said, and to be the domain. */
+static int keeps_domain(const mailbox_t *m, const char *domain, apr_pool_t *p)
+{
+    const render_token_t *last;
+    const char *at, *text;
+    int i;
+
+    for (i = 0; i < m->spec->nelts; i++)
+        if (APR_ARRAY_IDX(m->spec, i, render_token_t).kind != RENDER_LITERAL)
+            break;
+    if (i == m->spec->nelts)
+        return 1;
+    last = &APR_ARRAY_IDX(m->spec, m->spec->nelts - 1, render_token_t);
+    if (last->kind != RENDER_LITERAL)
+        return 0;
+    text = apr_pstrmemdup(p, last->text, last->len);
+    at = strrchr(text, '@');
+    return at && strcasecmp(mg_address_ascii_domain(at + 1, p),
+                            mg_address_ascii_domain(domain, p)) == 0;
+}
+
+int mg_render_keeps_domain(const mg_header_t *field, const char *domain,
+                           apr_pool_t *p)
+{
+    apr_array_header_t *list;
+    int i;
+
+    if (!render_has_variables(field->value, strlen(field->value)))
+        return 1;
+    list = read_mailboxes(field->raw, p);
+    for (i = 0; i < list->nelts; i++)
+        if (!keeps_domain(&APR_ARRAY_IDX(list, i, mailbox_t), domain, p))
+            return 0;
+    return 1;
 }
 
 render_field_t *render_field_own_to(apr_pool_t *p)

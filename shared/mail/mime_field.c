@@ -168,19 +168,35 @@ void mime_put_plain(mime_sink_t *sink, const char *name, const char *value)
     mime_puts(sink, "\r\n");
 }
 
+/* A local part that values were filled into may be anything. */
+static const char *local_of(const char *local, apr_pool_t *p)
+{
+    char *quoted, *o;
+
+    if (mg_address_local(local, strlen(local), 1, p))
+        return local;
+    o = quoted = apr_palloc(p, 2 * strlen(local) + 3);
+    *o++ = '"';
+    for (; *local; local++) {
+        if (*local == '"' || *local == '\\')
+            *o++ = '\\';
+        *o++ = *local;
+    }
+    *o++ = '"';
+    *o = '\0';
+    return quoted;
+}
+
 /* In the header a domain stands as its A-labels: not every MTA on the way
  * speaks SMTPUTF8. A local part that is not ASCII has no such form. */
 static InternetAddress *address_of(const mg_address_t *a, apr_pool_t *p)
 {
-    const char *spec = a->address, *domain = a->domain, *quote = "";
+    const char *spec = a->address, *domain = a->domain;
     InternetAddress *address;
 
     if (domain) {
-        /* a variable's value may bring an "@", where GMime would end it */
-        if (strchr(a->local, '@') && a->local[0] != '"')
-            quote = "\"";
         domain = mg_address_ascii_domain(domain, p);
-        spec = apr_pstrcat(p, quote, a->local, quote, "@", domain, NULL);
+        spec = apr_pstrcat(p, local_of(a->local, p), "@", domain, NULL);
     }
     address = internet_address_mailbox_new(
         a->name ? name_to_encode(a->name, p) : NULL, spec);

@@ -495,6 +495,13 @@ static void test_restricted_from(void **state)
         { "From: \"<eve@else.test>\" <bob@a.test>", "250 2.0.0 " },
         { "From: =?utf-8?q?J=C3=BCrgen?= <bob@a.test>", "250 2.0.0 " },
         { "From: J\xfcrgen <bob@a.test>", "250 2.0.0 " },
+        /* with its variables filled in */
+        { "From: \"%recipient.x%\" <bob@a.test>", "250 2.0.0 " },
+        { "From: <%recipient.x%@a.test>", "250 2.0.0 " },
+        { "From: bob@a.test (%recipient.x%)", "250 2.0.0 " },
+        { "From: %recipient%", "550 5.7.1 From must" },
+        { "From: bob@a.test]%recipient.x%", "550 5.7.1 From must" },
+        { "From: bob@a.test@a.test%recipient.x%][", "550 5.7.1 From must" },
     };
     apr_size_t i;
 
