@@ -55,12 +55,24 @@ static int leases_are_good(const sender_t *s, const sender_group_t *group)
     return 1;
 }
 
-/* A new domain has a volume for the day. What is beyond it comes back; @return
- * 0: that is all of it */
+/* The address has sent its volume: perhaps there is another (mta_way.c), else
+ * it waits (mta_route.c). */
+static void look_for_another_way(sender_t *s, sender_group_t *group)
+{
+    apr_time_t now = mg_now();
+
+    while (!APR_RING_EMPTY(&group->entries, sender_entry_t, link))
+        sender_released(s, APR_RING_FIRST(&group->entries), now);
+    sender_group_free(group);
+}
+
+/* A new domain or address has a volume for the day. What is beyond it comes
+ * back; @return 0: that is all of it */
 static int within_volume(mta_site_t *site, sender_group_t *group)
 {
     sender_t *s = site->s;
-    int n = sender_warmup_take(s, group->domain_id, group->n);
+    const mg_sending_ip_t *ip = site->way.source;
+    int n = sender_warmup_take(s, group->domain_id, ip, group->n);
     apr_time_t until = sender_warmup_closed(s, group->domain_id);
     sender_group_t *beyond = n > 0 ? sender_group_cut(group, n) : group;
 
@@ -68,6 +80,8 @@ static int within_volume(mta_site_t *site, sender_group_t *group)
         return 1;
     if (until)
         mta_site_hold_off_all(site, beyond, until);
+    else if (sender_warmup_ip_closed(s, ip))
+        look_for_another_way(s, beyond);
     else
         mta_site_put_back(site, beyond);
     return n > 0;

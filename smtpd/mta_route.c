@@ -328,6 +328,8 @@ static void domain_add(mta_domain_t *d, sender_entry_t *e)
     mta_site_t *fixed = mta_site_for(d->s, &e->row, d->way);
     apr_time_t until = sender_warmup_closed(d->s, e->row.domain_id);
 
+    if (!until)
+        until = mta_way_closed(d->s, d->way);
     d->used_at = mg_ticks();
     if (until) {
         mta_site_hold_off(d->s, e, until, NULL);

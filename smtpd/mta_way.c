@@ -5,6 +5,7 @@
 #include "mg_log.h"
 #include "mg_status.h"
 #include "mta_way.h"
+#include "sender_warmup.h"
 
 #define FROM "from="
 
@@ -42,28 +43,37 @@ static const mg_sending_pool_t *pool_named(const mg_config_t *config,
 }
 
 /* The same destination has the same address at each first try, so that there is
- * a window to speak of; each later try takes the next one. */
-static const mg_sending_ip_t *ip_of_pool(const mg_config_t *config,
+ * a window to speak of; each later try takes the next one. A new address that has
+ * sent what it may today is left out. */
+static const mg_sending_ip_t *ip_of_pool(const sender_t *s,
                                          const mg_sending_pool_t *pool,
                                          const mg_delivery_t *row)
 {
-    apr_uint32_t hash = 2166136261u; /* FNV-1a */
-    const char *c;
+    apr_uint32_t hash = 2166136261u, n = (apr_uint32_t)pool->ips->nelts, i;
+    const mg_sending_ip_t *ip, *first = NULL;
+    const char *c; /* FNV-1a */
 
     for (c = row->dest; *c; c++)
         hash = (hash ^ (unsigned char)*c) * 16777619u;
     hash += (apr_uint32_t)row->attempts;
-    return ip_named(config, APR_ARRAY_IDX(pool->ips,
-                                          hash % (apr_uint32_t)pool->ips->nelts,
-                                          const char *));
+    for (i = 0; i < n; i++) {
+        ip = ip_named(s->config, APR_ARRAY_IDX(pool->ips, (hash + i) % n,
+                                               const char *));
+        if (!sender_warmup_ip_closed(s, ip))
+            return ip;
+        if (!first)
+            first = ip;
+    }
+    return first;
 }
 
 /* A name that the configuration does not know (any more) is as good as none:
  * mail is not kept for that. */
-static const mg_sending_ip_t *source_of(const mg_config_t *config,
+static const mg_sending_ip_t *source_of(const sender_t *s,
                                         const mg_domain_t *domain,
                                         const mg_delivery_t *row)
 {
+    const mg_config_t *config = s->config;
     const char *name = domain ? mg_domain_setting(domain, "sending_ip") : "";
     const mg_sending_ip_t *ip = name && *name ? ip_named(config, name) : NULL;
     const mg_sending_pool_t *pool;
@@ -74,7 +84,7 @@ static const mg_sending_ip_t *source_of(const mg_config_t *config,
     pool = name && *name ? pool_named(config, name) : NULL;
     if (!pool)
         pool = pool_named(config, "default");
-    return pool ? ip_of_pool(config, pool, row) : NULL;
+    return pool ? ip_of_pool(s, pool, row) : NULL;
 }
 
 /* --- what it needs --- */
@@ -119,7 +129,7 @@ apr_status_t mta_way_of(char *buf, apr_size_t len, sender_t *s,
     if (strstr(said, "skip="))
         skip = strstr(said, "skip=1") != NULL;
     write_way(buf, len, require ? "require" : "", skip,
-              source_of(s->config, domain, &e->row));
+              source_of(s, domain, &e->row));
     return APR_SUCCESS;
 }
 
@@ -153,4 +163,13 @@ void mta_way_read(mta_way_t *way, const char *text, const mg_config_t *config)
     if (way->skip && way->need == MTA_TLS_VERIFY)
         way->need = MTA_TLS_ENCRYPT;
     way->source = from ? ip_named(config, from + sizeof(FROM) - 1) : NULL;
+}
+
+apr_time_t mta_way_closed(const sender_t *s, const char *text)
+{
+    const char *from = s->config->warmup.first ? strstr(text, FROM) : NULL;
+
+    return from ? sender_warmup_ip_closed(s, ip_named(s->config,
+                                                      from + sizeof(FROM) - 1))
+                : 0;
 }

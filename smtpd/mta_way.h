@@ -26,6 +26,8 @@ apr_status_t mta_way_of(char *buf, apr_size_t len, sender_t *s,
 /** The same with a certificate that must be right, as the domain's MTA-STS
  * policy demands. */
 void mta_way_add_sts(char *buf, apr_size_t len, const char *way);
+/** When the address that it comes from may send again; 0: now. */
+apr_time_t mta_way_closed(const sender_t *s, const char *text);
 void mta_way_read(mta_way_t *way, const char *text, const mg_config_t *config);
 
 #endif

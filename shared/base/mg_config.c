@@ -591,7 +591,7 @@ static const mg_directive_t directives[] = {
     { "MailgunSenders", "number", "1",
       "Processes that deliver by SMTP and LMTP.",
       set_number, AT(senders), &few },
-    { "MailgunSendingIP", "name address [hello-name]", "",
+    { "MailgunSendingIP", "name address [hello-name] [since=date]", "",
       "An address of this machine that mail goes out from, and the name said "
       "in EHLO there; repeat it for more, with the same name for IPv4 and IPv6 "
       "of one.",

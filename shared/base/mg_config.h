@@ -52,6 +52,7 @@ typedef struct {
     const char *name;
     const char *v4, *v6; /* one of them may be NULL */
     const char *hello;   /* EHLO name; NULL: MailgunHostname */
+    apr_time_t since;    /* in use, for MailgunWarmup; 0: long ago */
 } mg_sending_ip_t;
 
 typedef struct {

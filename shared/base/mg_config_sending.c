@@ -6,6 +6,7 @@
 #include <apr_lib.h>
 #include <apr_strings.h>
 #include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -75,13 +76,37 @@ static mg_sending_ip_t *ip_named(const mg_config_t *config, const char *name)
     return NULL;
 }
 
+/* "2026-11-25", its beginning in UTC */
+static int read_day(apr_time_t *pday, const char *text)
+{
+    apr_time_exp_t day;
+    int end = 0;
+
+    memset(&day, 0, sizeof(day));
+    if (sscanf(text, "%4d-%2d-%2d%n", &day.tm_year, &day.tm_mon, &day.tm_mday,
+               &end) != 3
+        || text[end] || day.tm_year < 1970 || day.tm_mon < 1 || day.tm_mon > 12
+        || day.tm_mday < 1 || day.tm_mday > 31)
+        return 0;
+    day.tm_year -= 1900;
+    day.tm_mon--;
+    return apr_time_exp_gmt_get(pday, &day) == APR_SUCCESS;
+}
+
 MG_CONFIG_SETTER(mg_config_set_sending_ip)
 {
     unsigned char raw[16];
+    apr_time_t since = 0;
     mg_sending_ip_t *ip;
     const char **slot;
     int v6;
 
+    if (argc > 2 && strncmp(argv[argc - 1], "since=", 6) == 0) {
+        if (!read_day(&since, argv[argc - 1] + 6))
+            return apr_psprintf(p, "%s: '%s' is no day; try since=2026-11-25",
+                                d->name, argv[argc - 1]);
+        argc--;
+    }
     if (argc != 2 && argc != 3)
         return apr_psprintf(p, "%s takes: %s", d->name, d->args);
     if (!is_name(argv[0]))
@@ -106,6 +131,8 @@ MG_CONFIG_SETTER(mg_config_set_sending_ip)
     *slot = apr_pstrdup(p, argv[1]);
     if (argc == 3)
         ip->hello = apr_pstrdup(p, argv[2]);
+    if (since)
+        ip->since = since;
     return NULL;
 }
 

@@ -93,7 +93,7 @@ static void test_lists(void **state)
         "MailgunLMTP 127.0.0.1:24\n"
         "MailgunSendingIP a 192.0.2.1 out1.example.com\n"
         "MailgunSendingIP a 2001:db8::1\n"
-        "MailgunSendingIP b 192.0.2.2\n"
+        "MailgunSendingIP b 192.0.2.2 since=2001-09-09\n"
         "MailgunSendingPool default a b\n");
     mg_sending_ip_t *ips = (mg_sending_ip_t *)c->sending_ips->elts;
     mg_listen_t *l = (mg_listen_t *)c->listen->elts;
@@ -105,6 +105,8 @@ static void test_lists(void **state)
     assert_string_equal(ips[0].v6, "2001:db8::1");
     assert_string_equal(ips[0].hello, "out1.example.com");
     assert_null(ips[1].v6);
+    assert_int_equal(ips[0].since, 0);
+    assert_int_equal(apr_time_sec(ips[1].since), 1000000000 - 6400);
     assert_int_equal(c->sending_pools->nelts, 1);
     assert_int_equal(c->listen->nelts, 3);
     assert_string_equal(l[0].address, "127.0.0.1");
@@ -175,6 +177,8 @@ static const struct {
       "address; try 192.0.2.1" },
     { "MailgunSendingIP a 192.0.2.1 a@b", "1: MailgunSendingIP: 'a@b' is no "
       "host name; try out1.example.com" },
+    { "MailgunSendingIP a 192.0.2.1 since=2026-13-01", "1: MailgunSendingIP: "
+      "'since=2026-13-01' is no day; try since=2026-11-25" },
     { "MailgunSendingIP a 192.0.2.1\nMailgunSendingIP a 192.0.2.2",
       "2: MailgunSendingIP: 'a' has the address 192.0.2.1 already" },
     { "MailgunSendingPool p", "1: MailgunSendingPool takes: name "

@@ -1725,6 +1725,57 @@ static void test_warmup(void **state)
     await(b, "delivery", 0);
 }
 
+/* A new address has a volume, too, whoever sends from it; the rest goes from the
+ * other address of the pool. Alone, it waits. */
+static void test_warmup_of_an_address(void **state)
+{
+    bench_t *b = bench(state);
+    apr_pool_t *p = b->store->p;
+    mg_sending_ip_t *ips;
+    mg_sending_pool_t *pool;
+    int i;
+
+    b->config.warmup.first = 2;
+    b->config.warmup.growth = 50;
+    b->config.warmup.days = 10;
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE domain SET "
+                                      "created_at = 1", ""));
+    b->config.sending_ips = apr_array_make(p, 2, sizeof(*ips));
+    ips = apr_array_push(b->config.sending_ips);
+    memset(ips, 0, sizeof(*ips));
+    ips->name = "new";
+    ips->v4 = "127.0.0.9";
+    ips->since = mg_now() - apr_time_from_sec(3600);
+    b->config.sending_pools = apr_array_make(p, 1, sizeof(*pool));
+    pool = apr_array_push(b->config.sending_pools);
+    pool->name = "default";
+    pool->ips = apr_array_make(p, 2, sizeof(char *));
+    APR_ARRAY_PUSH(pool->ips, const char *) = "new";
+    b->config.retry_limit = apr_time_from_sec(3 * 86400);
+    for (i = 0; i < 3; i++)
+        mail_to(b, "ok@x.test");
+    await(b, apr_psprintf(p, "delivery WHERE claimed_by = 0 AND due_at > %"
+                          APR_INT64_T_FMT, mg_now()
+                          + apr_time_from_sec(80000)), 1);
+    assert_int_equal(b->mx->messages, 2);
+    assert_int_equal(rows(b, "event WHERE detail LIKE '%127.0.0.9%'"), 2);
+    assert_int_equal(unit_store_int(b->look, "SELECT sent FROM warmup WHERE "
+                                    "subject = 'address 127.0.0.9'"), 2);
+    /* an old one beside it */
+    ips = apr_array_push(b->config.sending_ips);
+    memset(ips, 0, sizeof(*ips));
+    ips->name = "old";
+    ips->v4 = "127.0.0.10";
+    APR_ARRAY_PUSH(pool->ips, const char *) = "old";
+    for (i = 0; i < 4; i++)
+        mail_to(b, apr_psprintf(p, "ok@y%d.test", i));
+    await(b, "event WHERE kind = 'delivered'", 6);
+    assert_int_equal(rows(b, "event WHERE detail LIKE '%127.0.0.10%'"), 4);
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery SET "
+                                      "due_at = 1", ""));
+    await(b, "delivery", 0);
+}
+
 static void test_warmup_grows(void **state)
 {
     static const struct {
@@ -1801,6 +1852,7 @@ int main(void)
         UNIT_ON_SQLITE(test_ends_while_closed),
         UNIT_ON_BOTH(test_learned_is_kept),
         UNIT_ON_BOTH(test_warmup),
+        UNIT_ON_BOTH(test_warmup_of_an_address),
         UNIT_ON_SQLITE(test_warmup_grows),
     };
 
