@@ -76,9 +76,11 @@ apr_status_t mg_destination_save(mg_db_t *db, const mg_learned_t *rows, int n,
     if (n == 0)
         return APR_SUCCESS;
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
-    if (rv == APR_SUCCESS)
-        rv = mg_tx_leave(db, own, save_rows(db, rows, n, p));
-    return rv;
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (own)
+        mg_tx_lazy(db); /* what is lost is learned again */
+    return mg_tx_leave(db, own, save_rows(db, rows, n, p));
 }
 
 /* --- reading --- */
