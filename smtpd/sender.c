@@ -28,6 +28,7 @@
 #define CLAIM_BATCH 300
 #define CLAIM_PAUSE apr_time_from_msec(20)
 #define RENEW_MAX apr_time_from_sec(15)   /* between looks at the leases */
+#define RENEW_PAUSE apr_time_from_msec(10) /* others have their turn between */
 
 /* --- claiming --- */
 
@@ -187,11 +188,12 @@ static void on_renew(loop_t *loop, void *baton)
 {
     sender_t *s = baton;
     apr_interval_time_t every = s->config->lease / 8;
+    int more;
 
     if (every > RENEW_MAX)
         every = RENEW_MAX;
-    loop_timer_set(loop, every, on_renew, s);
-    sender_renew(s);
+    sender_renew_some(s, &more);
+    loop_timer_set(loop, more ? RENEW_PAUSE : every, on_renew, s);
 }
 
 static void on_tidy(loop_t *loop, void *baton)

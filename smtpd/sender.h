@@ -190,6 +190,8 @@ void sender_let_go(sender_t *s, sender_entry_t *entry);
 /** Leases that are past their half get a whole one. Those that were lost are
  * marked; the waiting ones among them are let go. */
 apr_status_t sender_renew(sender_t *s);
+/** The same, some of them. *pmore: there may be others. */
+apr_status_t sender_renew_some(sender_t *s, int *pmore);
 /** May a transaction begin with this lease? */
 int sender_lease_is_good(const sender_t *s, const sender_entry_t *entry);
 

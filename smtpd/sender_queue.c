@@ -283,30 +283,38 @@ static apr_status_t renew_some(sender_t *s, apr_array_header_t *rows,
 
 #define RENEW_AT_ONCE 200
 
-apr_status_t sender_renew(sender_t *s)
+apr_status_t sender_renew_some(sender_t *s, int *pmore)
 {
     sender_entry_t *entries[RENEW_AT_ONCE], *e;
     apr_time_t half = mg_ticks() + s->config->lease / 2;
     apr_status_t rv = APR_SUCCESS;
     apr_array_header_t *rows;
     apr_pool_t *ptemp;
-    int again;
 
     apr_pool_create(&ptemp, s->pool);
-    do {
-        rows = apr_array_make(ptemp, RENEW_AT_ONCE, sizeof(mg_delivery_t *));
-        APR_RING_FOREACH(e, &s->held, sender_entry_t, held) {
-            if (e->lease_until > half || e->lost)
-                continue;
-            entries[rows->nelts] = e;
-            APR_ARRAY_PUSH(rows, mg_delivery_t *) = &e->row;
-            if (rows->nelts == RENEW_AT_ONCE)
-                break;
-        }
-        again = rows->nelts == RENEW_AT_ONCE;
-        if (rows->nelts > 0)
-            rv = renew_some(s, rows, entries);
-    } while (again && rv == APR_SUCCESS);
+    rows = apr_array_make(ptemp, RENEW_AT_ONCE, sizeof(mg_delivery_t *));
+    APR_RING_FOREACH(e, &s->held, sender_entry_t, held) {
+        if (e->lease_until > half || e->lost)
+            continue;
+        entries[rows->nelts] = e;
+        APR_ARRAY_PUSH(rows, mg_delivery_t *) = &e->row;
+        if (rows->nelts == RENEW_AT_ONCE)
+            break;
+    }
+    if (rows->nelts > 0)
+        rv = renew_some(s, rows, entries);
+    *pmore = rv == APR_SUCCESS && rows->nelts == RENEW_AT_ONCE;
     apr_pool_destroy(ptemp);
+    return rv;
+}
+
+apr_status_t sender_renew(sender_t *s)
+{
+    apr_status_t rv;
+    int more;
+
+    do
+        rv = sender_renew_some(s, &more);
+    while (more);
     return rv;
 }

@@ -1024,6 +1024,31 @@ static void test_renewed(void **state)
     await(b, "delivery", 0);
 }
 
+/* Many leases are renewed in parts: other work has its turn between. */
+static void test_renewed_in_parts(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site;
+    sender_entry_t *e;
+    int i, more;
+
+    b->config.claims = 1000;
+    stop_site(b, &site);
+    for (i = 0; i < 250; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE claimed_by <> 0", 250);
+    APR_RING_FOREACH(e, &b->s->held, sender_entry_t, held)
+        e->lease_until = mg_ticks() + apr_time_from_sec(10);
+    unit_store_ok(b->look, sender_renew_some(b->s, &more));
+    assert_int_equal(more, 1);
+    i = 0;
+    APR_RING_FOREACH(e, &b->s->held, sender_entry_t, held)
+        i += e->lease_until > mg_ticks() + apr_time_from_sec(20);
+    assert_int_equal(i, 200);
+    unit_store_ok(b->look, sender_renew_some(b->s, &more));
+    assert_int_equal(more, 0);
+}
+
 static void test_stop(void **state)
 {
     bench_t *b = bench(state);
@@ -1829,6 +1854,7 @@ int main(void)
         UNIT_ON_BOTH(test_lost_lease),
         UNIT_ON_BOTH(test_lost_and_put_back),
         UNIT_ON_BOTH(test_renewed),
+        UNIT_ON_BOTH(test_renewed_in_parts),
         UNIT_ON_BOTH(test_stop),
         UNIT_ON_BOTH(test_stop_idle),
         UNIT_ON_BOTH(test_memory_is_bounded),
