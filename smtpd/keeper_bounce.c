@@ -73,8 +73,31 @@ static const char *whose_copy(const report_t *r,
     return NULL;
 }
 
-/* A shared one may come back for any of the message's recipients, and for
- * nobody else. */
+/* A shared one may come back for those of the message's recipients that are at
+ * its destination, and for nobody else. */
+static apr_array_header_t *whose_shared(const report_t *r,
+                                        const apr_array_header_t *recipients,
+                                        apr_pool_t *p)
+{
+    apr_array_header_t *list = apr_array_make(p, 4, sizeof(const char *));
+    const char *last = "";
+    int i, is_there = 0;
+
+    for (i = 0; i < recipients->nelts; i++) {
+        const char *one = APR_ARRAY_IDX(recipients, i, const char *);
+        const char *at = strrchr(one, '@');
+
+        if (!at)
+            continue;
+        if (strcasecmp(last, at + 1) != 0)
+            is_there = mg_verp_is_for(&r->verp, r->owner->verp_key, at + 1);
+        last = at + 1;
+        if (is_there)
+            APR_ARRAY_PUSH(list, const char *) = one;
+    }
+    return list;
+}
+
 static const char *who_is_meant(const mg_dsn_report_t *said,
                                 const apr_array_header_t *recipients)
 {
@@ -236,6 +259,7 @@ static apr_status_t book_all(report_t *r, mg_db_t *db, apr_pool_t *p)
         return rv;
     if (!mg_verp_is_shared(&r->verp))
         return book_copy(r, db, recipients, p);
+    recipients = whose_shared(r, recipients, p);
     for (i = 0; rv == APR_SUCCESS && i < r->dsn.reports->nelts; i++) {
         const mg_dsn_report_t *said = &APR_ARRAY_IDX(r->dsn.reports, i,
                                                      mg_dsn_report_t);

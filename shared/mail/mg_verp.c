@@ -10,7 +10,7 @@
 #define PREFIX "bounce+"
 #define MAC_HEX 12
 #define LOCAL_MAX 64
-#define NOBODY "00000000"    /* the tag of a sender that many share */
+#define SHARED 'f'           /* begins the tags of senders that many share */
 
 /* The first n digits of the MAC of text in lower case. */
 static void mac_of(char *hex, int n, const unsigned char key[32], char *text)
@@ -43,13 +43,13 @@ static void make_tag(char tag[MG_VERP_TAG + 1], const unsigned char key[32],
 {
     char text[400];
 
-    if (!strchr(recipient, '@')) {
-        memcpy(tag, NOBODY, MG_VERP_TAG + 1);
-        return;
-    }
     apr_snprintf(text, sizeof(text), "to|%" APR_INT64_T_FMT "|%s", message_id,
                  recipient);
     mac_of(tag, MG_VERP_TAG, key, text);
+    if (!strchr(recipient, '@'))
+        tag[0] = SHARED;
+    else if (tag[0] == SHARED)
+        tag[0] = 'e';
 }
 
 /* The recipient is there for people to read: what would not be a dot-string
@@ -135,7 +135,7 @@ apr_status_t mg_verp_read(mg_verp_t *verp, const unsigned char key[32],
 
 int mg_verp_is_shared(const mg_verp_t *verp)
 {
-    return strcmp(verp->tag, NOBODY) == 0;
+    return verp->tag[0] == SHARED;
 }
 
 int mg_verp_is_for(const mg_verp_t *verp, const unsigned char key[32],

@@ -5,8 +5,8 @@
  *
  * (reference, section 2). A bounce may come when the delivery is long gone, so
  * the message's id stands there, and a tag that tells which of its recipients
- * this copy went to: 8 hex digits of a MAC over both; zeros where recipients
- * share the copy. mac: 12 hex digits of HMAC-SHA256(key, id|tag|domain), key by
+ * this copy went to: 8 hex digits of a MAC over both. Where recipients share the
+ * copy it is over their destination, and begins with 'f'. mac: 12 hex digits of HMAC-SHA256(key, id|tag|domain), key by
  * mg_secret_derive(secret, "verp"): nobody else makes one. Cut to 64 octets of
  * local part: then what stands behind '-', for people, is shortened.
  */
@@ -30,7 +30,7 @@ char *mg_verp_make(const unsigned char key[32], apr_int64_t message_id,
 apr_status_t mg_verp_read(mg_verp_t *verp, const unsigned char key[32],
                           const char *local, const char *domain);
 int mg_verp_is_shared(const mg_verp_t *verp);
-/** Was it made for this recipient (in any case)? */
+/** Was it made for this recipient, or this destination (in any case)? */
 int mg_verp_is_for(const mg_verp_t *verp, const unsigned char key[32],
                    const char *recipient);
 #endif

@@ -127,9 +127,10 @@ static void test_booked(void **state)
 /* A shared copy comes back for recipients of the message, and no other. */
 static void test_shared(void **state)
 {
-    bench_t *b = bench(state, "bob@x.test,ann@x.test,eve@x.test");
+    bench_t *b = bench(state, "bob@x.test,ann@x.test,eve@x.test,tom@y.test");
 
     report(b, "x.test", FAILED("stranger@x.test", "5.1.1")
+                        FAILED("tom@y.test", "5.1.1")
                         FAILED("ANN@x.test", "5.1.1")
                         "Original-Recipient: rfc822;eve@x.test\r\n"
                         FAILED("eve@inside.x.test", "5.1.1"));
