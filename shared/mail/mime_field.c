@@ -15,7 +15,7 @@
 #include "mime_internal.h"
 
 #define LINE 76
-#define LONG_WORD 900   /* cannot be folded within 998: it is encoded */
+#define LONG_WORD 860   /* of 998, behind a name of 128: it is encoded */
 #define WORD_OCTETS 45  /* base64 of them and "=?utf-8?b?" "?=": 72 */
 #define ENCODED_WORD_MAX 75
 

@@ -75,6 +75,9 @@ static const sample_t samples[] = {
       NULL, NULL, NULL, NULL, "text/plain", { { 0 } } },
     { "header", "me@d.test", "bob@x.com", NULL, "x", "x", NULL, "X-My",
       "some v" UE "lue", NULL, "text/plain", { { 0 } } },
+    { "long-header", "me@d.test", "bob@x.com", NULL, "x", "x", NULL,
+      "X-" W50 W50, W500 W50 W50 W50 W50 W50 W50 W50 "xxxxxxxxxxxxxxxxxxxxxxxxx"
+      "xxxxxxxxxxxxxxxxxxxxxxxx", NULL, "text/plain", { { 0 } } },
     { "long-url", "me@d.test", "bob@x.com", NULL, "x", "x", NULL,
       "List-Unsubscribe", "<mailto:u+" W50 W50 "@d.test>, <https://d.test/" W50
       W50 W50 "/x>", NULL, "text/plain", { { 0 } } },
