@@ -68,6 +68,8 @@ static const sample_t samples[] = {
       "text/plain", { { 0 } } },
     { "cr-lf", "me@d.test", "bob@x.com", NULL, "x", "a\r\nb\rc\nd", NULL,
       NULL, NULL, NULL, "text/plain", { { 0 } } },
+    { "cr-in-html", "me@d.test", "bob@x.com", NULL, "x", NULL,
+      "<p>a\rb</p>\r\n<p>c</p>\r", NULL, NULL, NULL, "text/html", { { 0 } } },
     { "names", "\"O'Hara, B. \\\"x\\\"\" <me@d.test>",
       "\"Doe, John\" <a@b.com>, Mr. X <x@y.com>, \"\" <z@y.com>", NULL, "x",
       "x", NULL, NULL, NULL, NULL, "text/plain", { { 0 } } },

@@ -219,10 +219,10 @@ static const case_t cases[] = {
       "Bob Lee", "MIME-Version: 1.0\r\nX-Odd:   a\t b\r\n  folded\r\nSubject: "
       "Bob Lee\r\n\r\nx\r\n", NULL },
     { "X-Mailgun-Variables", H "X-Mailgun-Variables: {\"a\": "
-      "\"%recipient.x%\", \"n\": [1, {\"b\": \"=%recipient_email%\"}]}\r\n\r\n"
+      "\"%recipient.x%\", \"n\": [9.99, {\"b\": \"=%recipient_email%\"}]}\r\n\r\n"
       "x\r\n", NULL, "{\"x\":\"\\\"\\r\\n\\\\" UE "\"}",
       "X-Mailgun-Variables", "{\"a\": \"\\\"\\r\\n\\\\\\u00FC\", \"n\": "
-      "[1, {\"b\": \"=bob@x.test\"}]}", NULL, NULL },
+      "[9.99, {\"b\": \"=bob@x.test\"}]}", NULL, NULL },
     { "variables that are no JSON", H "X-Mailgun-Variables: a "
       "%recipient_name%\r\n\r\nx\r\n", NULL, NULL, "X-Mailgun-Variables",
       "a Bob Lee", NULL, NULL },
