@@ -160,7 +160,9 @@ void mta_way_read(mta_way_t *way, const char *text, const mg_config_t *config)
         way->policy = "mta-sts";
     }
     way->skip = strstr(text, "skip") && (!from || strstr(text, "skip") < from);
-    if (way->skip && way->need == MTA_TLS_VERIFY)
+    /* of what others need, not of what the operator does */
+    if (way->skip && needs[config->tls_policy] < MTA_TLS_VERIFY
+        && way->need == MTA_TLS_VERIFY)
         way->need = MTA_TLS_ENCRYPT;
     way->source = from ? ip_named(config, from + sizeof(FROM) - 1) : NULL;
 }

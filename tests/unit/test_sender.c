@@ -1801,6 +1801,38 @@ static void test_warmup_of_an_address(void **state)
     await(b, "delivery", 0);
 }
 
+/* Whoever asks may have more than MailgunTLSPolicy says, never less. */
+static void test_what_a_way_needs(void **state)
+{
+    static const struct {
+        int policy;               /* may, encrypt, verify */
+        const char *way;
+        mta_tls_need_t need;
+    } cases[] = {
+        { 0, "", MTA_TLS_MAY }, { 0, "skip", MTA_TLS_MAY },
+        { 0, "require", MTA_TLS_VERIFY }, { 0, "sts", MTA_TLS_VERIFY },
+        { 0, "require skip", MTA_TLS_ENCRYPT },
+        { 0, "sts skip", MTA_TLS_ENCRYPT },
+        { 0, "require from=skip", MTA_TLS_VERIFY },
+        { 1, "", MTA_TLS_ENCRYPT }, { 1, "skip", MTA_TLS_ENCRYPT },
+        { 1, "require", MTA_TLS_VERIFY },
+        { 2, "", MTA_TLS_VERIFY }, { 2, "skip", MTA_TLS_VERIFY },
+        { 2, "require skip", MTA_TLS_VERIFY },
+    };
+    mg_config_t config;
+    mta_way_t way;
+    size_t i;
+
+    (void)state;
+    memset(&config, 0, sizeof(config));
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        config.tls_policy = cases[i].policy;
+        mta_way_read(&way, cases[i].way, &config);
+        if (way.need != cases[i].need)
+            fail_msg("%d %s: %d", cases[i].policy, cases[i].way, way.need);
+    }
+}
+
 static void test_warmup_grows(void **state)
 {
     static const struct {
@@ -1879,6 +1911,7 @@ int main(void)
         UNIT_ON_BOTH(test_learned_is_kept),
         UNIT_ON_BOTH(test_warmup),
         UNIT_ON_BOTH(test_warmup_of_an_address),
+        UNIT_ON_SQLITE(test_what_a_way_needs),
         UNIT_ON_SQLITE(test_warmup_grows),
     };
 
