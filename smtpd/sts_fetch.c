@@ -18,7 +18,8 @@
 #include "notifier_guard.h"
 #include "sts_fetch.h"
 
-#define FETCHES_MAX 50            /* under way; beyond them: later */
+#define FETCHES_MAX 50            /* under way */
+#define WAITING_MAX 200           /* for one of them to end; beyond them: later */
 #define TIMEOUT_MS 30000L
 #define CONNECT_MS 10000L
 #define ADDRESSES_MAX 8
@@ -45,25 +46,30 @@ struct sts_fetcher_t {
     const mg_config_t *config;
     notifier_guard_t *guard;
     apr_pool_t *pool;
-    fetch_t *running;
-    int nrunning, closing;
+    fetch_t *running, *waiting, **waiting_end;
+    int nrunning, nwaiting, closing;
+    int beginning;                /* guards against itself */
 };
+
+static void begin_waiting(sts_fetcher_t *fetcher);
 
 static void fetch_free(fetch_t *f)
 {
-    fetch_t **link = &f->fetcher->running;
+    sts_fetcher_t *fetcher = f->fetcher;
+    fetch_t **link = &fetcher->running;
 
     while (*link && *link != f)
         link = &(*link)->next;
     if (*link) {
         *link = f->next;
-        f->fetcher->nrunning--;
+        fetcher->nrunning--;
     }
     if (f->easy)
         curl_easy_cleanup(f->easy);
     curl_slist_free_all(f->resolve);
     free(f->text);
     apr_pool_destroy(f->pool);
+    begin_waiting(fetcher);
 }
 
 static void fail(fetch_t *f, const char *why)
@@ -200,6 +206,26 @@ static void on_address(const dns_answer_t *answer, void *baton)
         fail(f, "curl does not take it");
 }
 
+static void begin_waiting(sts_fetcher_t *fetcher)
+{
+    fetch_t *f;
+
+    if (fetcher->beginning || fetcher->closing)
+        return; /* one that fails at once ends here, too */
+    fetcher->beginning = 1;
+    while (fetcher->nrunning < FETCHES_MAX && (f = fetcher->waiting) != NULL) {
+        fetcher->waiting = f->next;
+        if (!fetcher->waiting)
+            fetcher->waiting_end = &fetcher->waiting;
+        fetcher->nwaiting--;
+        f->next = fetcher->running;
+        fetcher->running = f;
+        fetcher->nrunning++;
+        dns_host(fetcher->dns, f->host, on_address, f);
+    }
+    fetcher->beginning = 0;
+}
+
 void sts_fetch(const char *domain, sts_got_fn *got, void *got_baton,
                void *baton)
 {
@@ -207,7 +233,8 @@ void sts_fetch(const char *domain, sts_got_fn *got, void *got_baton,
     apr_pool_t *p;
     fetch_t *f;
 
-    if (fetcher->nrunning >= FETCHES_MAX) {
+    /* what fails for want of a policy goes without: better it waits a little */
+    if (fetcher->nwaiting >= WAITING_MAX) {
         got(NULL, 0, "too many are being fetched", got_baton);
         return;
     }
@@ -219,10 +246,10 @@ void sts_fetch(const char *domain, sts_got_fn *got, void *got_baton,
     f->host = apr_pstrcat(p, "mta-sts.", domain, NULL);
     f->got = got;
     f->baton = got_baton;
-    f->next = fetcher->running;
-    fetcher->running = f;
-    fetcher->nrunning++;
-    dns_host(fetcher->dns, f->host, on_address, f);
+    *fetcher->waiting_end = f;
+    fetcher->waiting_end = &f->next;
+    fetcher->nwaiting++;
+    begin_waiting(fetcher);
 }
 
 /* --- life --- */
@@ -237,7 +264,7 @@ static apr_status_t cleanup(void *baton)
             curl_loop_remove(fetcher->curl, fetcher->running->easy);
         fetch_free(fetcher->running);
     }
-    return APR_SUCCESS;
+    return APR_SUCCESS; /* those that wait are in the pool */
 }
 
 apr_status_t sts_fetcher_create(sts_fetcher_t **pfetcher, loop_t *loop,
@@ -254,6 +281,7 @@ apr_status_t sts_fetcher_create(sts_fetcher_t **pfetcher, loop_t *loop,
     f->config = config;
     f->guard = notifier_guard_create(config->hook_allow, p);
     f->pool = p;
+    f->waiting_end = &f->waiting;
     apr_pool_pre_cleanup_register(p, f, cleanup);
     *pfetcher = f;
     return APR_SUCCESS;

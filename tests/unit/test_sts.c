@@ -3,6 +3,7 @@
 
 #include "mg_status.h"
 #include "mg_time.h"
+#include "sts_fetch.h"
 #include "sts.h"
 
 /* --- the TXT record --- */
@@ -294,11 +295,78 @@ static void test_life(void **state)
     apr_pool_destroy(p);
 }
 
+/* --- many at once --- */
+
+static struct {
+    dns_fn *fn;
+    void *baton;
+} hosts_asked[400];
+static int nhosts_asked;
+
+static void fake_host(dns_t *dns, const char *host, dns_fn *fn, void *baton)
+{
+    (void)dns;
+    (void)host;
+    hosts_asked[nhosts_asked].fn = fn;
+    hosts_asked[nhosts_asked++].baton = baton;
+}
+
+#define dns_host fake_host
+#define sts_fetch test_sts_fetch
+#define sts_fetcher_create test_sts_fetcher_create
+void test_sts_fetch(const char *, sts_got_fn *, void *, void *);
+apr_status_t test_sts_fetcher_create(sts_fetcher_t **, loop_t *, dns_t *,
+                                     const mg_config_t *, apr_pool_t *);
+#define cleanup fetch_cleanup
+#undef fail /* cmocka's */
+#include "../../smtpd/sts_fetch.c"
+
+static void count_got(const char *text, apr_size_t len, const char *why,
+                      void *baton)
+{
+    (void)text;
+    (void)len;
+    assert_non_null(why);
+    ++*(int *)baton;
+}
+
+/* Fifty at a time; others wait for them, two hundred at most. */
+static void test_many_fetches(void **state)
+{
+    static const mg_config_t config;
+    dns_answer_t later;
+    sts_fetcher_t *fetcher;
+    loop_t *loop;
+    apr_pool_t *p;
+    int i, got = 0;
+
+    (void)state;
+    memset(&later, 0, sizeof(later));
+    later.status = DNS_LATER;
+    later.reply = "498 4.4.3 not now";
+    apr_pool_create(&p, pool);
+    assert_int_equal(loop_create(&loop, p), APR_SUCCESS);
+    assert_int_equal(sts_fetcher_create(&fetcher, loop, NULL, &config, p),
+                     APR_SUCCESS);
+    for (i = 0; i < 250; i++)
+        sts_fetch(apr_psprintf(p, "d%d.test", i), count_got, &got, fetcher);
+    assert_int_equal(nhosts_asked, 50);
+    assert_int_equal(got, 0);
+    sts_fetch("more.test", count_got, &got, fetcher);
+    assert_int_equal(got, 1);
+    for (i = 0; i < 230; i++)
+        hosts_asked[i].fn(&later, hosts_asked[i].baton);
+    assert_int_equal(got, 231);
+    assert_int_equal(nhosts_asked, 250);
+    apr_pool_destroy(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_txt), cmocka_unit_test(test_policies),
-        cmocka_unit_test(test_matches), cmocka_unit_test(test_life)
+        cmocka_unit_test(test_matches), cmocka_unit_test(test_life),
+        cmocka_unit_test(test_many_fetches)
     };
     int failed;
 
