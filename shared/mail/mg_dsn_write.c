@@ -11,6 +11,7 @@
 #include "mg_time.h"
 
 #define HEAD_MAX (64 * 1024)
+#define REPLY_MAX 900  /* RFC 5322 2.1.1: 998 octets to a line */
 
 static const struct {
     const char *action, *status, *subject, *words, *then;
@@ -60,11 +61,15 @@ static int is_ascii(const char *s)
  * ours, and no SMTP. */
 static const char *diagnostic(const mg_dsn_write_t *d, apr_pool_t *p)
 {
+    const char *reply;
+
     if (!d->reply || !*d->reply)
         return "";
+    reply = one_line(d->reply, p);
+    if (strlen(reply) > REPLY_MAX)
+        reply = mg_text_clean(reply, REPLY_MAX, p);
     return apr_pstrcat(p, "Diagnostic-Code: ",
-                       d->mx ? "smtp; " : "x-mailgun; ",
-                       one_line(d->reply, p), "\r\n", NULL);
+                       d->mx ? "smtp; " : "x-mailgun; ", reply, "\r\n", NULL);
 }
 
 static const char *status_of(const mg_dsn_write_t *d, apr_pool_t *p)

@@ -106,10 +106,33 @@ static void test_sizes(void **state)
     assert_true(len < 2000);
 }
 
+/* RFC 5322 2.1.1: 998 octets, whatever the other server said. */
+static void test_long_reply(void **state)
+{
+    char *reply = apr_palloc(pool, 1005), *text, *s, *next;
+    mg_dsn_write_t d;
+    apr_size_t len;
+
+    (void)state;
+    memset(reply, 'x', 1004);
+    memcpy(reply, "550 ", 4);
+    memcpy(reply + 896, "\xe2\x82\xac\xe2\x82\xac", 6);
+    reply[1004] = '\0';
+    memset(&d, 0, sizeof(d));
+    d.hostname = d.to = d.message_id = d.recipient = d.mx = "a@a.test";
+    d.reply = reply;
+    d.original = "";
+    text = mg_dsn_write(&len, &d, pool);
+    assert_non_null(strstr(text, "\r\nDiagnostic-Code: smtp; 550 xxx"));
+    for (s = text; (next = strstr(s, "\r\n")) != NULL; s = next + 2)
+        assert_true(next - s <= 998);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_write), cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_long_reply),
     };
     int failed;
 
