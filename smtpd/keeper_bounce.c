@@ -76,13 +76,15 @@ static const char *whose_copy(const report_t *r,
 /* A shared one may come back for those of the message's recipients that are at
  * its destination, and for nobody else. */
 static apr_array_header_t *whose_shared(const report_t *r,
-                                        const apr_array_header_t *recipients,
+                                        apr_array_header_t *recipients,
                                         apr_pool_t *p)
 {
     apr_array_header_t *list = apr_array_make(p, 4, sizeof(const char *));
     const char *last = "";
     int i, is_there = 0;
 
+    if (mg_verp_is_for(&r->verp, r->owner->verp_key, ""))
+        return recipients; /* of several destinations */
     for (i = 0; i < recipients->nelts; i++) {
         const char *one = APR_ARRAY_IDX(recipients, i, const char *);
         const char *at = strrchr(one, '@');

@@ -151,6 +151,21 @@ static void set_dsn(sender_group_t *g)
 
 /* --- sender --- */
 
+/* What the bounce address is bound to: the one recipient, the destination of
+ * all, or, where one server has the mail of several domains, nothing. */
+static const char *bound_to(const sender_group_t *g,
+                            const sender_entry_t *first)
+{
+    const sender_entry_t *e;
+
+    if (g->n == 1)
+        return first->row.recipient;
+    APR_RING_FOREACH(e, &g->entries, sender_entry_t, link)
+        if (strcmp(e->row.dest, first->row.dest) != 0)
+            return "";
+    return first->row.dest;
+}
+
 static apr_status_t set_sender(sender_t *s, sender_group_t *g,
                                const sender_entry_t *first)
 {
@@ -172,9 +187,8 @@ static apr_status_t set_sender(sender_t *s, sender_group_t *g,
     if (!sender_store_works(s, rv))
         return rv;
     g->job.sender = on_the_wire(
-        mg_verp_make(s->verp_key, m->id,
-                     g->n == 1 ? first->row.recipient : first->row.dest,
-                     domain->name, g->pool),
+        mg_verp_make(s->verp_key, m->id, bound_to(g, first), domain->name,
+                     g->pool),
         g->pool);
     return APR_SUCCESS;
 }

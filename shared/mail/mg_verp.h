@@ -6,7 +6,8 @@
  * (reference, section 2). A bounce may come when the delivery is long gone, so
  * the message's id stands there, and a tag that tells which of its recipients
  * this copy went to: 8 hex digits of a MAC over both. Where recipients share the
- * copy it is over their destination, and begins with 'f'. mac: 12 hex digits of HMAC-SHA256(key, id|tag|domain), key by
+ * copy it is over their destination ("": they have several), and begins with
+ * 'f'. mac: 12 hex digits of HMAC-SHA256(key, id|tag|domain), key by
  * mg_secret_derive(secret, "verp"): nobody else makes one. Cut to 64 octets of
  * local part: then what stands behind '-', for people, is shortened.
  */
@@ -22,8 +23,8 @@ typedef struct {
     char tag[MG_VERP_TAG + 1];
 } mg_verp_t;
 
-/** @param recipient  an address; without an '@' (a destination) the sender is
- *                    one that recipients share */
+/** @param recipient  an address; without an '@' (a destination, or "") the
+ *                    sender is one that recipients share */
 char *mg_verp_make(const unsigned char key[32], apr_int64_t message_id,
                    const char *recipient, const char *domain, apr_pool_t *p);
 /** @return APR_ENOENT: no VERP address; MG_EDENIED: a forged one */

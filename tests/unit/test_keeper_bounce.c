@@ -138,6 +138,9 @@ static void test_shared(void **state)
     assert_int_equal(rows(b, "bounce WHERE address_lc IN ('ann@x.test',"
                           " 'eve@x.test')"), 2);
     assert_int_equal(rows(b, "bounce"), 2);
+    /* one that went to several destinations at one server */
+    report(b, "", FAILED("tom@y.test", "5.1.1"));
+    assert_int_equal(rows(b, "bounce WHERE address_lc = 'tom@y.test'"), 1);
 }
 
 static void test_others(void **state)

@@ -538,6 +538,12 @@ static void test_shared_transaction(void **state)
                      1);
     /* nobody learns of another */
     assert_null(strstr(b->mx->seen[0], "ok1=x.test"));
+    assert_non_null(strstr(b->mx->seen[0], "-x.test@a.test>"));
+    /* several destinations of one server: the address is bound to none */
+    mail_to(b, "ok1@x.test,ok2@y.test");
+    await(b, "event WHERE kind = 'delivered'", 4);
+    assert_non_null(strstr(b->mx->seen[1], "-@a.test>|RCPT TO:<ok1@x.test>|"
+                                           "RCPT TO:<ok2@y.test>|"));
 }
 
 static void test_deferred_comes_again(void **state)
