@@ -149,6 +149,22 @@ static int print_queued(ctl_t *ctl, const mg_message_t *m)
     return 0;
 }
 
+/* The message, also by the id of one of its deliveries: `queue list` prints
+ * both. */
+static apr_status_t find_message(mg_message_t **pmessage, ctl_t *ctl,
+                                 apr_int64_t id)
+{
+    apr_status_t rv = mg_message_get(pmessage, ctl->db, id, ctl->pool);
+
+    if (rv != APR_ENOENT)
+        return rv;
+    rv = mg_db_get_int(ctl->db, &id,
+                       "SELECT message_id FROM delivery WHERE id = $1", "i",
+                       id);
+    return rv == APR_SUCCESS
+               ? mg_message_get(pmessage, ctl->db, id, ctl->pool) : rv;
+}
+
 int ctl_queue_show(ctl_t *ctl)
 {
     apr_int64_t ids[CTL_QUEUE_FOUND];
@@ -160,7 +176,7 @@ int ctl_queue_show(ctl_t *ctl)
         || (code = ctl_queue_find(ids, &n, ctl, ctl->argv[0])) != 0)
         return code;
     for (i = 0; i < n; i++) {
-        rv = mg_message_get(&m, ctl->db, ids[i], ctl->pool);
+        rv = find_message(&m, ctl, ids[i]);
         if (rv == APR_ENOENT)
             return ctl_error(ctl, "there is no message %" APR_INT64_T_FMT,
                              ids[i]);

@@ -355,7 +355,7 @@ def test_queue_shows_what_fsck_finds(ctl):
     assert len(rows) == 2 and rows[1].split()[0] == "18"
     assert "due now" in rows[1] and rows[1].endswith("451 4.7.1 later [2J")
     assert "empty" in ctl("queue", "list", "--transport", "lmtp")
-    for name in ("17", "x@a.test", "<x@a.test>"):
+    for name in ("17", "18", "x@a.test", "<x@a.test>"):
         shown = ctl("queue", "show", name)
         assert "bob@b.test" in shown
         assert re.search(r"failed_temp +bob@b.test +mx.b +451 4.7.1 later",
