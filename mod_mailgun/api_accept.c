@@ -344,7 +344,7 @@ static apr_status_t route_one(api_t *q, const api_outgoing_t *out,
     apr_status_t rv;
 
     rv = mg_routing_recipient(envelopes, &nobody, q->worker->routing, q->db,
-                              to, MG_ROUTING_OUTGOING, q->p);
+                              to, MG_ROUTING_OUTGOING, q->account_id, q->p);
     for (; rv == APR_SUCCESS && i < envelopes->nelts; i++) {
         mg_envelope_t *e = &APR_ARRAY_IDX(envelopes, i, mg_envelope_t);
 

@@ -97,7 +97,8 @@ static apr_status_t route(notice_t *n, mg_db_t *db, mg_routing_t *routing,
     if (rv != APR_SUCCESS || !address->domain)
         return MG_EADDRESS;
     return mg_routing_recipient(n->message.envelopes, &domain, routing, db,
-                                address, MG_ROUTING_OUTGOING, n->pool);
+                                address, MG_ROUTING_OUTGOING,
+                                n->message.account_id, n->pool);
 }
 
 static apr_status_t original(mg_dsn_write_t *d, mg_db_t *db,

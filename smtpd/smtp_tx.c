@@ -153,7 +153,10 @@ static apr_status_t route(smtp_tx_t *tx, const mg_address_t *address,
     rv = mg_routing_recipient(found, &domain, server->routing,
                               server->worker->db, address,
                               tx->incoming ? MG_ROUTING_INCOMING
-                                           : MG_ROUTING_OUTGOING, tx->pool);
+                                           : MG_ROUTING_OUTGOING,
+                              tx->incoming ? 0
+                                           : tx->session->login.account_id,
+                              tx->pool);
     if (rv == APR_SUCCESS) {
         request_dsn(found, dsn, tx->pool);
         take_envelopes(tx, domain, found);

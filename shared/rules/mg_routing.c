@@ -291,12 +291,13 @@ static apr_status_t find_or_foreign(const mg_domain_t **pdomain,
 
 enum { STAYS, LEAVES, DEPENDS };
 
-/* Does mail of ours for a domain we host stay here? */
-static int stays(const mg_domain_t *domain)
+/* Does this account's mail for a domain we host stay here? What another
+ * account says of its domain is no reason: DNS must say so, too. */
+static int stays(const mg_domain_t *domain, apr_int64_t account_id)
 {
     const char *local = mg_domain_setting(domain, "local");
 
-    if (!strcmp(local, "yes"))
+    if (!strcmp(local, "yes") && domain->account_id == account_id)
         return STAYS;
     if (!strcmp(local, "no"))
         return LEAVES;
@@ -317,9 +318,10 @@ static void add_nobody(apr_array_header_t *envelopes, const mg_address_t *to)
 static apr_status_t add_outgoing(apr_array_header_t *envelopes,
                                  mg_routing_t *routing, mg_db_t *db,
                                  const mg_domain_t *domain,
+                                 apr_int64_t account_id,
                                  const mg_address_t *to, apr_pool_t *p)
 {
-    int where = domain ? stays(domain) : LEAVES;
+    int where = domain ? stays(domain, account_id) : LEAVES;
     apr_status_t rv = APR_ENOENT;
 
     if (where != LEAVES)
@@ -337,7 +339,7 @@ apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                   const mg_domain_t **pdomain,
                                   mg_routing_t *routing, mg_db_t *db,
                                   const mg_address_t *recipient, int way,
-                                  apr_pool_t *p)
+                                  apr_int64_t account_id, apr_pool_t *p)
 {
     const mg_domain_t *domain;
     apr_status_t rv;
@@ -359,5 +361,6 @@ apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
         return add_hosted(envelopes, routing, db, domain, recipient, p);
     }
     return add_outgoing(envelopes, routing, db,
-                        rv == APR_SUCCESS ? domain : NULL, recipient, p);
+                        rv == APR_SUCCESS ? domain : NULL, account_id,
+                        recipient, p);
 }

@@ -24,6 +24,8 @@ enum {
     MG_ROUTING_OUTGOING  /* from an authenticated customer: anywhere */
 };
 /**
+ * @param account_id  whose mail it is; incoming: 0
+ *
  * Append this recipient's deliveries to envelopes (of mg_envelope_t): ids
  * drawn, due_at 0 (the caller sets times).
  *
@@ -32,6 +34,8 @@ enum {
  *   MG_EDENIED  the domain is not ours: 550 5.7.1 relaying denied
  * Outgoing, *pdomain is left alone: a domain of ours gets it the inbound way if
  * its setting local is "yes", or "auto" and its MX is ours (mg_dns_check.h);
+ * "yes" holds for mail of the domain's own account: it must not draw others'
+ * mail to a domain that was only claimed;
  * then a recipient nobody wants fails, as one at a mailbox that is not there.
  * With "auto" and no word from DNS yet it stays where something wants it.
  * Everything else is MG_TRANSPORT_SMTP, dest = recipient's domain: a domain
@@ -41,5 +45,5 @@ apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                   const mg_domain_t **pdomain,
                                   mg_routing_t *routing, mg_db_t *db,
                                   const mg_address_t *recipient, int way,
-                                  apr_pool_t *p);
+                                  apr_int64_t account_id, apr_pool_t *p);
 #endif
