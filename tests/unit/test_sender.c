@@ -48,6 +48,7 @@ struct mx_t {
     int is_lmtp, hang_up_after_message, hold_the_answer;
     int broken_tls, rcpt_limit, dsn;
     const char *busy;          /* the greeting then, or NULL */
+    const char *refusal;       /* of MAIL, or NULL */
     int sessions, messages;
     int limit, open, refused;  /* connections at a time; 0: any number */
     session_t *held;           /* waits for its answer */
@@ -122,6 +123,10 @@ static void command(session_t *s, const char *line)
         conn_printf(s->conn, "250-mx\r\n250 DSN\r\n");
     else if (strncmp(line, "EHLO", 4) == 0 || strncmp(line, "LHLO", 4) == 0)
         conn_printf(s->conn, "250-mx\r\n250-PIPELINING\r\n250 8BITMIME\r\n");
+    else if (strncmp(line, "MAIL", 4) == 0 && s->mx->refusal)
+        conn_printf(s->conn, "%s", s->mx->refusal);
+    else if (strncmp(line, "RCPT", 4) == 0 && s->mx->refusal)
+        conn_printf(s->conn, "503 5.5.1 MAIL first\r\n");
     else if (strncmp(line, "MAIL", 4) == 0) {
         s->envelope[0] = '\0';
         s->rcpts = 0;
@@ -215,7 +220,8 @@ static void mx_accept(int fd, const struct sockaddr *peer, socklen_t len,
         conn_finish(s->conn);
 }
 
-static mx_t *mx_start(loop_t *loop, apr_pool_t *p)
+/* port 0: any */
+static mx_t *mx_start(loop_t *loop, unsigned int ip, int port, apr_pool_t *p)
 {
     mx_t *mx = apr_pcalloc(p, sizeof(*mx));
     struct sockaddr_in in;
@@ -223,7 +229,8 @@ static mx_t *mx_start(loop_t *loop, apr_pool_t *p)
 
     memset(&in, 0, sizeof(in));
     in.sin_family = AF_INET;
-    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    in.sin_addr.s_addr = htonl(ip);
+    in.sin_port = htons((apr_uint16_t)port);
     mx->p = p;
     mx->loop = loop;
     mx->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -319,8 +326,8 @@ static bench_t *bench(void **state)
 
     b->store = store;
     assert_int_equal(loop_create(&w->loop, p), APR_SUCCESS);
-    b->mx = mx_start(w->loop, p);
-    b->lmtp = mx_start(w->loop, p);
+    b->mx = mx_start(w->loop, INADDR_LOOPBACK, 0, p);
+    b->lmtp = mx_start(w->loop, INADDR_LOOPBACK, 0, p);
     b->lmtp->is_lmtp = 1;
     make_config(b, p);
     assert_int_equal(mg_secret_create(path, p), APR_SUCCESS);
@@ -1248,21 +1255,14 @@ static void test_broken_tls(void **state)
     assert_int_equal(b->mx->sessions, 3);
 }
 
-/* Nobody listens at the first address, the second one takes it; and where
- * neither does, the site is closed. */
-static void test_next_host(void **state)
+/* x.test has two hosts. */
+static mta_site_t *site_of_two(bench_t *b)
 {
     static const unsigned int ips[] = { 0x7f000002, INADDR_LOOPBACK };
-    bench_t *b = bench(state);
+    mta_site_t *site = site_of_x(b);
     dns_host_t hosts[2];
-    mg_delivery_t d;
-    mta_site_t *site;
     int i;
 
-    memset(&d, 0, sizeof(d));
-    d.transport = MG_TRANSPORT_SMTP;
-    d.dest = "x.test";
-    site = mta_site_for(b->s, &d, "");
     memset(hosts, 0, sizeof(hosts));
     for (i = 0; i < 2; i++) {
         struct sockaddr_in *in = (struct sockaddr_in *)&hosts[i].addr;
@@ -1273,6 +1273,16 @@ static void test_next_host(void **state)
         hosts[i].name = "mx.x.test";
     }
     mta_route_set(site, hosts, 2, APR_INT64_MAX);
+    return site;
+}
+
+/* Nobody listens at the first address, the second one takes it; and where
+ * neither does, the site is closed. */
+static void test_next_host(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site = site_of_two(b);
+
     mail_to(b, "ok@x.test");
     await(b, "delivery", 0);
     assert_int_equal(b->mx->messages, 1);
@@ -1287,6 +1297,66 @@ static void test_next_host(void **state)
     assert_int_equal(strncmp(text(b, "SELECT last_reply FROM delivery"),
                              "499 4.4.1 ", 10), 0);
     assert_int_equal(site->failures, 1);
+}
+
+/* The first host takes nobody now, or nobody ever: the second one is asked (RFC
+ * 5321 5.1), and mail is returned only where both say so. */
+static void test_next_host_after_a_greeting(void **state)
+{
+    static const char *const greetings[] = { "421 4.3.2 not now\r\n",
+                                             "554 5.3.2 never\r\n" };
+    bench_t *b = bench(state);
+    mx_t *first = mx_start(b->worker.loop, 0x7f000002, b->mx->port,
+                           b->store->p);
+    int i;
+
+    site_of_two(b);
+    b->mx->hang_up_after_message = 1;
+    for (i = 0; i < 2; i++) {
+        first->busy = greetings[i];
+        apr_hash_clear(b->s->hosts); /* it is not known as a bad one */
+        mail_to(b, "ok@x.test");
+        await(b, "delivery", 0);
+        assert_int_equal(first->sessions, i + 1);
+        assert_int_equal(b->mx->messages, i + 1);
+    }
+    assert_int_equal(rows(b, "event WHERE kind = 'delivered'"), 2);
+    assert_int_equal(rows(b, "event WHERE kind LIKE 'failed%'"), 0);
+    b->mx->busy = "421 busy\r\n";
+    mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE attempts = 1", 1);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed'"), 0);
+}
+
+/* 4.7.x to MAIL means us, not the recipient: the third in a row closes the site,
+ * for as long as it asks, and the fourth is not even said. */
+static void test_refused_at_mail(void **state)
+{
+    bench_t *b = bench(state);
+    mta_site_t *site;
+    int i;
+
+    b->config.destination_connections = 1;
+    b->mx->refusal = "450 4.7.1 slow down, try again in 20 seconds\r\n";
+    stop_site(b, &site);
+    for (i = 0; i < 6; i++)
+        mail_to(b, "ok@x.test");
+    await(b, "delivery WHERE claimed_by <> 0", 6);
+    go_on(site, 1);
+    await(b, "delivery WHERE claimed_by = 0", 6);
+    assert_int_equal(site->failures, 1);
+    assert_in_range(mta_site_closed_until(site) - mg_now(),
+                    apr_time_from_sec(15), apr_time_from_sec(20));
+    assert_string_equal(site->last_reply, "450 4.7.1 slow down, try again in "
+                        "20 seconds");
+    assert_int_equal(b->mx->messages, 0);
+    b->mx->refusal = NULL;
+    site->closed_until = 0;
+    unit_store_ok(b->look, mg_db_exec(b->look, NULL, "UPDATE delivery SET "
+                                      "due_at = 1", ""));
+    await(b, "delivery", 0);
+    assert_int_equal(b->mx->messages, 6);
+    assert_int_equal(site->mail_refusals, 0);
 }
 
 static void test_too_many_recipients(void **state)
@@ -1903,6 +1973,8 @@ int main(void)
         UNIT_ON_SQLITE(test_after_reset),
         UNIT_ON_SQLITE(test_broken_tls),
         UNIT_ON_SQLITE(test_next_host),
+        UNIT_ON_SQLITE(test_next_host_after_a_greeting),
+        UNIT_ON_SQLITE(test_refused_at_mail),
         UNIT_ON_SQLITE(test_too_many_recipients),
         UNIT_ON_BOTH(test_turns_at_a_site),
         UNIT_ON_BOTH(test_room_for_others),
