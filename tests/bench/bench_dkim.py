@@ -92,13 +92,15 @@ def signature(send):
         return "".join(open(path, errors="replace").read()
                        for path in glob.glob(kept + "/*"))
 
+    stop = None
     try:
         wait_for("smtp-sink", lambda: listens(port))
         stop = send(port)
         wait_for("a copy", lambda: len(text()) > 1000, 30)
         time.sleep(0.2)
-        stop()
     finally:
+        if stop:
+            stop()
         popen.terminate()
         popen.wait()
     return re.findall(r"^DKIM-Signature:.*?a=([a-z0-9-]+)", text(),
