@@ -1,6 +1,6 @@
 /* mg_config_sending.c - directives that say how mail goes out: shares, limits of
  * destinations, the volume of new domains, the addresses it comes from. */
-#include "mg_config_sending.h"
+#include "mg_config_private.h"
 #include "mg_text.h"
 
 #include <apr_lib.h>
