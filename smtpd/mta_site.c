@@ -190,17 +190,33 @@ void mta_site_hold_off_all(mta_site_t *site, sender_group_t *group,
     sender_group_free(group);
 }
 
-/* While there is room, as many as come. When three quarters are taken, as many
- * as go out in some seconds, and a few: of many that stand still, each has one.
- */
-int mta_site_share(const sender_t *s, int rate)
+/* While there is room, as many as come; else as many as go out in some seconds,
+ * and a few: of many that stand still, each has one. */
+static int share_beyond(const sender_t *s, int room, int rate)
 {
     int claims = s->config->claims, few;
 
-    if (s->nheld <= claims - claims / 4)
+    if (s->nheld <= room)
         return claims;
     few = claims / 2 / (s->nbusy > 0 ? s->nbusy : 1);
     return SHARE_SECONDS * rate + (few > 1 ? few : 1);
+}
+
+int mta_site_share(const sender_t *s, int rate)
+{
+    return share_beyond(s, s->config->claims - s->config->claims / 4, rate);
+}
+
+/* One domain's rows fill three quarters and no more (sender.c). Where nothing
+ * moves the room ends before: else its rows, of which none leaves, would be all
+ * that is held, until the connection times out. */
+static int share_of(const mta_site_t *site)
+{
+    const sender_t *s = site->s;
+
+    if (site->rate == 0 && site->nlinks > 0)
+        return share_beyond(s, s->config->claims / 2, 0);
+    return mta_site_share(s, site->rate);
 }
 
 /* When a part of what waits there will have gone out. */
@@ -228,7 +244,7 @@ void mta_site_add(mta_site_t *site, sender_entry_t *entry)
         sender_released(s, entry, mg_now());
     else if (closed)
         mta_site_hold_off(s, entry, closed, site->last_reply);
-    else if (site->is_slow && site->nentries >= mta_site_share(s, site->rate))
+    else if (site->is_slow && site->nentries >= share_of(site))
         mta_site_hold_off(s, entry, has_room_at(site), NULL);
     else {
         mta_line_add(site, entry);
@@ -279,7 +295,7 @@ static void enforce_share(mta_site_t *site)
     site->done_before = site->done;
     site->rate = (site->rate + 2 * now + 1) / 3;
     site->seconds = site->ngroups > 0 ? site->seconds + 1 : 0;
-    share = mta_site_share(site->s, site->rate);
+    share = share_of(site);
     site->is_slow = site->seconds > SHARE_SECONDS && site->nentries >= share;
     if (!site->is_slow || site->nentries <= share + share / 4)
         return;

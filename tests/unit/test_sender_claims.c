@@ -2,8 +2,11 @@
  * its results while the store fails, and what it gives back when it stops. */
 #include "unit_sender.h"
 
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <apr_strings.h>
 
@@ -349,6 +352,41 @@ static void test_room_for_others(void **state)
     assert_int_equal(b->mx->messages, 151);
 }
 
+static int silent_listener(int *pport)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET };
+    socklen_t len = sizeof(in);
+    int fd = socket(AF_INET, SOCK_STREAM, 0);
+
+    in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    assert_int_equal(bind(fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    assert_int_equal(listen(fd, 10), 0);
+    assert_int_equal(getsockname(fd, (struct sockaddr *)&in, &len), 0);
+    *pport = ntohs(in.sin_port);
+    return fd;
+}
+
+/* A destination that says nothing, and all that the domain may hold is for it:
+ * the domain's other mail does not wait for the time-out. */
+static void test_room_beside_silence(void **state)
+{
+    unit_sender_t *b = unit_sender(state);
+    int port, i, fd = silent_listener(&port);
+
+    unit_sender_transport(b, "silent.test", port);
+    for (i = 0; i < 150; i++)
+        unit_mail_to(b, "ok@silent.test");
+    unit_await(b, "delivery WHERE claimed_by <> 0", 75);
+    for (i = 0; i < 10; i++)
+        unit_mail_to(b, "ok@x.test");
+    for (i = 0; i < 2000 && b->mx->messages < 10; i++)
+        unit_turn(b, 10);
+    assert_int_equal(b->mx->messages, 10);
+    unit_await(b, "delivery", 150);
+    assert_int_equal(unit_rows(b, "delivery WHERE attempts > 0"), 0);
+    close(fd);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -366,6 +404,7 @@ int main(void)
         UNIT_ON_SQLITE(test_full_in_an_outage),
         UNIT_ON_BOTH(test_turns_at_a_site),
         UNIT_ON_BOTH(test_room_for_others),
+        UNIT_ON_SQLITE(test_room_beside_silence),
     };
 
     mg_log_set_level(getenv("UNIT_LOG") ? MG_LOG_DEBUG : MG_LOG_ERR);
