@@ -219,11 +219,16 @@ static int share_of(const mta_site_t *site)
     return mta_site_share(s, site->rate);
 }
 
-/* When a part of what waits there will have gone out. */
+/* When a part of what waits there will have gone out. One that stands still is
+ * left alone for as long as it has done so: it may be us who stood still. */
 static apr_time_t has_room_at(const mta_site_t *site)
 {
-    apr_time_t wait = site->rate > 0 ? site->nentries / site->rate : SLOW_MAX;
+    apr_time_t wait = SLOW_MAX;
 
+    if (site->rate > 0)
+        wait = site->nentries / site->rate;
+    else if (site->moved_at)
+        wait = apr_time_sec(mg_ticks() - site->moved_at);
     return mg_now() + apr_time_from_sec(wait < 1          ? 1
                                         : wait > SLOW_MAX ? SLOW_MAX
                                                           : wait);
@@ -293,6 +298,8 @@ static void enforce_share(mta_site_t *site)
     apr_time_t due;
 
     site->done_before = site->done;
+    if (now > 0)
+        site->moved_at = mg_ticks();
     site->rate = (site->rate + 2 * now + 1) / 3;
     site->seconds = site->ngroups > 0 ? site->seconds + 1 : 0;
     share = share_of(site);

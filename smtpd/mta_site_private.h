@@ -114,6 +114,7 @@ struct mta_site_t {
     apr_time_t used_at;        /* mg_ticks() */
     int done, done_before;     /* results */
     int rate;                  /* of them in a second, lately */
+    apr_time_t moved_at;       /* the last of them, about: mg_ticks(); or 0 */
     int seconds, is_slow;      /* it has had work; it holds its share */
 
     int is_dirty;
