@@ -33,6 +33,8 @@ class Faults:
         struct.pack_into("<q", self.map, 8, offset + int(seconds * 1000000))
 
     def reset_clock(self):
+        """Back to the real time: what timers wait for is then as far away as
+        the clocks were ahead. At the end of a stack of one's own."""
         struct.pack_into("<q", self.map, 8, 0)
 
     def _find(self, name):
