@@ -58,11 +58,12 @@ apr_status_t mg_campaign_add(mg_campaign_t **pcampaign, mg_db_t *db,
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = mg_db_exec(db, NULL,
-                    "INSERT INTO campaign (id, domain_id, public_id, name,"
-                    " created_at) VALUES ($1, $2, $3, $4, $5)", "iitti",
-                    c->id, domain_id, c->public_id, c->name,
-                    (apr_int64_t)c->created_at);
+    rv = mg_db_exec_one(db, MG_ECONFLICT,
+                        "INSERT INTO campaign (id, domain_id, public_id, name,"
+                        " created_at) VALUES ($1, $2, $3, $4, $5)"
+                        " ON CONFLICT (domain_id, public_id) DO NOTHING",
+                        "iitti", c->id, domain_id, c->public_id, c->name,
+                        (apr_int64_t)c->created_at);
     rv = mg_tx_leave(db, own, rv);
     if (rv == APR_SUCCESS)
         *pcampaign = c;
