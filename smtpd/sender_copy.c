@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "mg_log.h"
-#include "mg_mime.h"
 #include "mg_status.h"
 #include "mg_text.h"
 #include "sender.h"
@@ -184,7 +183,6 @@ static apr_status_t render(sender_copy_t *copy)
     if (rv != APR_SUCCESS)
         return rv;
     copy->pieces = out.pieces;
-    copy->nhead = out.nhead;
     copy->eight_bit = out.eight_bit;
     return APR_SUCCESS;
 }
@@ -243,8 +241,7 @@ apr_status_t sender_copy_make(sender_copy_t **pcopy, sender_t *s,
 
 void sender_copy_rewind(sender_copy_t *copy, sender_copy_from_t from)
 {
-    copy->piece = from == SENDER_COPY_ALL ? -2
-                  : from == SENDER_COPY_HEAD ? 0 : copy->nhead;
+    copy->piece = from == SENDER_COPY_ALL ? -2 : 0;
     copy->at = 0;
 }
 
@@ -291,63 +288,5 @@ apr_status_t sender_copy_next(const char **pbytes, apr_size_t *plen,
         copy->piece++;
         copy->at = 0;
     }
-    return APR_SUCCESS;
-}
-
-/* The first piece is all of the content: its header block becomes a piece of
- * its own. It lies within the first slice: more was refused. */
-static apr_status_t find_head(sender_copy_t *copy)
-{
-    mg_render_piece_t *all;
-    apr_array_header_t *headers;
-    const char *bytes;
-    apr_size_t len, head_len;
-    apr_status_t rv;
-
-    if (copy->pieces->nelts == 0)
-        return APR_SUCCESS;
-    all = &APR_ARRAY_IDX(copy->pieces, 0, mg_render_piece_t);
-    rv = read_stored(&bytes, &len, copy, 0, all->len);
-    if (rv != APR_SUCCESS)
-        return rv;
-    mg_mime_headers(&headers, &head_len, bytes, len, copy->pool);
-    if (head_len == 0)
-        return APR_SUCCESS;
-    bytes = apr_pmemdup(copy->pool, bytes, head_len);
-    all->bytes = bytes;
-    copy->nhead = 1;
-    if ((apr_int64_t)head_len < all->len)
-        add_piece(copy, NULL, (apr_int64_t)head_len,
-                  all->len - (apr_int64_t)head_len);
-    all = &APR_ARRAY_IDX(copy->pieces, 0, mg_render_piece_t);
-    all->len = (apr_int64_t)head_len;
-    return APR_SUCCESS;
-}
-
-apr_status_t sender_copy_head(const char **phead, apr_size_t *plen,
-                              sender_copy_t *copy)
-{
-    apr_status_t rv = APR_SUCCESS;
-    apr_size_t len = 0;
-    char *head;
-    int i;
-
-    if (copy->nhead == 0)
-        rv = find_head(copy);
-    if (rv != APR_SUCCESS)
-        return rv;
-    for (i = 0; i < copy->nhead; i++)
-        len += (apr_size_t)APR_ARRAY_IDX(copy->pieces, i,
-                                         mg_render_piece_t).len;
-    *phead = head = apr_palloc(copy->pool, len + 1);
-    *plen = len;
-    for (i = 0; i < copy->nhead; i++) {
-        const mg_render_piece_t *piece = &APR_ARRAY_IDX(copy->pieces, i,
-                                                        mg_render_piece_t);
-
-        memcpy(head, piece->bytes, (apr_size_t)piece->len);
-        head += piece->len;
-    }
-    *head = '\0';
     return APR_SUCCESS;
 }

@@ -30,7 +30,6 @@ typedef struct {
     const char *signature;       /* DKIM-Signature fields, CRLF; "" */
     struct sender_signing_t *signing; /* there will be some; or NULL */
     apr_array_header_t *pieces;  /* of mg_render_piece_t: header block, body */
-    int nhead;                   /* of them, the header block; 0: not yet known */
     apr_int64_t size;            /* of all that is sent, about */
     int eight_bit;               /* there may be octets above 127 */
     apr_size_t room;             /* of sender_t.copy_bytes */
@@ -50,10 +49,8 @@ int sender_copy_is_shared(const struct sender_message_t *message);
 apr_status_t sender_copy_make(sender_copy_t **pcopy, struct sender_t *s,
                               struct sender_entry_t *entry, apr_pool_t *p);
 
-typedef enum { SENDER_COPY_ALL, SENDER_COPY_HEAD, SENDER_COPY_BODY }
-    sender_copy_from_t;
-/** The next read begins there. BODY asks for the header block to be found
- * first: sender_copy_head(). */
+typedef enum { SENDER_COPY_ALL, SENDER_COPY_HEAD } sender_copy_from_t;
+/** The next read begins there. */
 void sender_copy_rewind(sender_copy_t *copy, sender_copy_from_t from);
 /** The next part, up to MG_CONTENT_SLICE octets, valid until the next call.
  * @return APR_EOF after the last; APR_EAGAIN: it is still being signed, ask in
@@ -62,9 +59,5 @@ apr_status_t sender_copy_read(const char **pbytes, apr_size_t *plen,
                               sender_copy_t *copy);
 /** The same, signed or not: for who signs it. */
 apr_status_t sender_copy_next(const char **pbytes, apr_size_t *plen,
-                              sender_copy_t *copy);
-/** The message's header block with the empty line that ends it, as it goes
- * out (without top and signature); in the copy's pool. */
-apr_status_t sender_copy_head(const char **phead, apr_size_t *plen,
                               sender_copy_t *copy);
 #endif
