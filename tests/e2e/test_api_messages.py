@@ -156,12 +156,12 @@ def test_delivery_time_in_the_past_means_now(env):
 
 
 def test_delivery_time_to_come(env):
-    data = fields(env, **{"o:deliverytime": str(int(time.time()) + 7200)})
+    data = fields(env, **{"o:deliverytime": str(int(env.faults.now()) + 7200)})
     queued(post(env, data), env.domain)
     time.sleep(2)
     assert not env.mx_messages(data["to"])
     r = post(env, fields(env, **{
-        "o:deliverytime": str(int(time.time()) + 30 * 86400)}))
+        "o:deliverytime": str(int(env.faults.now()) + 30 * 86400)}))
     assert r.status_code == 400
     r = post(env, fields(env, **{"o:deliverytime": "tomorrow"}))
     assert r.status_code == 400

@@ -53,7 +53,7 @@ def test_fields_kept_and_removed(env):
          "X-Mailgun-Campaign-Id: by-smtp\n"
          "X-Mailgun-Skip-Verification: yes\nX-Mailgun-Deliver-By: %d\n"
          "X-Mailgun-Variables: {\"a\": 1}\nX-Mailgun-Variables: {\"b\": 2}\n"
-         "\ntext\n" % (env.domain, to, time.time() + 1))
+         "\ntext\n" % (env.domain, to, env.faults.now() + 1))
     mail, _ = arrived(env, to)
     assert mail.get_all("X-Mailgun-Tag") == ["one", "two"]
     assert mail["X-Mailgun-Track"] == "no"
@@ -90,7 +90,7 @@ def test_deliver_by(env):
     to = "later-smtp@remote.test"
     begun = time.time()
     send(env, to, "From: me@%s\nX-Mailgun-Deliver-By: %s\n\ntext\n" % (
-        env.domain, email.utils.formatdate(begun + 4)))
+        env.domain, email.utils.formatdate(env.faults.now() + 4)))
     taken = env.wait_mx(to)[0]
     assert begun + 2.9 < taken["time"] < begun + 15
 

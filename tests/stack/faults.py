@@ -6,6 +6,7 @@ offset in microseconds, then 32 slots of name, action, argument, count, hits.
 import mmap
 import os
 import struct
+import time
 
 KILL, EIO, ENOSPC, DELAY, LOST = 1, 2, 3, 4, 5
 SLOTS = 32
@@ -31,6 +32,10 @@ class Faults:
         """Everybody's clocks go ahead by that much."""
         offset = struct.unpack_from("<q", self.map, 8)[0]
         struct.pack_into("<q", self.map, 8, offset + int(seconds * 1000000))
+
+    def now(self):
+        """What the stack's clocks show: seconds since 1970."""
+        return time.time() + struct.unpack_from("<q", self.map, 8)[0] / 1e6
 
     def reset_clock(self):
         """Back to the real time: what timers wait for is then as far away as
