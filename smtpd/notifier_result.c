@@ -30,7 +30,7 @@ static apr_status_t append_event(mg_db_t *db, const notifier_post_t *post,
     mg_event_t event;
 
     event = mg_event_of(kinds[post->verdict], &post->row,
-                        post->message ? post->message : &none);
+                        post->message ? post->message : &none, ptemp);
     event.code = post->code;
     event.reply = post->reply;
     event.mx = post->row.dest;

@@ -151,7 +151,7 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
         [SENDER_DROPPED] = MG_EVENT_DROPPED,
     };
     mg_event_t event = mg_event_of(kinds[e->verdict], &e->row,
-                                   e->message->row);
+                                   e->message->row, p);
     mg_render_for_t who = { e->message->row, &e->row, "" };
     mg_dsn_rcpt_t rcpt = { NULL, NULL };
 

@@ -5,50 +5,62 @@
 
 #include "mg_batch.h"
 #include "mg_event_kind.h"
+#include "mg_event_private.h"
 #include "mg_id.h"
+#include "mg_json.h"
 #include "mg_stat.h"
 #include "mg_status.h"
 #include "mg_text.h"
 #include "mg_time.h"
 
-#define LOG_SUBJECT_MAX 512
-#define LOG_REPLY_MAX 1024
 /* A delivered hook is posted once (manual, "Delivered Event Webhook"); one
  * that waits longer than this for a notifier is stale. */
 #define HOOK_LIFE (24 * 3600 * APR_TIME_C(1000000))
 
-const mg_event_kind_info_t mg_event_kinds[MG_EVENT_MAX] = {
-    [MG_EVENT_ACCEPTED] = { "accepted", "accepted", "info", "Accepted",
-                            { "accepted", "accepted.in",
-                              "accepted.test" }, NULL },
-    [MG_EVENT_DELIVERED] = { "delivered", "delivered", "info", "Delivered",
-                             { "delivered", "delivered.in",
-                               "delivered.test" },
-                             "webhook.deliver" },
-    [MG_EVENT_FAILED_TEMP] = { "failed_temp", "tempfail", "warn", "Will retry",
-                               { "failed_temp", "failed_temp.in" }, NULL },
-    [MG_EVENT_FAILED] = { "failed", "bounced", "error", "Bounced",
-                          { "failed", "failed.in" }, NULL },
-    [MG_EVENT_DROPPED] = { "dropped", "dropped", "error", "Dropped",
-                           { "dropped", "dropped.in" }, NULL },
-    [MG_EVENT_POSTED] = { "posted", "forwarded", "info", "Forwarded",
-                          { "posted", "posted.in" }, NULL },
-    [MG_EVENT_FAILED_LATE] = { "failed_late", "bounced", "error", "Bounced",
-                               { "failed_late", "failed_late.in" }, NULL },
-};
+/* --- what an event is filled with --- */
 
-const mg_event_kind_info_t *mg_event_kind_by_name(const char *name)
+static apr_array_header_t *strings(const json_t *json, apr_pool_t *p)
 {
-    int i;
+    apr_array_header_t *list;
+    const json_t *one;
+    size_t i;
 
-    for (i = 0; i < MG_EVENT_MAX; i++)
-        if (!strcmp(mg_event_kinds[i].name, name))
-            return &mg_event_kinds[i];
-    return NULL;
+    if (!json_is_array(json) || json_array_size(json) == 0)
+        return NULL;
+    list = apr_array_make(p, (int)json_array_size(json), sizeof(const char *));
+    json_array_foreach(json, i, one)
+        if (json_is_string(one))
+            APR_ARRAY_PUSH(list, const char *) = json_string_value(one);
+    return list;
+}
+
+/* Most messages have neither: they are not parsed. */
+static void read_options(mg_event_t *event, const char *options,
+                         apr_pool_t *p)
+{
+    const json_t *json;
+    const char *error;
+
+    if (!options || (!strstr(options, "\"tags\"")
+                     && !strstr(options, "\"campaigns\"")))
+        return;
+    json = mg_json_parse(options, strlen(options), &error, p);
+    event->tags = strings(json_object_get(json, "tags"), p);
+    event->campaigns = strings(json_object_get(json, "campaigns"), p);
+}
+
+static void read_message(mg_event_t *event, const mg_message_t *message,
+                         apr_pool_t *p)
+{
+    event->direction = message->direction;
+    event->sender = message->sender;
+    event->subject = message->subject;
+    event->testmode = message->testmode;
+    read_options(event, message->options, p);
 }
 
 mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
-                       const mg_message_t *message)
+                       const mg_message_t *message, apr_pool_t *p)
 {
     mg_event_t event;
 
@@ -62,146 +74,53 @@ mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
     event.recipient_as_given = delivery->recipient_as_given;
     event.variables = delivery->variables;
     event.attempt = delivery->attempts + 1;
-    if (message) {
-        event.direction = message->direction;
-        event.sender = message->sender;
-        event.subject = message->subject;
-    }
+    if (message)
+        read_message(&event, message, p);
     return event;
 }
 
-/* Valid UTF-8 on one line, at most max bytes. */
-static const char *one_line(const char *s, apr_size_t max, apr_pool_t *p)
+/* What the delivery of a batch knew of its recipient is kept with the event
+ * of its end (mg_event_detail.c). */
+static apr_status_t recall(mg_event_t *event, mg_db_t *db, apr_pool_t *p)
 {
-    apr_size_t len = s ? strlen(s) : 0, i;
-    char *line = NULL;
+    const json_t *json;
+    const char *error, *detail = NULL;
+    mg_stmt_t *stmt;
+    apr_status_t rv;
 
-    if (!s)
-        return "";
-    if (len > max) {
-        for (len = max; len > 0 && ((unsigned char)s[len] & 0xC0) == 0x80;)
-            len--;
-        s = apr_pstrmemdup(p, s, len);
+    rv = mg_db_query(&stmt, db, "SELECT detail FROM event WHERE message_id ="
+                     " $1 AND recipient = $2 AND kind = 'delivered' LIMIT 1",
+                     "it", event->message_id, event->recipient);
+    if (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
+        detail = mg_stmt_text(stmt, 0, p);
+        mg_stmt_done(stmt);
     }
-    s = mg_text_clean(s, len, p);
-    for (i = 0; s[i]; i++) {
-        if ((unsigned char)s[i] >= 0x20 && s[i] != 0x7F)
-            continue;
-        if (!line)
-            s = line = apr_pstrdup(p, s);
-        line[i] = ' ';
-    }
-    return s;
+    if (rv != APR_SUCCESS)
+        return rv == APR_EOF ? APR_SUCCESS : rv;
+    json = json_object_get(mg_json_parse(detail, strlen(detail), &error, p),
+                           "recipient-variables");
+    if (json_is_object(json))
+        event->variables = mg_json_compact(json, p);
+    return APR_SUCCESS;
 }
 
-/* "Delivered: me@d -> Bob <bob@x> 'Hello'", with what the remote said where it
- * matters. */
-static const char *log_text(const mg_event_t *event, apr_pool_t *p)
+apr_status_t mg_event_of_message(mg_event_t *event, mg_event_kind_t kind,
+                                 mg_db_t *db, const mg_message_t *message,
+                                 const char *recipient, apr_pool_t *p)
 {
-    const char *word = mg_event_kinds[event->kind].word;
-    const char *reply = NULL;
-
-    if (event->kind == MG_EVENT_FAILED_TEMP && event->retry_in)
-        word = apr_psprintf(p, "Will retry in %" APR_INT64_T_FMT " seconds",
-                            (apr_int64_t)apr_time_sec(event->retry_in));
-    if (event->kind == MG_EVENT_FAILED_TEMP ||
-        event->kind == MG_EVENT_FAILED || event->kind == MG_EVENT_DROPPED ||
-        event->kind == MG_EVENT_FAILED_LATE)
-        reply = one_line(event->reply, LOG_REPLY_MAX, p);
-    return apr_pstrcat(
-        p, word, event->testmode ? " (test mode): " : ": ", one_line(event->sender, LOG_SUBJECT_MAX, p),
-        " \xE2\x86\x92 ",
-        one_line(event->recipient_as_given && *event->recipient_as_given
-                     ? event->recipient_as_given
-                     : event->recipient,
-                 LOG_SUBJECT_MAX, p),
-        " '", one_line(event->subject, LOG_SUBJECT_MAX, p), "'",
-        !reply || !*reply ? ""
-        : event->kind == MG_EVENT_DROPPED ? " Reason: "
-                                          : " Server response: ",
-        reply ? reply : "", NULL);
+    memset(event, 0, sizeof(*event));
+    event->kind = kind;
+    event->account_id = message->account_id;
+    event->domain_id = message->domain_id;
+    event->message_id = message->id;
+    event->recipient = event->recipient_as_given = recipient;
+    read_message(event, message, p);
+    if (!message->options || !strstr(message->options, "\"batch\""))
+        return APR_SUCCESS;
+    return recall(event, db, p);
 }
 
-/* s as a JSON string; s is valid UTF-8. Hand-made: this runs per event. */
-static const char *json_string(const char *s, apr_pool_t *p)
-{
-    static const char hex[] = "0123456789abcdef";
-    const unsigned char *c;
-    char *out, *o;
-
-    out = o = apr_palloc(p, strlen(s) * 6 + 3);
-    *o++ = '"';
-    for (c = (const unsigned char *)s; *c; c++) {
-        if (*c == '"' || *c == '\\') {
-            *o++ = '\\';
-            *o++ = (char)*c;
-        }
-        else if (*c < 0x20) {
-            memcpy(o, "\\u00", 4);
-            o[4] = hex[*c >> 4];
-            o[5] = hex[*c & 15];
-            o += 6;
-        }
-        else {
-            *o++ = (char)*c;
-        }
-    }
-    *o++ = '"';
-    *o = '\0';
-    return out;
-}
-
-static const char *json_text(const char *s, apr_pool_t *p)
-{
-    return json_string(mg_text_clean(s, strlen(s), p), p);
-}
-
-/* How the mx was reached:
- *   ,"tls":true,"tls-version":"TLSv1.3","tls-cipher":"...",
- *    "certificate-verified":true,"tls-policy":"mta-sts",
- *    "sending-ip":"192.0.2.1" */
-static const char *way_json(const mg_event_t *event, apr_pool_t *p)
-{
-    if (!event->mx || !event->tls_policy)
-        return "";
-    return apr_pstrcat(
-        p, ",\"tls\":", event->tls ? "true" : "false",
-        event->tls ? ",\"tls-version\":" : "",
-        event->tls ? json_text(event->tls, p) : "",
-        event->tls_cipher ? ",\"tls-cipher\":" : "",
-        event->tls_cipher ? json_text(event->tls_cipher, p) : "",
-        ",\"certificate-verified\":", event->verified ? "true" : "false",
-        ",\"tls-policy\":", json_text(event->tls_policy, p),
-        event->sending_ip ? ",\"sending-ip\":" : "",
-        event->sending_ip ? json_text(event->sending_ip, p) : "", NULL);
-}
-
-/* {"code":550,"reply":"550 5.1.1 no","mx":"mx.x","class":"unknown",
- * "attempt":1}; '{}' if accepted; what nobody was asked about has no code */
-static const char *detail_json(const mg_event_t *event, apr_pool_t *p)
-{
-    if (event->testmode)
-        return "{\"is-test-mode\":true}";
-    if (event->kind == MG_EVENT_ACCEPTED)
-        return "{}";
-    return apr_pstrcat(
-        p, "{\"code\":", apr_itoa(p, event->code),
-        event->reply ? ",\"reply\":" : "",
-        event->reply ? json_text(event->reply, p) : "",
-        event->mx ? ",\"mx\":" : "", event->mx ? json_text(event->mx, p) : "",
-        way_json(event, p),
-        event->bounce_class ? ",\"class\":" : "",
-        event->bounce_class ? json_text(event->bounce_class, p) : "",
-        event->notify ? ",\"notify\":" : "",
-        event->notify ? json_text(event->notify, p) : "",
-        event->reason ? ",\"reason\":" : "",
-        event->reason ? json_text(event->reason, p) : "",
-        ",\"attempt\":", apr_itoa(p, event->attempt),
-        event->retry_in ? apr_psprintf(p, ",\"retry_in\":%" APR_INT64_T_FMT,
-                                       apr_time_sec(event->retry_in))
-                        : "",
-        "}", NULL);
-}
+/* --- appending --- */
 
 /* The URL a domain wants this kind posted to, or NULL. Without a cache
  * (mailgunctl) the row is asked. */
@@ -262,7 +181,7 @@ static apr_status_t append_hook(const mg_batch_t *batch,
     hook.payload = apr_pstrcat(
         p, "{\"event\":\"", kind->name, "\",\"id\":\"",
         mg_id_event(event_id, p), "\",\"recipient\":",
-        json_text(event->recipient, p), ",\"timestamp\":",
+        mg_event_json_text(event->recipient, p), ",\"timestamp\":",
         apr_psprintf(p, "%" APR_INT64_T_FMT, apr_time_sec(now)), "}", NULL);
     hook.created_at = hook.due_at = now;
     hook.expires_at = now + HOOK_LIFE;
@@ -288,14 +207,11 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
         "iiiiitttti", id, event->account_id, event->domain_id,
         event->message_id, event->delivery_id, kind->name,
         mg_text_clean(event->recipient, strlen(event->recipient), ptemp),
-        log_text(event, ptemp), detail_json(event, ptemp), (apr_int64_t)now);
+        mg_event_line(event, ptemp), mg_event_detail(event, ptemp), (apr_int64_t)now);
     if (rv != APR_SUCCESS)
         return rv;
     rv = mg_stat_add(batch, event->account_id, event->domain_id,
-                     mg_time_day(now),
-                     event->testmode ? kind->counted_as[2]
-                     : kind->counted_as[event->direction == MG_INCOMING],
-                     "", 1);
+                     mg_time_day(now), mg_event_counted_as(event), "", 1);
     if (rv != APR_SUCCESS)
         return rv;
     return append_hook(batch, event, id, now, ptemp);

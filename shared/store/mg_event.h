@@ -6,16 +6,32 @@
  * order just before COMMIT, into this process's slot) and, where the domain
  * has a webhook for the kind, a row for the notifier.
  *
- * kind         when                                   log line ("hap", type)
- * accepted     our 200 or 250, one per recipient      accepted   info
- * delivered    the remote's 250                        delivered  info
- * failed_temp  put off                                 tempfail   warn
- * failed       refused for good                        bounced    error
- * dropped      given up: often enough tried, or the
- *              recipient is suppressed                 dropped    error
- * posted       a route's forward was taken (HTTP)      forwarded  info
- * failed_late  taken by the remote, whose report came
- *              back; there is no delivery any more     bounced    error
+ * kind          when                              log line ("hap", type)
+ * accepted      our 200 or 250, one per recipient   accepted      info
+ *               the same of incoming mail           received      info
+ * delivered     the remote's 250                    delivered     info
+ * failed_temp   put off                             tempfail      warn
+ * failed        refused for good                    bounced       error
+ * failed_late   taken by the remote, whose report
+ *               came back; there is no delivery     bounced       error
+ * dropped       given up: refused, often enough
+ *               tried, or suppressed                dropped       error
+ * opened        the pixel was fetched               opened        info
+ * clicked       a link was followed                 clicked       info
+ * unsubscribed  the recipient wants no more         unsubscribed  info
+ * complained    the recipient calls it spam         complained    warn
+ * stored        kept for the customer (store())     stored        info
+ *
+ * Of incoming mail only:
+ *
+ * refused       at RCPT or the end of data; there
+ *               is no message                       refused       warn
+ * spam_dropped  taken, and thrown away as spam      spamdrop      warn
+ * routed        a route matched                     routed        info
+ * posted        a route's forward was taken         forwarded     info
+ * forward_failed   ... was given up                 forwardfail   error
+ * mailbox       put in a mailbox                    mailbox       info
+ * list_expanded a list's members get it             expanded      info
  */
 #ifndef MG_EVENT_H
 #define MG_EVENT_H
@@ -27,19 +43,30 @@
 typedef enum {
     MG_EVENT_ACCEPTED, MG_EVENT_DELIVERED, MG_EVENT_FAILED_TEMP,
     MG_EVENT_FAILED, MG_EVENT_DROPPED, MG_EVENT_POSTED, MG_EVENT_FAILED_LATE,
+    MG_EVENT_OPENED, MG_EVENT_CLICKED, MG_EVENT_UNSUBSCRIBED,
+    MG_EVENT_COMPLAINED, MG_EVENT_STORED,
+    MG_EVENT_REFUSED, MG_EVENT_SPAM_DROPPED, MG_EVENT_ROUTED,
+    MG_EVENT_FORWARD_FAILED, MG_EVENT_MAILBOX, MG_EVENT_LIST_EXPANDED,
     MG_EVENT_MAX
 } mg_event_kind_t;
 
 typedef struct {
     mg_event_kind_t kind;
-    apr_int64_t account_id, domain_id, message_id, delivery_id;
+    apr_int64_t account_id, domain_id;
+    apr_int64_t message_id, delivery_id;  /* 0 where there is none */
     int direction;                /* of its message */
     int testmode;                 /* nothing was sent: so say log, detail and
                                    * webhook; counted as "<kind>.test" */
+    int machine;                  /* opened, clicked: nobody has seen it (link
+                                   * scanners, mail proxies): so say log and
+                                   * detail; counted as "<kind>.machine" */
     const char *recipient;        /* bare */
     const char *recipient_as_given;
     const char *variables;        /* JSON, the recipient's own; or NULL */
     const char *sender, *subject; /* of its message, for the log line */
+    const apr_array_header_t *tags;       /* of const char *, as given; NULL: */
+    const apr_array_header_t *campaigns;  /* none. Public ids of campaigns */
+    const char *mailing_list;     /* its address, or NULL */
     int code;                     /* SMTP reply code or ours (498, 605 ...) */
     const char *reply;            /* the remote's words, or NULL */
     const char *mx;               /* who said it, or NULL */
@@ -54,6 +81,15 @@ typedef struct {
     const char *reason;           /* dropped: "hardfail", "maxfails"; NULL */
     int attempt;
     apr_interval_time_t retry_in; /* failed_temp: until the next try */
+    /* opened, clicked, unsubscribed: who did it, each NULL if unknown */
+    const char *ip, *user_agent;
+    const char *client_type, *client_name, *client_os;
+    const char *device_type;      /* desktop, mobile, tablet, other, unknown */
+    const char *country;          /* "US" */
+    const char *region, *city;
+    const char *url;              /* clicked: where to; routed, posted,
+                                   * stored: where it is */
+    const char *tag;              /* unsubscribed: from which, "*": all */
 } mg_event_t;
 
 /** What the append needs to know of its process. One per db connection. */
@@ -61,9 +97,15 @@ void mg_event_context(mg_db_t *db, mg_domain_cache_t *domains, int stat_slot);
 
 apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
                              apr_pool_t *ptemp);
-/** mg_event_t filled from a delivery and its message. */
+/** mg_event_t filled from a delivery and its message (NULL: forgotten). */
 mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
-                       const mg_message_t *message);
+                       const mg_message_t *message, apr_pool_t *p);
+/** The same where there is no delivery any more: opens, clicks, complaints.
+ * What only the delivery knew (the recipient's own variables) is taken from
+ * the event that it was delivered; none is no error. */
+apr_status_t mg_event_of_message(mg_event_t *event, mg_event_kind_t kind,
+                                 mg_db_t *db, const mg_message_t *message,
+                                 const char *recipient, apr_pool_t *p);
 
 /** One row of GET /<domain>/log. */
 typedef struct {

@@ -8,12 +8,18 @@ typedef struct {
     const char *name;         /* event.kind */
     const char *hap, *type;   /* GET /<domain>/log */
     const char *word;         /* the log line begins so */
-    const char *counted_as[3]; /* stat.kind: outgoing, incoming, test mode */
+    const char *counted_as[4]; /* stat.kind: outgoing, incoming, test mode,
+                                * by a machine */
+    const char *stat;         /* GET /<domain>/stats shows it as; or NULL */
     const char *webhook;      /* the domain's setting with the URL, or NULL */
 } mg_event_kind_info_t;
 
 extern const mg_event_kind_info_t mg_event_kinds[MG_EVENT_MAX];
 /** NULL: no such kind. */
 const mg_event_kind_info_t *mg_event_kind_by_name(const char *name);
+/** An accepted message that came in was received. */
+const char *mg_event_hap(const mg_event_kind_info_t *kind, int direction);
+/** stat.kind of an event. */
+const char *mg_event_counted_as(const mg_event_t *event);
 
 #endif

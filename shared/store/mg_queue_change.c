@@ -52,7 +52,7 @@ static apr_status_t append_dropped(const mg_delivery_t *d, change_t *c)
         if (rv != APR_SUCCESS && !APR_STATUS_IS_ENOENT(rv))
             return rv;
     }
-    event = mg_event_of(MG_EVENT_DROPPED, d, c->message);
+    event = mg_event_of(MG_EVENT_DROPPED, d, c->message, c->p);
     event.attempt = d->attempts;
     event.reply = "dropped by the operator";
     event.reason = "operator";

@@ -142,7 +142,7 @@ static int put_batch(bench_t *b, int batch, const char *bytes, apr_pool_t *p)
 static apr_status_t settle_one(mg_db_t *db, void *baton, apr_pool_t *ptemp)
 {
     mg_delivery_t *d = baton;
-    mg_event_t event = mg_event_of(MG_EVENT_DELIVERED, d, NULL);
+    mg_event_t event = mg_event_of(MG_EVENT_DELIVERED, d, NULL, ptemp);
     apr_status_t rv = mg_queue_settle(db, d);
 
     event.code = 250;

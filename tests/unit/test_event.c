@@ -102,6 +102,43 @@ static void log_lines(void **state)
         { MG_EVENT_POSTED, "200", 0, "forwarded", "info",
           "Forwarded: me@samples.mailgun.org " ARROW
           " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
+        { MG_EVENT_OPENED, NULL, 0, "opened", "info",
+          "Opened: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
+        { MG_EVENT_CLICKED, NULL, 0, "clicked", "info",
+          "Clicked: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'"
+          " URL: http://x.test/a b" },
+        { MG_EVENT_UNSUBSCRIBED, NULL, 0, "unsubscribed", "info",
+          "Unsubscribed: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello' Tag: *" },
+        { MG_EVENT_COMPLAINED, NULL, 0, "complained", "warn",
+          "Complained: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
+        { MG_EVENT_STORED, NULL, 0, "stored", "info",
+          "Stored: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
+        { MG_EVENT_REFUSED, "550 5.1.1 no such mailbox", 0, "refused", "warn",
+          "Refused: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'"
+          " Reason: 550 5.1.1 no such mailbox" },
+        { MG_EVENT_SPAM_DROPPED, NULL, 0, "spamdrop", "warn",
+          "Dropped as spam: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
+        { MG_EVENT_ROUTED, "match_all()", 0, "routed", "info",
+          "Routed: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'"
+          " Route: match_all()" },
+        { MG_EVENT_FORWARD_FAILED, "406", 0, "forwardfail", "error",
+          "Cannot forward: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'"
+          " Server response: 406" },
+        { MG_EVENT_MAILBOX, "250 saved", 0, "mailbox", "info",
+          "Put in mailbox: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
+        { MG_EVENT_LIST_EXPANDED, NULL, 0, "expanded", "info",
+          "List expanded: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'" },
     };
     enum { N = sizeof(cases) / sizeof(cases[0]) };
     apr_array_header_t *items;
@@ -113,6 +150,8 @@ static void log_lines(void **state)
         e = event_of_domain(d);
         e.kind = cases[i].kind;
         e.reply = cases[i].reply;
+        e.url = "http://x.test/a\nb";
+        e.tag = "*";
         e.retry_in = apr_time_from_sec(cases[i].retry_seconds);
         unit_store_ok(s->db, append(s->db, &e, s->p));
     }
@@ -137,7 +176,7 @@ static void log_lines(void **state)
     assert_int_equal(total, N);
     assert_int_equal(items->nelts, 2);
     assert_string_equal(APR_ARRAY_IDX(items, 0, mg_log_item_t *)->hap,
-                        "dropped");
+                        "mailbox");
     unit_store_ok(s->db, mg_event_log(&items, &total, s->db, other->id, 0, 2,
                                       s->p));
     assert_int_equal(total, 1);
@@ -201,6 +240,94 @@ static void detail_of_tls(void **state)
         "\"certificate-verified\":true,\"tls-policy\":\"mta-sts\","
         "\"sending-ip\":\"192.0.2.1\","
         "\"attempt\":1}'"), 1);
+}
+
+static const apr_array_header_t *one_text(const char *text, apr_pool_t *p)
+{
+    apr_array_header_t *list = apr_array_make(p, 1, sizeof(const char *));
+
+    APR_ARRAY_PUSH(list, const char *) = text;
+    return list;
+}
+
+static void detail_of_clicks(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_event_t e = event_of_domain(d);
+    const char *text;
+    mg_stmt_t *stmt;
+
+    e.kind = MG_EVENT_CLICKED;
+    e.machine = 1;
+    e.tags = one_text("September \"newsletter\"", s->p);
+    e.campaigns = one_text("c1", s->p);
+    e.url = "http://x.test/?a=1&b=2";
+    e.ip = "192.0.2.1";
+    e.user_agent = "Mozilla/5.0";
+    e.client_type = "browser";
+    e.client_name = "Firefox";
+    e.client_os = "Linux";
+    e.device_type = "desktop";
+    e.country = "US";
+    e.region = "CA";
+    e.city = "San Francisco";
+    unit_store_ok(s->db, append(s->db, &e, s->p));
+    unit_store_ok(s->db, mg_db_query(&stmt, s->db,
+                                     "SELECT detail, log_text FROM event",
+                                     ""));
+    assert_int_equal(mg_stmt_next(stmt), APR_SUCCESS);
+    text = mg_stmt_text(stmt, 0, s->p);
+    assert_string_equal(
+        text,
+        "{\"machine\":true,\"tags\":[\"September \\\"newsletter\\\"\"],"
+        "\"campaigns\":[\"c1\"],\"url\":\"http://x.test/?a=1&b=2\","
+        "\"ip\":\"192.0.2.1\",\"geolocation\":{\"country\":\"US\","
+        "\"region\":\"CA\",\"city\":\"San Francisco\"},"
+        "\"client-info\":{\"client-type\":\"browser\","
+        "\"client-name\":\"Firefox\",\"client-os\":\"Linux\","
+        "\"device-type\":\"desktop\",\"user-agent\":\"Mozilla/5.0\"}}");
+    assert_non_null(strstr(mg_stmt_text(stmt, 1, s->p),
+                           "Clicked (by a machine): me@"));
+    mg_stmt_done(stmt);
+    assert_int_equal(unit_store_int(s->db, "SELECT n FROM stat"
+                                    " WHERE kind = 'clicked.machine'"), 1);
+}
+
+/* Long after its delivery: options from the message, the recipient's own
+ * variables from how it ended. */
+static void of_a_message(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_claimer_t *c = unit_claimer(s, s->db, MG_TRANSPORT_SMTP);
+    mg_message_t *m = unit_message(s, d);
+    mg_envelope_t *to = unit_envelope(m, MG_TRANSPORT_SMTP, "a@x.test",
+                                      "x.test");
+    apr_array_header_t *list;
+    mg_event_t e;
+
+    m->options = "{\"tags\":[\"t 1\",\"t2\"],\"batch\":true}";
+    to->variables = "{\"id\":7}";
+    unit_store_ok(s->db, unit_accept(s->db, m, s->p));
+    list = unit_claim(s, s->db, c, 10);
+    unit_store_ok(s->db, unit_result(s->db, APR_ARRAY_IDX(list, 0,
+                                     mg_delivery_t *), MG_EVENT_DELIVERED,
+                                     s->p));
+    unit_store_ok(s->db, mg_event_of_message(&e, MG_EVENT_OPENED, s->db, m,
+                                             "a@x.test", s->p));
+    assert_int_equal(e.kind, MG_EVENT_OPENED);
+    assert_int_equal(e.message_id, m->id);
+    assert_int_equal(e.delivery_id, 0);
+    assert_string_equal(e.recipient, "a@x.test");
+    assert_string_equal(e.subject, "Hello");
+    assert_string_equal(e.variables, "{\"id\":7}");
+    assert_int_equal(e.tags->nelts, 2);
+    assert_string_equal(APR_ARRAY_IDX(e.tags, 0, const char *), "t 1");
+    assert_null(e.campaigns);
+    unit_store_ok(s->db, mg_event_of_message(&e, MG_EVENT_OPENED, s->db, m,
+                                             "other@x.test", s->p));
+    assert_null(e.variables);
 }
 
 /* One row per day and kind, whatever the size of the batch. */
@@ -325,6 +452,8 @@ int main(void)
         UNIT_ON_BOTH(test_mode_is_marked),
         UNIT_ON_BOTH(hostile_detail),
         UNIT_ON_BOTH(detail_of_tls),
+        UNIT_ON_BOTH(detail_of_clicks),
+        UNIT_ON_BOTH(of_a_message),
         UNIT_ON_BOTH(counts_per_batch),
         UNIT_ON_BOTH(folds),
         UNIT_ON_BOTH(webhook),

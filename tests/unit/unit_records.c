@@ -148,7 +148,7 @@ static apr_status_t result(mg_db_t *db, const mg_delivery_t *delivery,
         rv = mg_message_get(&message, db, delivery->message_id, p);
     if (rv != APR_SUCCESS)
         return rv;
-    event = mg_event_of(kind, delivery, message);
+    event = mg_event_of(kind, delivery, message, p);
     event.code = 250;
     event.reply = "250 2.0.0 ok";
     return mg_event_append(db, &event, p);
