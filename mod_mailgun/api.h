@@ -216,8 +216,14 @@ api_handler_fn api_messages_send, api_messages_send_mime;
 api_handler_fn api_log_list;
 api_handler_fn api_domains_list, api_domains_get, api_domains_create,
     api_domains_update, api_domains_verify, api_domains_delete;
+api_handler_fn api_webhooks_list, api_webhooks_get, api_webhooks_create,
+    api_webhooks_update, api_webhooks_delete;
 api_handler_fn api_mailboxes_list, api_mailboxes_create, api_mailboxes_update,
     api_mailboxes_delete;
+
+/** The first argument's domain as it is in the store, q->domain too; not the
+ * cached one, which may be older than the last change. */
+int api_domains_load(api_t *q, mg_domain_t **pdomain);
 
 /** 5 to 32 characters, or 400. */
 int api_check_password(api_t *q, const char *password);

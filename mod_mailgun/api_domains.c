@@ -114,7 +114,7 @@ int api_domains_list(api_t *q)
 }
 
 /* Read anew: the cache may be older than the change this request made. */
-static int load_domain(api_t *q, mg_domain_t **pdomain)
+int api_domains_load(api_t *q, mg_domain_t **pdomain)
 {
     apr_status_t rv;
 
@@ -136,7 +136,7 @@ int api_domains_get(api_t *q)
 {
     mg_domain_t *domain;
 
-    return load_domain(q, &domain) || reply_domain(q, NULL, domain, NULL);
+    return api_domains_load(q, &domain) || reply_domain(q, NULL, domain, NULL);
 }
 
 /* settings, for POST and PUT */
@@ -314,7 +314,7 @@ int api_domains_create(api_t *q)
     mg_bell_ring(q->config->run_dir, MG_ROLE_KEEPER); /* looks at its DNS */
     mg_log(MG_LOG_INFO, APR_SUCCESS, "domain %s: added", create.name);
     q->args[0] = create.name;
-    return load_domain(q, &domain) ||
+    return api_domains_load(q, &domain) ||
            reply_domain(q, "Domain has been created", domain, password);
 }
 
@@ -339,7 +339,7 @@ int api_domains_update(api_t *q)
     const char *wrong;
     apr_status_t rv;
 
-    if (load_domain(q, &domain))
+    if (api_domains_load(q, &domain))
         return API_REPLIED;
     if (!update.settings->nelts)
         return api_reply_message(q, HTTP_BAD_REQUEST,
@@ -354,7 +354,7 @@ int api_domains_update(api_t *q)
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot change a domain");
     mg_shared_bump(q->child->shared);
-    return load_domain(q, &domain) ||
+    return api_domains_load(q, &domain) ||
            reply_domain(q, "Domain has been updated", domain, NULL);
 }
 
@@ -388,7 +388,7 @@ int api_domains_verify(api_t *q)
     mg_domain_t *domain;
     apr_status_t rv;
 
-    if (load_domain(q, &domain))
+    if (api_domains_load(q, &domain))
         return API_REPLIED;
     before = last_look(q);
     rv = api_unit(q, run_ask, NULL, q);
@@ -404,7 +404,7 @@ int api_domains_verify(api_t *q)
             return API_REPLIED;
     } while (last_look(q) == before && mg_ticks() < until);
     api_reader_done(q);
-    return load_domain(q, &domain) ||
+    return api_domains_load(q, &domain) ||
            reply_domain(q, "Domain DNS records have been updated", domain,
                         NULL);
 }
@@ -464,7 +464,7 @@ int api_domains_delete(api_t *q)
     mg_domain_t *domain;
     apr_status_t rv;
 
-    if (load_domain(q, &domain))
+    if (api_domains_load(q, &domain))
         return API_REPLIED;
     rv = drop_queued(q);
     if (rv == APR_SUCCESS)

@@ -5,8 +5,8 @@
  * domain set` and PUT /domains/<domain> both go through mg_domain_set().
  * Settings so far: spam_action (disabled|tag|block), wildcard, quota_bytes,
  * local (auto|yes|no), dkim, restrict_from (default|yes|no), require_tls,
- * skip_verification, sending_ip, sending_pool, webhook.deliver (URL; '' removes
- * it).
+ * skip_verification, sending_ip, sending_pool, webhook.bounce, .click, .deliver,
+ * .drop, .open, .spam, .unsubscribe (URL; '' removes it).
  */
 #ifndef MG_DOMAIN_H
 #define MG_DOMAIN_H
@@ -39,6 +39,10 @@ typedef struct {
     const char *(*check)(const char **pvalue, apr_pool_t *p);
 } mg_domain_setting_t;
 const mg_domain_setting_t *mg_domain_settings(int *pn);
+/** What is wrong with a value, without the setting's name; NULL: nothing, and
+ * *pvalue is the normal form. name is one of the table. */
+const char *mg_domain_setting_check(const char *name, const char **pvalue,
+                                    apr_pool_t *p);
 
 /**
  * Add a domain, unverified: its row, DKIM keys (RSA-2048 and Ed25519, sealed;

@@ -127,8 +127,22 @@ static const mg_domain_setting_t settings[] = {
     { "spam_action", "disabled",
       "what happens to incoming spam: disabled, tag, block",
       check_spam_action },
+    { "webhook.bounce", "",
+      "URL that is told of each bounce; empty: none", check_url },
+    { "webhook.click", "",
+      "URL that is told of each click on a link; empty: none", check_url },
     { "webhook.deliver", "",
       "URL that is told of each delivered message; empty: none", check_url },
+    { "webhook.drop", "",
+      "URL that is told of each recipient that is given up; empty: none",
+      check_url },
+    { "webhook.open", "",
+      "URL that is told of each opened message; empty: none", check_url },
+    { "webhook.spam", "",
+      "URL that is told of each complaint; empty: none", check_url },
+    { "webhook.unsubscribe", "",
+      "URL that is told of each unsubscribed recipient; empty: none",
+      check_url },
     { "wildcard", "false", "whether sub-domains are taken too", check_bool },
 };
 enum { NSETTINGS = sizeof(settings) / sizeof(settings[0]) };
@@ -147,6 +161,14 @@ static const mg_domain_setting_t *find(const char *name)
         if (!strcmp(settings[i].name, name))
             return &settings[i];
     return NULL;
+}
+
+const char *mg_domain_setting_check(const char *name, const char **pvalue,
+                                    apr_pool_t *p)
+{
+    const mg_domain_setting_t *setting = find(name);
+
+    return setting && setting->check ? setting->check(pvalue, p) : NULL;
 }
 
 static const char *all_names(apr_pool_t *p)

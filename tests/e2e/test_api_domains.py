@@ -155,7 +155,8 @@ def test_twins_know_the_same_settings(env):
     assert re.findall(r"(?m)^  (\S+) .*", shown.split("DNS records")[0]) == [
         "dkim", "local", "quota_bytes", "require_tls", "restrict_from",
         "sending_ip", "sending_pool", "skip_verification", "spam_action",
-        "webhook.deliver", "wildcard"]
+        "webhook.bounce", "webhook.click", "webhook.deliver", "webhook.drop",
+        "webhook.open", "webhook.spam", "webhook.unsubscribe", "wildcard"]
 
 
 def test_settings(env):

@@ -170,7 +170,8 @@ static void sets(void **state)
         { "colour", "red", NULL, "'colour' is no setting of a domain; there"
           " are dkim, local, quota_bytes, require_tls, restrict_from,"
           " sending_ip, sending_pool, skip_verification, spam_action,"
-          " webhook.deliver, wildcard" },
+          " webhook.bounce, webhook.click, webhook.deliver, webhook.drop,"
+          " webhook.open, webhook.spam, webhook.unsubscribe, wildcard" },
         { "restrict_from", "YES", "yes", NULL },
         { "restrict_from", "default", "default", NULL },
         { "restrict_from", "maybe", NULL, "restrict_from: 'maybe' is none of"
