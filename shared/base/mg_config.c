@@ -17,6 +17,7 @@ static const char *const durability_words[] = { "full", "relaxed", NULL };
 static const char *const switch_words[] = { "off", "on", NULL };
 static const char *const notls_words[] = { "off", "loopback", "on", NULL };
 static const char *const dane_words[] = { "off", "on", "auto", NULL };
+static const char *const scheme_words[] = { "http", "https", NULL };
 static const char *const tls_words[] = { "may", "encrypt", "verify", NULL };
 static const char *const log_words[] = { "err", "warn", "info", "debug",
                                          NULL };
@@ -203,6 +204,16 @@ static const mg_directive_t directives[] = {
       "The authorities, in PEM, whose certificates are trusted when mail goes "
       "out, instead of the system's.",
       mg_config_set_path, AT(tls_trust), NULL },
+    { "MailgunTrackingHost", "name", "email.<domain>",
+      "The host of a domain's tracking links; <domain> is the domain's name.",
+      mg_config_set_tracking_host, AT(tracking_host), NULL },
+    { "MailgunTrackingScheme", "http|https", "http",
+      "How tracking links begin.",
+      mg_config_set_word_text, AT(tracking_scheme), scheme_words },
+    { "MailgunTrackingSecretFile", "path", "/etc/mailgun/tracking",
+      "The file with the secrets that sign tracking links; mailgunctl init "
+      "makes it.",
+      mg_config_set_path, AT(tracking_secret), NULL },
     { "MailgunTrackingTarget", "name", "(MailgunHostname)",
       "The host that a domain's CNAME record for links and opens, email.<domain>, "
       "should name.",

@@ -135,6 +135,12 @@ typedef struct mg_config_t {
     apr_array_header_t *spf;  /* of char *; MailgunSPF: mechanisms; none: a: */
     const char *tracking_target; /* MailgunTrackingTarget; NULL: hostname */
 
+    /* tracking */
+    const char *tracking_secret; /* MailgunTrackingSecretFile */
+    const char *tracking_host;   /* MailgunTrackingHost; see
+                                    mg_config_tracking_host() */
+    const char *tracking_scheme; /* MailgunTrackingScheme http|https */
+
     /* HTTP out */
     apr_array_header_t *hook_allow; /* of char *, CIDR; MailgunHookAllow */
     apr_interval_time_t hook_timeout; /* MailgunHookTimeout */
@@ -168,6 +174,11 @@ struct mg_directive_t {
 const mg_directive_t *mg_config_directives(int *pn);
 const mg_directive_t *mg_config_find(const char *name);
 mg_config_t *mg_config_create(apr_pool_t *p);  /* defaults only */
+/** The host of a domain's tracking links, "email.a.test". */
+const char *mg_config_tracking_host(const mg_config_t *config,
+                                    const char *domain, apr_pool_t *p);
+/** Has each domain a host of its own? Else they need no CNAME record. */
+int mg_config_tracking_host_is_own(const mg_config_t *config);
 /** What only shows when all is read. @return NULL, or what is wrong */
 const char *mg_config_check(const mg_config_t *config, apr_pool_t *p);
 /**

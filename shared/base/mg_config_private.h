@@ -50,4 +50,7 @@ MG_CONFIG_SETTER(mg_config_set_warmup);
 /** @return NULL, or which pool names an address that is not there */
 const char *mg_config_check_pools(const mg_config_t *config, apr_pool_t *p);
 
+/* mg_config_tracking.c */
+MG_CONFIG_SETTER(mg_config_set_tracking_host);
+
 #endif

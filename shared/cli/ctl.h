@@ -134,6 +134,7 @@ int ctl_queue_drop(ctl_t *ctl);
 int ctl_suppression_list(ctl_t *ctl);
 int ctl_suppression_add(ctl_t *ctl);
 int ctl_suppression_remove(ctl_t *ctl);
+int ctl_tracking_rotate(ctl_t *ctl);
 int ctl_fsck(ctl_t *ctl);
 
 #endif

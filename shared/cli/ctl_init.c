@@ -8,12 +8,14 @@
  *   the store's directory  2770   the group's programs share the store
  *   store, its logs, locks 0660
  *   secret                 0640   owner MailgunUser, group root; .pub 0644
+ *   tracking secrets       0640   owner root, group MailgunGroup: httpd's, too
  *   run                    2775   Dovecot's processes reach the sockets in it
  *   spool, mail            2770
  */
 #include "ctl.h"
 #include "mg_migrate.h"
 #include "mg_status.h"
+#include "mg_track.h"
 
 #include <apr_strings.h>
 #include <errno.h>
@@ -112,6 +114,24 @@ static int make_secret(init_t *init)
     return 0;
 }
 
+static int make_tracking_secret(init_t *init)
+{
+    const char *path = init->ctl->config->tracking_secret;
+    apr_status_t rv = mg_track_keys_create(path, init->ctl->pool);
+
+    if (rv == MG_ECRYPT)
+        return ctl_error(init->ctl, "%s is damaged: put the right one back "
+                         "from a backup, links that are out are signed with "
+                         "it", path);
+    if (rv != APR_SUCCESS && rv != APR_EEXIST)
+        return ctl_failed(init->ctl, rv, "tracking secrets %s", path);
+    if (give(init, path, 0, init->gid) != 0)
+        return 1;
+    printf("tracking secrets %s %s\n", path,
+           rv == APR_EEXIST ? "exist" : "made");
+    return 0;
+}
+
 /* The store and what stands beside it. */
 static int own_store(init_t *init, const char *path)
 {
@@ -182,6 +202,7 @@ int ctl_init(ctl_t *ctl)
         && (code = make_parent(&init, config->store + 7, 02770)) != 0)
         return code;
     if ((code = make_secret(&init)) != 0
+        || (code = make_tracking_secret(&init)) != 0
         || (code = make_store(&init)) != 0
         || (code = make_directory(&init, config->spool_dir, 02770)) != 0
         || (code = make_directory(&init, config->mail_dir, 02770)) != 0

@@ -32,7 +32,7 @@ static int version(ctl_t *ctl)
 static const ctl_command_t commands[] = {
     /* noun, verb, arguments, options, how many, function, help */
     { "init", NULL, "", "", 0, 0, ctl_init,
-      "make or bring up to date: directories, secret, store" },
+      "make or bring up to date: directories, secrets, store" },
     { "account", "add", "NAME", "", 1, 1, ctl_account_add, "add an account" },
     { "account", "set", "NAME state=active|disabled", "", 2, -1,
       ctl_account_set, "change an account" },
@@ -118,6 +118,9 @@ static const ctl_command_t commands[] = {
     { "suppression", "remove", "DOMAIN bounce|unsubscribe|complaint ADDRESS"
       " [--tag TAG]", "tag", 3, 3, ctl_suppression_remove,
       "let mail to an address flow again" },
+    { "tracking", "rotate", "[--forget N]", "forget", 0, 0,
+      ctl_tracking_rotate, "sign links with a new secret; old links stay good,"
+      " but those of the N oldest secrets" },
     { "fsck", NULL, "", "", 0, 0, ctl_fsck,
       "count and cross-check the store; exit 1 if something is wrong" },
     { "config", "check", "", "", 0, 0, ctl_config_check,

@@ -96,8 +96,11 @@ apr_status_t mg_dns_records(apr_array_header_t **plist,
             mg_dkim_name(key, domain->name, p), mg_dkim_record(key, p))
             ->state = mg_dkim_state_name(key);
     }
-    add(list, "cname", "CNAME", apr_pstrcat(p, "email.", domain->name, NULL),
-        config->tracking_target ? config->tracking_target : config->hostname);
+    if (mg_config_tracking_host_is_own(config))
+        add(list, "cname", "CNAME",
+            mg_config_tracking_host(config, domain->name, p),
+            config->tracking_target ? config->tracking_target
+                                    : config->hostname);
     add_seen(list, seen);
     return APR_SUCCESS;
 }

@@ -4,7 +4,8 @@
  *   mx     MX     any host of MailgunMX                       receiving
  *   spf    TXT    all mechanisms of MailgunSPF, before "all"   RFC 7208
  *   dkim.S TXT    the key of selector S                        RFC 6376 3.6.1
- *   cname  CNAME  email.<domain>: MailgunTrackingTarget         tracking
+ *   cname  CNAME  MailgunTrackingHost (email.<domain>):        tracking
+ *                 MailgunTrackingTarget
  */
 #ifndef MG_DNS_RULE_H
 #define MG_DNS_RULE_H

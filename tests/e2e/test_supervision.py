@@ -40,6 +40,7 @@ class Smtpd:
             f.write("""\
 MailgunStore sqlite:%(d)s/mailgun.db
 MailgunSecretFile %(d)s/secret
+MailgunTrackingSecretFile %(d)s/tracking
 MailgunRunDir %(d)s/run
 MailgunSpoolDir %(d)s/spool
 MailgunMailDir %(d)s/mail

@@ -5,6 +5,7 @@ MAILGUN = """\
 # mailgun.conf of a stack on loopback (tests, demo)
 MailgunStore {store_url}
 MailgunSecretFile {dir}/etc/secret
+MailgunTrackingSecretFile {dir}/etc/tracking
 MailgunRunDir {run}
 MailgunSpoolDir {dir}/spool
 MailgunMailDir {dir}/mail

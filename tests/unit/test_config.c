@@ -207,6 +207,18 @@ static const struct {
     { "MailgunShare a.test", "1: MailgunShare takes: domain number" },
     { "MailgunTransport * a:b", "1: MailgunTransport: 'a:b' is no host; try "
                                 "127.0.0.1:2525 or mx.example.com" },
+    { "MailgunTrackingHost email.<domain>.x", "1: MailgunTrackingHost: "
+      "'email.<domain>.x' is no host name; try email.<domain> or "
+      "links.example.com" },
+    { "MailgunTrackingHost x<domain>", "1: MailgunTrackingHost: 'x<domain>' is "
+      "no host name; try email.<domain> or links.example.com" },
+    { "MailgunTrackingHost links", "1: MailgunTrackingHost: 'links' is no host "
+      "name; try email.<domain> or links.example.com" },
+    { "MailgunTrackingHost http://a.test", "1: MailgunTrackingHost: "
+      "'http://a.test' is no host name; try email.<domain> or "
+      "links.example.com" },
+    { "MailgunTrackingScheme ftp", "1: MailgunTrackingScheme: 'ftp' is none of "
+      "http, https" },
     { "MailgunLMTP lmtp", "1: MailgunLMTP: 'lmtp' is no LMTP server; try "
                           "unix:/run/dovecot/lmtp or 127.0.0.1:24" },
     { "MailgunResolver dns.example", "1: MailgunResolver: 'dns.example' is no "
@@ -234,6 +246,30 @@ static void test_bad(void **state)
         assert_null(config);
         assert_string_equal(error, apr_pstrcat(pool, path, ":", bad[i].error,
                                                NULL));
+    }
+}
+
+static void test_tracking_host(void **state)
+{
+    static const struct {
+        const char *line, *host;
+        int is_own;
+    } cases[] = {
+        { "", "email.a.test", 1 },
+        { "MailgunTrackingHost Links.<domain>", "links.a.test", 1 },
+        { "MailgunTrackingHost <domain>", "a.test", 1 },
+        { "MailgunTrackingHost t.example.com", "t.example.com", 0 },
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT(cases); i++) {
+        mg_config_t *config = good(cases[i].line);
+
+        assert_string_equal(mg_config_tracking_host(config, "a.test", pool),
+                            cases[i].host);
+        assert_int_equal(mg_config_tracking_host_is_own(config),
+                         cases[i].is_own);
     }
 }
 
@@ -272,4 +308,4 @@ static void test_table(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_defaults), cmocka_unit_test(test_syntax),
           cmocka_unit_test(test_lists), cmocka_unit_test(test_bad),
-          cmocka_unit_test(test_no_file), cmocka_unit_test(test_table))
+          cmocka_unit_test(test_tracking_host), cmocka_unit_test(test_no_file), cmocka_unit_test(test_table))
