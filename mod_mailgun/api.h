@@ -220,6 +220,8 @@ api_handler_fn api_webhooks_list, api_webhooks_get, api_webhooks_create,
     api_webhooks_update, api_webhooks_delete;
 api_handler_fn api_mailboxes_list, api_mailboxes_create, api_mailboxes_update,
     api_mailboxes_delete;
+api_handler_fn api_suppressions_list, api_suppressions_get,
+    api_suppressions_add, api_suppressions_delete, api_suppressions_clear;
 
 /** The first argument's domain as it is in the store, q->domain too; not the
  * cached one, which may be older than the last change. */

@@ -36,15 +36,73 @@ static const api_endpoint_t endpoints[] = {
       API_ANY | API_DOMAIN },
     { M_DELETE, "/{domain}/mailboxes/{mailbox}", api_mailboxes_delete,
       API_ANY | API_DOMAIN },
+
+    { M_GET,    "/{domain}/bounces", api_suppressions_list,
+      API_ANY | API_DOMAIN },
+    { M_POST,   "/{domain}/bounces", api_suppressions_add,
+      API_ANY | API_DOMAIN },
+    { M_DELETE, "/{domain}/bounces", api_suppressions_clear,
+      API_V3 | API_DOMAIN },
+    { M_GET,    "/{domain}/bounces/{address}", api_suppressions_get,
+      API_ANY | API_DOMAIN },
+    { M_DELETE, "/{domain}/bounces/{address}", api_suppressions_delete,
+      API_ANY | API_DOMAIN },
+
+    { M_GET,    "/{domain}/complaints", api_suppressions_list,
+      API_ANY | API_DOMAIN },
+    { M_POST,   "/{domain}/complaints", api_suppressions_add,
+      API_ANY | API_DOMAIN },
+    { M_DELETE, "/{domain}/complaints", api_suppressions_clear,
+      API_V3 | API_DOMAIN },
+    { M_GET,    "/{domain}/complaints/{address}", api_suppressions_get,
+      API_ANY | API_DOMAIN },
+    { M_DELETE, "/{domain}/complaints/{address}", api_suppressions_delete,
+      API_ANY | API_DOMAIN },
+
+    { M_GET,    "/{domain}/unsubscribes", api_suppressions_list,
+      API_ANY | API_DOMAIN },
+    { M_POST,   "/{domain}/unsubscribes", api_suppressions_add,
+      API_ANY | API_DOMAIN },
+    { M_DELETE, "/{domain}/unsubscribes", api_suppressions_clear,
+      API_V3 | API_DOMAIN },
+    { M_GET,    "/{domain}/unsubscribes/{address}", api_suppressions_get,
+      API_ANY | API_DOMAIN },
+    { M_DELETE, "/{domain}/unsubscribes/{address}", api_suppressions_delete,
+      API_ANY | API_DOMAIN },
 };
+
+/* With AllowEncodedSlashes NoDecode httpd leaves "%2F" as it is; what it stands
+ * for is in the request's line: "%252F" was another thing. */
+static const char *with_slashes(api_t *q, const char *arg)
+{
+    const char *s = q->r->unparsed_uri;
+    char *kept, *whole;
+    apr_size_t len;
+
+    for (; s && *s && *s != '?'; s += len + (s[len] == '/')) {
+        len = strcspn(s, "/?");
+        kept = apr_pstrmemdup(q->p, s, len);
+        whole = apr_pstrdup(q->p, kept);
+        if (ap_unescape_url_keep2f(kept, 0) != OK || strcmp(kept, arg) != 0)
+            continue;
+        (void)ap_unescape_url(whole); /* it objects to what we want */
+        return whole;
+    }
+    return arg;
+}
 
 /* A URL may hold any bytes; names are text. */
 static void clean_args(api_t *q)
 {
+    const char *arg;
     int i;
 
-    for (i = 0; i < MG_PATH_ARGS && q->args[i]; i++)
-        q->args[i] = mg_text_clean(q->args[i], strlen(q->args[i]), q->p);
+    for (i = 0; i < MG_PATH_ARGS && q->args[i]; i++) {
+        arg = q->args[i];
+        if (ap_strcasestr(arg, "%2F"))
+            arg = with_slashes(q, arg);
+        q->args[i] = mg_text_clean(arg, strlen(arg), q->p);
+    }
 }
 
 /* The endpoint, or NULL; *pallowed: the methods this path has. */

@@ -21,6 +21,7 @@
 #include "mg_saved_delivery.h"
 #include "mg_stat.h"
 #include "mg_status.h"
+#include "mg_suppression.h"
 #include "mg_time.h"
 #include "reaper.h"
 #include "remover.h"
@@ -131,6 +132,9 @@ static apr_status_t fold_stats(keeper_t *k, int *pmore)
     apr_status_t rv = mg_stat_fold(&n, k->worker->db, 200, k->ptemp);
 
     *pmore = n > 0;
+    if (rv == APR_SUCCESS)
+        rv = mg_suppression_fold(&n, k->worker->db, 200, k->ptemp);
+    *pmore |= n > 0;
     return rv;
 }
 

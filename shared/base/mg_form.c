@@ -389,6 +389,11 @@ apr_status_t mg_form_begin(mg_form_t *form, const char *content_type,
         form->kind = MG_FORM_MULTIPART;
         return mg_form_multipart_begin(form, content_type);
     }
+    if (has_type(content_type, "application/json")) {
+        form->kind = MG_FORM_JSON;
+        mg_form_open_field(form, "", 0);
+        return APR_SUCCESS;
+    }
     *pknown = 0;
     return APR_SUCCESS;
 }
@@ -399,6 +404,8 @@ apr_status_t mg_form_feed(mg_form_t *form, const char *data, apr_size_t len)
         return url_feed(form, data, len);
     if (form->kind == MG_FORM_MULTIPART)
         return mg_form_multipart_feed(form, data, len);
+    if (form->kind == MG_FORM_JSON)
+        return mg_form_put(form, data, len);
     return APR_SUCCESS;
 }
 
@@ -408,6 +415,8 @@ apr_status_t mg_form_end(mg_form_t *form)
         return url_end_pair(form);
     if (form->kind == MG_FORM_MULTIPART)
         return mg_form_multipart_end(form);
+    if (form->kind == MG_FORM_JSON)
+        return mg_form_close_field(form);
     return APR_SUCCESS;
 }
 

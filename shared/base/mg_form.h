@@ -6,6 +6,8 @@
  * has no name: a process that is killed leaves nothing behind, and a request
  * has one descriptor, however many large fields it has.
  *
+ * application/json is one field without a name: its bytes.
+ *
  * Names lose the bracket suffix that PHP and Ruby clients add ("to[]",
  * "to[0]"); a name may repeat. Names and file names are valid UTF-8; values
  * are bytes as they came.

@@ -40,7 +40,8 @@ struct mg_form_t {
     mg_form_limits_t limits;
     apr_array_header_t *fields;
     const char *error;
-    enum { MG_FORM_OTHER, MG_FORM_URL, MG_FORM_MULTIPART } kind;
+    enum { MG_FORM_OTHER, MG_FORM_URL, MG_FORM_MULTIPART,
+           MG_FORM_JSON } kind;
 
     /* the field that is being read */
     mg_form_field_t field;

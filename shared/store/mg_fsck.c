@@ -114,6 +114,15 @@ static const check_t checks[] = {
     { "what DNS says of domain %1: there is no such domain",
       "SELECT c.domain_id, 0, 0, 0, 0 FROM dns_check c LEFT JOIN domain d"
       " ON d.id = c.domain_id WHERE d.id IS NULL LIMIT 51", NO_TIME },
+    { "domain %1: suppression table %2 has %3 rows, and counts %4",
+      "SELECT x.domain_id, x.kind, CAST(SUM(x.n) AS BIGINT),"
+      " CAST(SUM(x.t) AS BIGINT), 0 FROM (SELECT domain_id, 0 AS kind,"
+      "  COUNT(*) AS n, 0 AS t FROM bounce GROUP BY domain_id UNION ALL"
+      "  SELECT domain_id, 1, COUNT(*), 0 FROM unsubscribe GROUP BY domain_id"
+      "  UNION ALL SELECT domain_id, 2, COUNT(*), 0 FROM complaint"
+      "  GROUP BY domain_id UNION ALL SELECT domain_id, kind, 0, n FROM"
+      "  suppression_total) x GROUP BY x.domain_id, x.kind"
+      " HAVING SUM(x.n) <> SUM(x.t) LIMIT 51", NO_TIME },
     { "tracking key %1: there is no domain %2",
       "SELECT k.id, k.domain_id, 0, 0, 0 FROM tracking_key k"
       " LEFT JOIN domain d ON d.id = k.domain_id WHERE d.id IS NULL"

@@ -1,60 +1,53 @@
-/* mg_suppression.c - see mg_suppression.h. */
+/* mg_suppression.c - rows of the three tables: put, removed, listed. */
 #include <apr_strings.h>
 #include <string.h>
 
 #include "mg_id.h"
-#include "mg_json.h"
-#include "mg_suppression.h"
+#include "mg_status.h"
+#include "mg_suppression_private.h"
 #include "mg_text.h"
 #include "mg_time.h"
+#include "mg_tx.h"
 
-/* Columns of a listing: address, created_at, code, error, class, count, tag,
- * public id. */
-static const struct {
-    const char *name;
-    const char *remove, *remove_tag, *count, *clear;
-    const char *list, *get;
-    int code;                    /* of the drop (reference, section 12) */
-    const char *why;
-} tables[] = {
+/* Behind all text there is. */
+#define LAST "\xF4\x8F\xBF\xBF"
+#define OF_BOUNCE "address, created_at, code, error, class, 0, '', ''"
+#define OF_UNSUBSCRIBE "address, created_at, '', '', '', 0, tag, public_id"
+#define OF_COMPLAINT "address, created_at, '', '', '', count, '', ''"
+/* The statements that differ in names alone. */
+#define COMMON(table, columns, order)                                         \
+    .name = table,                                                            \
+    .remove = "DELETE FROM " table " WHERE domain_id = $1"                    \
+              " AND address_lc = $2",                                         \
+    .clear = "DELETE FROM " table " WHERE domain_id = $1",                    \
+    .clear_some = "DELETE FROM " table " WHERE domain_id = $1 AND address_lc" \
+                  " IN (SELECT address_lc FROM " table " WHERE"               \
+                  " domain_id = $1 ORDER BY address_lc LIMIT $2)",            \
+    .list = "SELECT " columns " FROM " table " WHERE domain_id = $1"          \
+            " AND address_lc > $2 ORDER BY " order " LIMIT $3 OFFSET $4",     \
+    .get = "SELECT " columns " FROM " table " WHERE domain_id = $1"           \
+           " AND address_lc = $2 ORDER BY " order,                            \
+    .between = "SELECT " columns " FROM " table " WHERE domain_id = $1"       \
+               " AND address_lc >= $2 AND address_lc <= $3 ORDER BY " order,  \
+    .pages_up = "SELECT DISTINCT address_lc FROM " table " WHERE"             \
+                " domain_id = $1 AND address_lc > $2 AND address_lc >= $3"    \
+                " AND address_lc < $4 ORDER BY address_lc LIMIT $5",          \
+    .pages_down = "SELECT DISTINCT address_lc FROM " table " WHERE"           \
+                  " domain_id = $1 AND address_lc < $2 AND address_lc >= $3"  \
+                  " AND address_lc < $4 ORDER BY address_lc DESC LIMIT $5"
+
+const mg_suppression_table_t mg_suppression_tables[MG_SUPPRESSIONS] = {
     [MG_BOUNCED] = {
-        "bounce",
-        "DELETE FROM bounce WHERE domain_id = $1 AND address_lc = $2", NULL,
-        "SELECT COUNT(*) FROM bounce WHERE domain_id = $1",
-        "DELETE FROM bounce WHERE domain_id = $1",
-        "SELECT address, created_at, code, error, class, 0, '', ''"
-        " FROM bounce WHERE domain_id = $1 AND address_lc > $2"
-        " ORDER BY address_lc LIMIT $3 OFFSET $4",
-        "SELECT address, created_at, code, error, class, 0, '', ''"
-        " FROM bounce WHERE domain_id = $1 AND address_lc = $2",
-        605, "Not delivering to previously bounced address" },
+        COMMON("bounce", OF_BOUNCE, "address_lc"), .code = 605,
+        .why = "Not delivering to previously bounced address" },
     [MG_UNSUBSCRIBED] = {
-        "unsubscribe",
-        "DELETE FROM unsubscribe WHERE domain_id = $1 AND address_lc = $2",
-        "DELETE FROM unsubscribe WHERE domain_id = $1 AND address_lc = $2"
-        " AND tag = $3",
-        "SELECT COUNT(*) FROM unsubscribe WHERE domain_id = $1",
-        "DELETE FROM unsubscribe WHERE domain_id = $1",
-        "SELECT address, created_at, '', '', '', 0, tag, public_id"
-        " FROM unsubscribe WHERE domain_id = $1 AND address_lc > $2"
-        " ORDER BY address_lc, tag LIMIT $3 OFFSET $4",
-        "SELECT address, created_at, '', '', '', 0, tag, public_id"
-        " FROM unsubscribe WHERE domain_id = $1 AND address_lc = $2"
-        " ORDER BY tag",
-        606, "Not delivering to unsubscribed address" },
+        COMMON("unsubscribe", OF_UNSUBSCRIBE, "address_lc, tag"), .code = 606,
+        .why = "Not delivering to unsubscribed address" },
     [MG_COMPLAINED] = {
-        "complaint",
-        "DELETE FROM complaint WHERE domain_id = $1 AND address_lc = $2",
-        NULL,
-        "SELECT COUNT(*) FROM complaint WHERE domain_id = $1",
-        "DELETE FROM complaint WHERE domain_id = $1",
-        "SELECT address, created_at, '', '', '', count, '', ''"
-        " FROM complaint WHERE domain_id = $1 AND address_lc > $2"
-        " ORDER BY address_lc LIMIT $3 OFFSET $4",
-        "SELECT address, created_at, '', '', '', count, '', ''"
-        " FROM complaint WHERE domain_id = $1 AND address_lc = $2",
-        607, "Not delivering to a user who marked your messages as spam" },
+        COMMON("complaint", OF_COMPLAINT, "address_lc"), .code = 607,
+        .why = "Not delivering to a user who marked your messages as spam" },
 };
+#define tables mg_suppression_tables
 
 const char *mg_suppression_name(mg_suppression_kind_t kind)
 {
@@ -71,57 +64,125 @@ int mg_suppression_by_name(const char *name)
     return -1;
 }
 
-/* --- rows --- */
-
 static const char *clean(const char *text, const char *unsaid, apr_pool_t *p)
 {
     return text ? mg_text_clean(text, strlen(text), p) : unsaid;
 }
 
-static const char *key_of(const char *address, apr_pool_t *p)
+const char *mg_suppression_key(const char *address, apr_pool_t *p)
 {
     return mg_text_lower(mg_text_clean(address, strlen(address), p), p);
+}
+
+/* --- put --- */
+
+/* One row as it is written. */
+typedef struct {
+    apr_int64_t domain_id, now;
+    const char *key, *address, *code, *error, *class, *tag;
+} row_t;
+
+/* *pn: 1, or 0 where there is one. A row is put in and changed by two
+ * statements, so that what is new is known: totals follow from it. */
+static apr_status_t insert(apr_int64_t *pn, mg_db_t *db,
+                           mg_suppression_kind_t kind, const row_t *row,
+                           apr_pool_t *p)
+{
+    if (kind == MG_BOUNCED)
+        return mg_db_exec(
+            db, pn,
+            "INSERT INTO bounce (domain_id, address_lc, address, code, error,"
+            " class, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
+            " ON CONFLICT (domain_id, address_lc) DO NOTHING",
+            "ittttti", row->domain_id, row->key, row->address, row->code,
+            row->error, row->class, row->now);
+    if (kind == MG_COMPLAINED)
+        return mg_db_exec(
+            db, pn,
+            "INSERT INTO complaint (domain_id, address_lc, address, count,"
+            " created_at) VALUES ($1, $2, $3, 1, $4)"
+            " ON CONFLICT (domain_id, address_lc) DO NOTHING",
+            "itti", row->domain_id, row->key, row->address, row->now);
+    return mg_db_exec(
+        db, pn,
+        "INSERT INTO unsubscribe (domain_id, address_lc, tag, address,"
+        " public_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
+        " ON CONFLICT (domain_id, address_lc, tag) DO NOTHING",
+        "itttti", row->domain_id, row->key, row->tag, row->address,
+        mg_id_hex24(p), row->now);
+}
+
+static apr_status_t update(apr_int64_t *pn, mg_db_t *db,
+                           mg_suppression_kind_t kind, const row_t *row)
+{
+    if (kind == MG_BOUNCED)
+        return mg_db_exec(
+            db, pn,
+            "UPDATE bounce SET address = $3, code = $4, error = $5,"
+            " class = $6, created_at = $7"
+            " WHERE domain_id = $1 AND address_lc = $2",
+            "ittttti", row->domain_id, row->key, row->address, row->code,
+            row->error, row->class, row->now);
+    if (kind == MG_COMPLAINED)
+        return mg_db_exec(
+            db, pn,
+            "UPDATE complaint SET count = count + 1, created_at = $3"
+            " WHERE domain_id = $1 AND address_lc = $2",
+            "iti", row->domain_id, row->key, row->now);
+    *pn = 1; /* it keeps id and time */
+    return APR_SUCCESS;
+}
+
+static apr_status_t put(mg_db_t *db, mg_suppression_kind_t kind,
+                        const row_t *row, apr_pool_t *p)
+{
+    apr_int64_t n = 0;
+    apr_status_t rv = APR_SUCCESS;
+    int again;
+
+    /* what was there may be removed between the two */
+    for (again = 0; rv == APR_SUCCESS && n == 0 && again < 3; again++) {
+        rv = insert(&n, db, kind, row, p);
+        if (rv == APR_SUCCESS && n > 0)
+            return mg_suppression_total_add(db, row->domain_id, kind, 1);
+        if (rv == APR_SUCCESS)
+            rv = update(&n, db, kind, row);
+    }
+    return rv == APR_SUCCESS && n == 0 ? MG_ECONFLICT : rv;
 }
 
 apr_status_t mg_suppression_add(mg_db_t *db, apr_int64_t domain_id,
                                 const mg_suppression_t *entry, apr_pool_t *p)
 {
-    apr_int64_t now = entry->created_at ? entry->created_at : mg_now();
-    const char *address = clean(entry->address, "", p);
-    const char *key = key_of(entry->address, p);
+    row_t row = {
+        .domain_id = domain_id,
+        .now = entry->created_at ? entry->created_at : mg_now(),
+        .key = mg_suppression_key(entry->address, p),
+        .address = clean(entry->address, "", p),
+        .code = clean(entry->code, "550", p),
+        .error = clean(entry->error, "", p),
+        .class = clean(entry->class, "", p),
+        .tag = clean(entry->tag, "*", p),
+    };
+    apr_status_t rv;
+    int own;
 
-    switch (entry->kind) {
-    case MG_BOUNCED:
-        return mg_db_exec(
-            db, NULL,
-            "INSERT INTO bounce (domain_id, address_lc, address, code, error,"
-            " class, created_at) VALUES ($1, $2, $3, $4, $5, $6, $7)"
-            " ON CONFLICT (domain_id, address_lc) DO UPDATE SET"
-            " address = excluded.address, code = excluded.code,"
-            " error = excluded.error, class = excluded.class,"
-            " created_at = excluded.created_at",
-            "ittttti", domain_id, key, address, clean(entry->code, "550", p),
-            clean(entry->error, "", p), clean(entry->class, "", p), now);
-    case MG_COMPLAINED:
-        return mg_db_exec(
-            db, NULL,
-            "INSERT INTO complaint (domain_id, address_lc, address, count,"
-            " created_at) VALUES ($1, $2, $3, 1, $4)"
-            " ON CONFLICT (domain_id, address_lc) DO UPDATE SET"
-            " count = complaint.count + 1, created_at = excluded.created_at",
-            "itti", domain_id, key, address, now);
-    case MG_UNSUBSCRIBED:
-        return mg_db_exec(
-            db, NULL,
-            "INSERT INTO unsubscribe (domain_id, address_lc, tag, address,"
-            " public_id, created_at) VALUES ($1, $2, $3, $4, $5, $6)"
-            " ON CONFLICT (domain_id, address_lc, tag) DO NOTHING",
-            "itttti", domain_id, key, clean(entry->tag, "*", p), address,
-            mg_id_hex24(p), now);
-    case MG_SUPPRESSIONS:
-        break;
-    }
-    return APR_EINVAL;
+    if (entry->kind >= MG_SUPPRESSIONS)
+        return APR_EINVAL;
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv != APR_SUCCESS)
+        return rv;
+    return mg_tx_leave(db, own, put(db, entry->kind, &row, p));
+}
+
+/* --- remove --- */
+
+/* n rows are gone. */
+static apr_status_t count_off(mg_db_t *db, apr_int64_t domain_id,
+                              mg_suppression_kind_t kind, apr_int64_t n)
+{
+    return n ? mg_suppression_total_add(db, domain_id, kind, -n)
+             : APR_SUCCESS;
 }
 
 apr_status_t mg_suppression_remove(mg_db_t *db, apr_int64_t domain_id,
@@ -129,39 +190,74 @@ apr_status_t mg_suppression_remove(mg_db_t *db, apr_int64_t domain_id,
                                    const char *address, const char *tag,
                                    apr_pool_t *p)
 {
+    const char *key = mg_suppression_key(address, p);
     apr_int64_t n = 0;
     apr_status_t rv;
+    int own;
 
-    if (tag && tables[kind].remove_tag)
-        rv = mg_db_exec(db, &n, tables[kind].remove_tag, "itt", domain_id,
-                        key_of(address, p), clean(tag, "", p));
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv != APR_SUCCESS)
+        return rv;
+    if (tag && kind == MG_UNSUBSCRIBED)
+        rv = mg_db_exec(db, &n, "DELETE FROM unsubscribe WHERE domain_id = $1"
+                        " AND address_lc = $2 AND LOWER(tag) = $3", "itt", domain_id,
+                        key, mg_text_lower(clean(tag, "", p), p));
     else
-        rv = mg_db_exec(db, &n, tables[kind].remove, "it", domain_id,
-                        key_of(address, p));
-    if (rv == APR_SUCCESS && n == 0)
-        return APR_ENOENT;
-    return rv;
+        rv = mg_db_exec(db, &n, tables[kind].remove, "it", domain_id, key);
+    if (rv == APR_SUCCESS)
+        rv = n == 0 ? APR_ENOENT : count_off(db, domain_id, kind, n);
+    return mg_tx_leave(db, own, rv);
 }
 
-apr_status_t mg_suppression_list(apr_array_header_t **plist, mg_db_t *db,
-                                 apr_int64_t domain_id,
-                                 mg_suppression_kind_t kind,
-                                 const char *address, const char *after,
-                                 apr_int64_t skip, apr_int64_t limit,
-                                 apr_pool_t *p)
+apr_status_t mg_suppression_clear(mg_db_t *db, apr_int64_t domain_id, int kind)
+{
+    apr_status_t rv;
+    apr_int64_t n;
+    int k, own;
+
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv != APR_SUCCESS)
+        return rv;
+    for (k = 0; rv == APR_SUCCESS && k < MG_SUPPRESSIONS; k++) {
+        if (kind >= 0 && kind != k)
+            continue;
+        rv = mg_db_exec(db, &n, tables[k].clear, "i", domain_id);
+        if (rv == APR_SUCCESS)
+            rv = count_off(db, domain_id, (mg_suppression_kind_t)k, n);
+    }
+    if (rv == APR_SUCCESS && kind < 0)
+        rv = mg_suppression_total_forget(db, domain_id);
+    return mg_tx_leave(db, own, rv);
+}
+
+apr_status_t mg_suppression_clear_some(apr_int64_t *pn, mg_db_t *db,
+                                       apr_int64_t domain_id,
+                                       mg_suppression_kind_t kind,
+                                       apr_int64_t limit)
+{
+    apr_status_t rv;
+    int own;
+
+    *pn = 0;
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = mg_db_exec(db, pn, tables[kind].clear_some, "ii", domain_id, limit);
+    if (rv == APR_SUCCESS)
+        rv = count_off(db, domain_id, kind, *pn);
+    return mg_tx_leave(db, own, rv);
+}
+
+/* --- list --- */
+
+static apr_status_t take_rows(apr_array_header_t **plist, mg_stmt_t *stmt,
+                              mg_suppression_kind_t kind, apr_pool_t *p)
 {
     mg_suppression_t *entry;
-    mg_stmt_t *stmt;
     apr_status_t rv;
 
     *plist = apr_array_make(p, 16, sizeof(mg_suppression_t));
-    if (address)
-        rv = mg_db_query(&stmt, db, tables[kind].get, "it", domain_id,
-                         key_of(address, p));
-    else
-        rv = mg_db_query(&stmt, db, tables[kind].list, "itii", domain_id,
-                         key_of(after ? after : "", p), limit, skip);
-    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
+    while ((rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
         entry = apr_array_push(*plist);
         entry->kind = kind;
         entry->address = mg_stmt_text(stmt, 0, p);
@@ -176,125 +272,94 @@ apr_status_t mg_suppression_list(apr_array_header_t **plist, mg_db_t *db,
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 
-apr_status_t mg_suppression_count(apr_int64_t *pn, mg_db_t *db,
-                                  apr_int64_t domain_id,
-                                  mg_suppression_kind_t kind)
+apr_status_t mg_suppression_list(apr_array_header_t **plist, mg_db_t *db,
+                                 apr_int64_t domain_id,
+                                 mg_suppression_kind_t kind,
+                                 const char *address, const char *after,
+                                 apr_int64_t skip, apr_int64_t limit,
+                                 apr_pool_t *p)
 {
-    *pn = 0;
-    return mg_db_get_int(db, pn, tables[kind].count, "i", domain_id);
-}
-
-apr_status_t mg_suppression_clear(mg_db_t *db, apr_int64_t domain_id, int kind)
-{
-    apr_status_t rv = APR_SUCCESS;
-    int k;
-
-    for (k = 0; rv == APR_SUCCESS && k < MG_SUPPRESSIONS; k++)
-        if (kind < 0 || kind == k)
-            rv = mg_db_exec(db, NULL, tables[k].clear, "i", domain_id);
-    return rv;
-}
-
-/* --- the sender's question --- */
-
-/* The questions go as one JSON array, [[domain id, "address"], ...]; how that
- * becomes rows is all that differs. Kinds are those of the enum. */
-#define MATCH(rows, key, value)                                               \
-    "WITH asks AS MATERIALIZED (SELECT CAST(" key " AS BIGINT) AS i,"         \
-    " CAST(" value "->>0 AS BIGINT) AS domain_id, " value "->>1 AS address"   \
-    " FROM " rows ")"                                                         \
-    " SELECT a.i, 0, '' FROM asks a JOIN bounce b"                            \
-    "  ON b.domain_id = a.domain_id AND b.address_lc = a.address"             \
-    " UNION ALL SELECT a.i, 1, u.tag FROM asks a JOIN unsubscribe u"          \
-    "  ON u.domain_id = a.domain_id AND u.address_lc = a.address"             \
-    " UNION ALL SELECT a.i, 2, '' FROM asks a JOIN complaint c"               \
-    "  ON c.domain_id = a.domain_id AND c.address_lc = a.address"             \
-    " ORDER BY 1, 2"
-#define MATCH_SQLITE MATCH("json_each($1) j", "j.key", "j.value")
-#define MATCH_PGSQL                                                           \
-    MATCH("json_array_elements(CAST($1 AS json)) WITH ORDINALITY AS j(v, n)", \
-          "j.n - 1", "j.v")
-
-static apr_status_t is_any(int *pany, mg_db_t *db)
-{
-    apr_int64_t any = 0;
-    apr_status_t rv;
-
-    rv = mg_db_get_int(db, &any,
-                       "SELECT CASE WHEN EXISTS (SELECT 1 FROM bounce)"
-                       " OR EXISTS (SELECT 1 FROM unsubscribe)"
-                       " OR EXISTS (SELECT 1 FROM complaint)"
-                       " THEN 1 ELSE 0 END", "");
-    *pany = any != 0;
-    return rv;
-}
-
-static const char *asks_json(const mg_suppression_ask_t *asks, int n,
-                             apr_pool_t *p)
-{
-    json_t *all = json_array();
-    char *text;
-    int i;
-
-    for (i = 0; i < n; i++)
-        json_array_append_new(
-            all, json_pack("[Is]", (json_int_t)asks[i].domain_id,
-                           key_of(asks[i].address, p)));
-    text = mg_json_compact(all, p);
-    json_decref(all);
-    return text;
-}
-
-apr_status_t mg_suppression_match(apr_array_header_t **phits, mg_db_t *db,
-                                  const mg_suppression_ask_t *asks, int n,
-                                  apr_pool_t *p)
-{
-    mg_suppression_hit_t *hit;
     mg_stmt_t *stmt;
     apr_status_t rv;
-    int any;
 
-    *phits = apr_array_make(p, 4, sizeof(mg_suppression_hit_t));
-    if (n == 0)
-        return APR_SUCCESS;
-    rv = is_any(&any, db);
-    if (rv != APR_SUCCESS || !any)
-        return rv;
-    rv = mg_db_query(&stmt, db, mg_db_kind(db) == MG_DB_PGSQL ? MATCH_PGSQL
-                                                              : MATCH_SQLITE,
-                     "t", asks_json(asks, n, p));
+    if (address)
+        rv = mg_db_query(&stmt, db, tables[kind].get, "it", domain_id,
+                         mg_suppression_key(address, p));
+    else
+        rv = mg_db_query(&stmt, db, tables[kind].list, "itii", domain_id,
+                         mg_suppression_key(after ? after : "", p), limit,
+                         skip);
+    return rv == APR_SUCCESS ? take_rows(plist, stmt, kind, p) : rv;
+}
+
+/* The least and the greatest key of a page; *pn: how many there are. */
+static apr_status_t page_bounds(const char **pfirst, const char **plast,
+                                int *pn, mg_db_t *db, apr_int64_t domain_id,
+                                mg_suppression_kind_t kind,
+                                const mg_suppression_page_t *page,
+                                apr_pool_t *p)
+{
+    const char *prefix = mg_suppression_key(page->prefix ? page->prefix : "",
+                                            p);
+    const char *beyond = apr_pstrcat(p, prefix, LAST, NULL);
+    const char *pivot = page->pivot ? mg_suppression_key(page->pivot, p)
+                                    : page->down ? beyond : "";
+    mg_stmt_t *stmt;
+    const char *key;
+    apr_status_t rv;
+
+    *pn = 0;
+    rv = mg_db_query(&stmt, db, page->down ? tables[kind].pages_down
+                                           : tables[kind].pages_up, "ittti",
+                     domain_id, pivot, prefix, beyond, page->limit);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
-        hit = apr_array_push(*phits);
-        hit->index = (int)mg_stmt_int(stmt, 0);
-        hit->kind = (mg_suppression_kind_t)mg_stmt_int(stmt, 1);
-        hit->tag = hit->kind == MG_UNSUBSCRIBED ? mg_stmt_text(stmt, 2, p)
-                                                : NULL;
+        key = mg_stmt_text(stmt, 0, p);
+        if ((*pn)++ == 0)
+            *pfirst = *plast = key;
+        else if (page->down)
+            *pfirst = key;
+        else
+            *plast = key;
     }
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 
-static int has_tag(const char *options, const char *tag, apr_pool_t *p)
+apr_status_t mg_suppression_page(apr_array_header_t **plist, mg_db_t *db,
+                                 apr_int64_t domain_id,
+                                 mg_suppression_kind_t kind,
+                                 const mg_suppression_page_t *page,
+                                 apr_pool_t *p)
 {
-    const char *error;
-    json_t *json, *value;
-    size_t i;
+    const char *first = "", *last = "";
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+    int n;
 
-    if (!options || !*options)
-        return 0;
-    json = mg_json_parse(options, strlen(options), &error, p);
-    json_array_foreach(json_object_get(json, "tags"), i, value)
-        if (json_is_string(value)
-            && strcasecmp(json_string_value(value), tag) == 0)
-            return 1;
-    return 0;
+    *plist = apr_array_make(p, 1, sizeof(mg_suppression_t));
+    rv = page_bounds(&first, &last, &n, db, domain_id, kind, page, p);
+    if (rv != APR_SUCCESS || n == 0)
+        return rv;
+    rv = mg_db_query(&stmt, db, tables[kind].between, "itt", domain_id, first,
+                     last);
+    return rv == APR_SUCCESS ? take_rows(plist, stmt, kind, p) : rv;
 }
 
-int mg_suppression_stops(int *pcode, const char **pwhy,
-                         const mg_suppression_hit_t *hit, const char *options,
-                         apr_pool_t *p)
+apr_status_t mg_suppression_by_id(mg_suppression_t **pentry, mg_db_t *db,
+                                  apr_int64_t domain_id, const char *public_id,
+                                  apr_pool_t *p)
 {
-    *pcode = tables[hit->kind].code;
-    *pwhy = tables[hit->kind].why;
-    return hit->kind != MG_UNSUBSCRIBED || strcmp(hit->tag, "*") == 0
-           || has_tag(options, hit->tag, p);
+    apr_array_header_t *list;
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+
+    rv = mg_db_query(&stmt, db, "SELECT " OF_UNSUBSCRIBE " FROM unsubscribe"
+                     " WHERE public_id = $1 AND domain_id = $2", "ti",
+                     clean(public_id, "", p), domain_id);
+    if (rv == APR_SUCCESS)
+        rv = take_rows(&list, stmt, MG_UNSUBSCRIBED, p);
+    if (rv == APR_SUCCESS && list->nelts == 0)
+        return APR_ENOENT;
+    if (rv == APR_SUCCESS)
+        *pentry = &APR_ARRAY_IDX(list, 0, mg_suppression_t);
+    return rv;
 }

@@ -7,7 +7,7 @@
  *                                                      where the tag is '*'
  *
  * The API and mailgunctl add and remove too; removing lets mail flow again.
- * Addresses are compared in ASCII lower case. The API takes a message to a
+ * Addresses and tags are compared in ASCII lower case. The API takes a message to a
  * suppressed recipient; the sender drops it as it comes due.
  */
 #ifndef MG_SUPPRESSION_H
@@ -56,12 +56,40 @@ apr_status_t mg_suppression_list(apr_array_header_t **plist, mg_db_t *db,
                                  const char *address, const char *after,
                                  apr_int64_t skip, apr_int64_t limit,
                                  apr_pool_t *p);
+/** An unsubscribe by its public id. @return APR_ENOENT */
+apr_status_t mg_suppression_by_id(mg_suppression_t **pentry, mg_db_t *db,
+                                  apr_int64_t domain_id, const char *public_id,
+                                  apr_pool_t *p);
+/** Paging by address (version 3 of the API). */
+typedef struct {
+    const char *prefix;          /* of addresses; NULL: all */
+    const char *pivot;           /* not part of the page; NULL: from the end
+                                    that down says */
+    int down;                    /* what lies before the pivot */
+    apr_int64_t limit;           /* addresses, not rows */
+} mg_suppression_page_t;
+/** Array of mg_suppression_t, by address also where it is down. */
+apr_status_t mg_suppression_page(apr_array_header_t **plist, mg_db_t *db,
+                                 apr_int64_t domain_id,
+                                 mg_suppression_kind_t kind,
+                                 const mg_suppression_page_t *page,
+                                 apr_pool_t *p);
+/** Rows of one table: exact, and not by counting them. */
 apr_status_t mg_suppression_count(apr_int64_t *pn, mg_db_t *db,
                                   apr_int64_t domain_id,
                                   mg_suppression_kind_t kind);
 /** All of a domain that goes, or of one table (kind; -1: of all). */
 apr_status_t mg_suppression_clear(mg_db_t *db, apr_int64_t domain_id,
                                   int kind);
+/** At most limit addresses of one table (*pn: rows), so that nobody waits for
+ * a million of them. */
+apr_status_t mg_suppression_clear_some(apr_int64_t *pn, mg_db_t *db,
+                                       apr_int64_t domain_id,
+                                       mg_suppression_kind_t kind,
+                                       apr_int64_t limit);
+/** The keeper's: totals of writers are added up. *pfolded: how many. */
+apr_status_t mg_suppression_fold(int *pfolded, mg_db_t *db, int limit,
+                                 apr_pool_t *ptemp);
 
 /* --- the sender's question --- */
 

@@ -58,12 +58,14 @@ Include {dir}/etc/mailgun.conf
 {extra}
 <VirtualHost 127.0.0.1:{api_port}>
     MailgunAPI on
+    AllowEncodedSlashes NoDecode
 </VirtualHost>
 <VirtualHost 127.0.0.1:{api_tls_port}>
     SSLEngine on
     SSLCertificateFile {dir}/etc/cert.pem
     SSLCertificateKeyFile {dir}/etc/key.pem
     MailgunAPI on
+    AllowEncodedSlashes NoDecode
 </VirtualHost>
 <VirtualHost 127.0.0.1:{site_port}>
     DocumentRoot {dir}/site

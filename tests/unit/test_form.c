@@ -378,9 +378,28 @@ static void test_query_and_asking(void **state)
     f = mg_form_find(form, "to", f);
     assert_string_equal(f->value, "b");
     assert_null(mg_form_find(form, "to", f));
-    assert_int_equal(mg_form_begin(form, "application/json", &known),
-                     APR_SUCCESS);
+    assert_int_equal(mg_form_begin(form, "text/plain", &known), APR_SUCCESS);
     assert_false(known);
+}
+
+/* One field, without a name. */
+static void test_json(void **state)
+{
+    mg_form_t *form = mg_form_create(&roomy, pool);
+    const mg_form_field_t *f;
+    int known;
+
+    (void)state;
+    assert_int_equal(mg_form_query(form, "skip=1"), APR_SUCCESS);
+    assert_int_equal(mg_form_begin(form, "application/json; charset=utf-8",
+                                   &known), APR_SUCCESS);
+    assert_true(known);
+    assert_int_equal(mg_form_feed(form, "[\"a", 3), APR_SUCCESS);
+    assert_int_equal(mg_form_feed(form, "=b&\"]", 5), APR_SUCCESS);
+    assert_int_equal(mg_form_end(form), APR_SUCCESS);
+    f = mg_form_find(form, "", NULL);
+    assert_string_equal(f->value, "[\"a=b&\"]");
+    assert_string_equal(mg_form_text(form, "skip", pool), "1");
 }
 
 int main(void)
@@ -392,6 +411,7 @@ int main(void)
         cmocka_unit_test(test_costly_parts),
         cmocka_unit_test(test_limits),
         cmocka_unit_test(test_query_and_asking),
+        cmocka_unit_test(test_json),
     };
     int failed;
 

@@ -106,6 +106,8 @@ static void step_by_step(void **state)
     unit_store_ok(store->db, mg_db_exec(store->db, NULL,
         "DROP TABLE mta_sts", ""));
     unit_store_ok(store->db, mg_db_exec(store->db, NULL,
+        "DROP TABLE suppression_total", ""));
+    unit_store_ok(store->db, mg_db_exec(store->db, NULL,
         "UPDATE schema_version SET version = 1", ""));
     unit_store_is(db, mg_db_open(&db, store->url, 0, store->p), MG_ESCHEMA);
     mg_db_close(db);

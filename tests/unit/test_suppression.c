@@ -3,6 +3,7 @@
 
 #include <apr_strings.h>
 
+#include "mg_event.h"
 #include "mg_status.h"
 #include "mg_suppression.h"
 #include "unit_records.h"
@@ -81,6 +82,66 @@ static void test_rows(void **state)
     get(s, MG_COMPLAINED, "bob@x.test", 0);
 }
 
+static void counts(unit_store_t *s, int bounces, int unsubscribes,
+                   int complaints)
+{
+    const int want[] = { bounces, unsubscribes, complaints };
+    apr_int64_t n;
+    int kind;
+
+    for (kind = 0; kind < MG_SUPPRESSIONS; kind++) {
+        unit_store_ok(s->db, mg_suppression_count(
+            &n, s->db, domain, (mg_suppression_kind_t)kind));
+        assert_int_equal(n, want[kind]);
+    }
+}
+
+/* Totals are exact whatever happens to the rows. */
+static void test_totals(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t n;
+    int folded;
+
+    setup(s);
+    counts(s, 0, 0, 0);
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    add(s, MG_BOUNCED, "a@x.test", NULL);
+    mg_tx_rollback(s->db);
+    counts(s, 0, 0, 0);
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    mg_event_context(s->db, NULL, 7);
+    add(s, MG_BOUNCED, "a@x.test", NULL);
+    add(s, MG_BOUNCED, "A@x.test", NULL);
+    add(s, MG_BOUNCED, "b@x.test", NULL);
+    add(s, MG_COMPLAINED, "b@x.test", NULL);
+    add(s, MG_UNSUBSCRIBED, "b@x.test", "one");
+    add(s, MG_UNSUBSCRIBED, "b@x.test", "two");
+    unit_store_ok(s->db, mg_tx_commit(s->db));
+    counts(s, 2, 2, 1);
+    mg_event_context(s->db, NULL, 8);
+    unit_store_ok(s->db, mg_suppression_remove(s->db, domain, MG_UNSUBSCRIBED,
+                                               "b@x.test", NULL, s->p));
+    counts(s, 2, 0, 1);
+    unit_store_ok(s->db, mg_suppression_fold(&folded, s->db, 100, s->p));
+    assert_int_equal(folded, 4);
+    counts(s, 2, 0, 1);
+    unit_store_ok(s->db, mg_suppression_fold(&folded, s->db, 100, s->p));
+    assert_int_equal(folded, 0);
+    unit_store_ok(s->db, mg_suppression_clear_some(&n, s->db, domain,
+                                                   MG_BOUNCED, 1));
+    assert_int_equal(n, 1);
+    get(s, MG_BOUNCED, "b@x.test", 1);
+    counts(s, 1, 0, 1);
+    unit_store_ok(s->db, mg_suppression_clear(s->db, domain, MG_COMPLAINED));
+    counts(s, 1, 0, 0);
+    add(s, MG_COMPLAINED, "b@x.test", NULL);
+    unit_store_ok(s->db, mg_suppression_clear(s->db, domain, -1));
+    counts(s, 0, 0, 0);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM"
+                                    " suppression_total"), 0);
+}
+
 static void test_pages(void **state)
 {
     unit_store_t *s = *state;
@@ -95,6 +156,53 @@ static void test_pages(void **state)
     assert_int_equal(list->nelts, 2);
     assert_string_equal(APR_ARRAY_IDX(list, 0, mg_suppression_t).address,
                         "d@x.test");
+}
+
+static void page(unit_store_t *s, const char *prefix, const char *pivot,
+                 int down, int limit, const char *want)
+{
+    mg_suppression_page_t page = { prefix, pivot, down, limit };
+    apr_array_header_t *list;
+    const char *got = "";
+    int i;
+
+    unit_store_ok(s->db, mg_suppression_page(&list, s->db, domain,
+                                             MG_UNSUBSCRIBED, &page, s->p));
+    for (i = 0; i < list->nelts; i++)
+        got = apr_pstrcat(s->p, got, apr_pstrmemdup(
+            s->p, APR_ARRAY_IDX(list, i, mg_suppression_t).address, 2), NULL);
+    assert_string_equal(got, want);
+}
+
+/* By address, all rows of each. */
+static void test_pages_by_address(void **state)
+{
+    static const char *const who[] = { "a1", "a2", "B1", "b2", "c1" };
+    unit_store_t *s = *state;
+    mg_suppression_t *found;
+    int i;
+
+    setup(s);
+    for (i = 0; i < 5; i++)
+        add(s, MG_UNSUBSCRIBED, apr_pstrcat(s->p, who[i], "@x.test", NULL),
+            "t");
+    add(s, MG_UNSUBSCRIBED, "a2@x.test", "u");
+    page(s, NULL, NULL, 0, 3, "a1a2a2B1");
+    page(s, NULL, "b1@X.test", 0, 3, "b2c1");
+    page(s, NULL, "c1@x.test", 0, 3, "");
+    page(s, NULL, NULL, 1, 2, "b2c1");
+    page(s, NULL, "b2@x.test", 1, 2, "a2a2B1");
+    page(s, NULL, "a1@x.test", 1, 2, "");
+    page(s, "B", NULL, 0, 9, "B1b2");
+    page(s, "b", NULL, 1, 1, "b2");
+    page(s, "b", "b2@x.test", 1, 9, "B1");
+    unit_store_ok(s->db, mg_suppression_by_id(
+        &found, s->db, domain,
+        get(s, MG_UNSUBSCRIBED, "c1@x.test", 1)->public_id, s->p));
+    assert_string_equal(found->address, "c1@x.test");
+    assert_int_equal(mg_suppression_by_id(&found, s->db, domain + 1,
+                                          found->public_id, s->p),
+                     APR_ENOENT);
 }
 
 /* The tables say what? of whom? */
@@ -158,6 +266,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(test_rows),
         UNIT_ON_BOTH(test_pages),
+        UNIT_ON_BOTH(test_totals),
+        UNIT_ON_BOTH(test_pages_by_address),
         UNIT_ON_BOTH(test_match),
     };
     return unit_store_run("suppression", tests);
