@@ -11,6 +11,7 @@
 #include <httpd.h>
 #include <http_config.h>
 
+#include "mg_campaign.h"
 #include "mg_config.h"
 #include "mg_domain.h"
 #include "mg_form.h"
@@ -226,6 +227,12 @@ api_handler_fn api_suppressions_list, api_suppressions_get,
 /** The first argument's domain as it is in the store, q->domain too; not the
  * cached one, which may be older than the last change. */
 int api_domains_load(api_t *q, mg_domain_t **pdomain);
+
+api_handler_fn api_campaigns_list, api_campaigns_get, api_campaigns_create,
+    api_campaigns_update, api_campaigns_delete;
+
+/** The campaign that the path names, or 404. */
+int api_campaign_find(api_t *q, mg_campaign_t **pcampaign);
 
 /** 5 to 32 characters, or 400. */
 int api_check_password(api_t *q, const char *password);

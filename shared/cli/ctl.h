@@ -119,6 +119,7 @@ int ctl_credential_password(ctl_t *ctl);
 int ctl_credential_remove(ctl_t *ctl);
 int ctl_campaign_add(ctl_t *ctl);
 int ctl_campaign_list(ctl_t *ctl);
+int ctl_campaign_show(ctl_t *ctl);
 int ctl_campaign_remove(ctl_t *ctl);
 int ctl_route_add(ctl_t *ctl);
 int ctl_route_list(ctl_t *ctl);

@@ -3,6 +3,7 @@
 #include "mg_status.h"
 
 #include <stdio.h>
+#include <apr_strings.h>
 
 int ctl_account_add(ctl_t *ctl)
 {
@@ -65,10 +66,14 @@ int ctl_account_list(ctl_t *ctl)
     rv = mg_account_list(&list, ctl->db, ctl->pool);
     if (rv != APR_SUCCESS)
         return ctl_failed(ctl, rv, "accounts");
-    ctl_table_row(table, "NAME", "STATE", "SINCE", NULL);
+    ctl_table_row(table, "NAME", "STATE", "SINCE", "CAMPAIGNS", NULL);
     for (i = 0; i < list->nelts; i++) {
         mg_account_t *a = APR_ARRAY_IDX(list, i, mg_account_t *);
         ctl_table_row(table, a->name, a->state, ctl_time(ctl, a->created_at),
+                      a->campaign_limit < 0
+                          ? "-"
+                          : apr_psprintf(ctl->pool, "%" APR_INT64_T_FMT,
+                                         a->campaign_limit),
                       NULL);
     }
     ctl_table_print(table);

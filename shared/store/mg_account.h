@@ -15,6 +15,7 @@ typedef struct {
     apr_int64_t id;
     const char *name;
     const char *state;       /* active, disabled */
+    apr_int64_t campaign_limit; /* -1: none */
     apr_time_t created_at;
 } mg_account_t;
 
@@ -23,7 +24,8 @@ apr_status_t mg_account_add(mg_account_t **paccount, mg_db_t *db,
                             const char *name, apr_pool_t *p);
 apr_status_t mg_account_by_name(mg_account_t **paccount, mg_db_t *db,
                                 const char *name, apr_pool_t *p);
-/** name: "state" = active|disabled. */
+/** name: "state" = active|disabled; "campaigns" = how many it may have, or
+ * "none": no limit. */
 apr_status_t mg_account_set(mg_db_t *db, apr_int64_t account_id,
                             const char *name, const char *value,
                             const char **perror, apr_pool_t *p);

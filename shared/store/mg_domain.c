@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 
 #include "mg_address.h"
+#include "mg_campaign.h"
 #include "mg_domain.h"
 #include "mg_domain_private.h"
 #include "mg_event.h"
@@ -315,8 +316,7 @@ static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
         rv = mg_db_exec(db, NULL, "DELETE FROM tracking_key"
                         " WHERE domain_id = $1", "i", domain_id);
     if (rv == APR_SUCCESS)
-        rv = mg_db_exec(db, NULL, "DELETE FROM campaign WHERE domain_id = $1",
-                        "i", domain_id);
+        rv = mg_campaign_remove_all(db, domain_id);
     if (rv == APR_SUCCESS)
         rv = mg_suppression_clear(db, domain_id, -1);
     if (rv == APR_SUCCESS)

@@ -330,6 +330,13 @@ def test_campaigns(ctl):
     assert re.fullmatch("[0-9a-f]{24}", made)
     rows = ctl("campaign", "list", "a.test").splitlines()
     assert len(rows) == 3 and rows[2].startswith("my_id  ")
+    shown = ctl("campaign", "show", "a.test", "my_id").splitlines()
+    assert shown[1] == "name: Newsletter" and "opened: 0" in shown
+    assert "no campaign" in ctl.refused("campaign", "show", "a.test", "x")
+    ctl("account", "set", "acme", "campaigns=2")
+    assert "as many" in ctl.refused("campaign", "add", "a.test", "Third")
+    ctl("account", "set", "acme", "campaigns=none")
+    ctl.refused("account", "set", "acme", "campaigns=-1")
     for args, words in (
             (("a.test", "x", "--id", "my_id"), "already"),
             (("a.test", "x", "--id", "b c"), "pure ASCII"),

@@ -30,6 +30,7 @@ static void adds(void **state)
     mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
     mg_campaign_t *c, *got;
     apr_array_header_t *list;
+    apr_int64_t total;
     size_t i;
 
     for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -45,8 +46,10 @@ static void adds(void **state)
         assert_string_equal(got->name, cases[i].name);
         assert_int_equal(got->created_at, c->created_at);
     }
-    unit_store_ok(s->db, mg_campaign_list(&list, s->db, d->id, s->p));
-    assert_int_equal(list->nelts, 4);
+    unit_store_ok(s->db, mg_campaign_list(&list, s->db, d->id, 1, 2, s->p));
+    assert_int_equal(list->nelts, 2);
+    unit_store_ok(s->db, mg_campaign_total(&total, s->db, d->id));
+    assert_int_equal(total, 4);
 }
 
 static void finds_and_removes(void **state)
@@ -79,6 +82,75 @@ static void finds_and_removes(void **state)
                   APR_ENOENT);
 }
 
+static const struct {
+    const char *was, *id, *name;
+    apr_status_t rv;
+} renames[] = {
+    { "one", "uno", NULL, APR_SUCCESS },
+    { "uno", NULL, "Uno", APR_SUCCESS },
+    { "uno", "uno", "Same", APR_SUCCESS },
+    { "uno", "two", NULL, MG_ECONFLICT },
+    { "uno", "two", "Other", MG_ECONFLICT },
+    { "one", "three", NULL, APR_ENOENT },
+    { "uno", "a b", NULL, MG_EBADINPUT },
+    { "uno", NULL, "", MG_EBADINPUT },
+    { "uno", "one", "Newsletter", APR_SUCCESS },
+};
+
+static void renames_them(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_campaign_t *one, *two, *got;
+    size_t i;
+
+    unit_store_ok(s->db, mg_campaign_add(&one, s->db, d->id, "one", "x",
+                                         s->p));
+    unit_store_ok(s->db, mg_campaign_add(&two, s->db, d->id, "two", "y",
+                                         s->p));
+    for (i = 0; i < sizeof(renames) / sizeof(renames[0]); i++) {
+        unit_store_is(s->db, mg_campaign_rename(s->db, d->id, renames[i].was,
+                                                renames[i].id,
+                                                renames[i].name),
+                      renames[i].rv);
+        if (renames[i].rv != APR_SUCCESS)
+            continue;
+        unit_store_ok(s->db, mg_campaign_by_id(
+                                 &got, s->db, d->id,
+                                 renames[i].id ? renames[i].id
+                                               : renames[i].was, s->p));
+        assert_int_equal(got->id, one->id);
+        if (renames[i].name)
+            assert_string_equal(got->name, renames[i].name);
+    }
+}
+
+/* Of an account, whatever its domains. */
+static void are_limited(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t account = unit_account(s, "a");
+    mg_domain_t *d = unit_domain(s, account, "a.test");
+    mg_domain_t *e = unit_domain(s, account, "b.test");
+    mg_campaign_t *c;
+    const char *error;
+
+    unit_store_is(s->db, mg_account_set(s->db, account, "campaigns", "x",
+                                        &error, s->p), MG_EBADINPUT);
+    unit_store_ok(s->db, mg_account_set(s->db, account, "campaigns", "2",
+                                        &error, s->p));
+    unit_store_ok(s->db, mg_campaign_add(&c, s->db, d->id, "one", "x", s->p));
+    unit_store_ok(s->db, mg_campaign_add(&c, s->db, e->id, "two", "x", s->p));
+    unit_store_is(s->db, mg_campaign_add(&c, s->db, d->id, "three", "x",
+                                         s->p), MG_ELIMIT);
+    unit_store_ok(s->db, mg_campaign_remove(s->db, e->id, "two"));
+    unit_store_ok(s->db, mg_campaign_add(&c, s->db, d->id, "three", "x",
+                                         s->p));
+    unit_store_ok(s->db, mg_account_set(s->db, account, "campaigns", "none",
+                                        &error, s->p));
+    unit_store_ok(s->db, mg_campaign_add(&c, s->db, d->id, "four", "x", s->p));
+}
+
 /* A domain takes its campaigns along. */
 static void end_with_the_domain(void **state)
 {
@@ -97,6 +169,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(adds),
         UNIT_ON_BOTH(finds_and_removes),
+        UNIT_ON_BOTH(renames_them),
+        UNIT_ON_BOTH(are_limited),
         UNIT_ON_BOTH(end_with_the_domain),
     };
     return unit_store_run("campaign", tests);

@@ -92,6 +92,10 @@ static void step_by_step(void **state)
         "ALTER TABLE domain DROP COLUMN dns_due",
         "ALTER TABLE domain DROP COLUMN dns_checked",
         "ALTER TABLE domain DROP COLUMN mx",
+        "DROP TABLE campaign_name", "DROP TABLE campaign_count",
+        "DROP TABLE campaign_event", "DROP TABLE campaign_segment",
+        "DROP TABLE campaign_column", "DROP TABLE campaign_gone",
+        "ALTER TABLE account DROP COLUMN campaign_limit",
     };
     int from = -1, to = -1;
     mg_db_t *db;
