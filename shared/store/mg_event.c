@@ -10,6 +10,7 @@
 #include "mg_json.h"
 #include "mg_stat.h"
 #include "mg_status.h"
+#include "mg_suppression_private.h"
 #include "mg_text.h"
 #include "mg_time.h"
 
@@ -212,6 +213,9 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
         return rv;
     rv = mg_stat_add(batch, event->account_id, event->domain_id,
                      mg_time_day(now), mg_event_counted_as(event), "", 1);
+    if (rv != APR_SUCCESS)
+        return rv;
+    rv = mg_suppression_of_event(db, event, ptemp);
     if (rv != APR_SUCCESS)
         return rv;
     return append_hook(batch, event, id, now, ptemp);

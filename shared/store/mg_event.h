@@ -1,10 +1,11 @@
 /* mg_event.h - what happened to a message, appended in the transaction that
  * makes it true.
  *
- * Log, statistics and webhooks follow from this one append (mg_event_append):
- * it writes the event row, adds to the counters of the batch (written in key
- * order just before COMMIT, into this process's slot) and, where the domain
- * has a webhook for the kind, a row for the notifier.
+ * Log, statistics, suppressions and webhooks follow from this one append
+ * (mg_event_append): it writes the event row, adds to the counters of the batch
+ * (written in key order just before COMMIT, into this process's slot), enters
+ * who complained or unsubscribed in the domain's table and, where the domain
+ * has a webhook for the kind, adds a row for the notifier.
  *
  * kind          when                              log line ("hap", type)
  * accepted      our 200 or 250, one per recipient   accepted      info
@@ -89,7 +90,8 @@ typedef struct {
     const char *region, *city;
     const char *url;              /* clicked: where to; routed, posted,
                                    * stored: where it is */
-    const char *tag;              /* unsubscribed: from which, "*": all */
+    const char *tag;              /* unsubscribed: from which, one a line;
+                                   * "*" or NULL: all */
 } mg_event_t;
 
 /** What the append needs to know of its process. One per db connection. */

@@ -158,6 +158,44 @@ static void test_pages(void **state)
                         "d@x.test");
 }
 
+static void happened(unit_store_t *s, mg_event_kind_t kind,
+                     const char *recipient, const char *tag, const char *list,
+                     int direction)
+{
+    mg_event_t event = { .kind = kind, .account_id = 1, .domain_id = domain,
+                         .direction = direction, .recipient = recipient,
+                         .recipient_as_given = recipient, .sender = "",
+                         .subject = "", .tag = tag, .mailing_list = list };
+
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    unit_store_ok(s->db, mg_event_append(s->db, &event, s->p));
+    unit_store_ok(s->db, mg_tx_commit(s->db));
+}
+
+/* What is appended as an event is entered. */
+static void test_follow_from_events(void **state)
+{
+    unit_store_t *s = *state;
+    const mg_suppression_t *found;
+
+    setup(s);
+    happened(s, MG_EVENT_UNSUBSCRIBED, "a@x.test", "one\ntwo words", NULL,
+             MG_OUTGOING);
+    found = get(s, MG_UNSUBSCRIBED, "a@x.test", 2);
+    assert_string_equal(found[0].tag, "one");
+    assert_string_equal(found[1].tag, "two words");
+    happened(s, MG_EVENT_UNSUBSCRIBED, "b@x.test", NULL, NULL, MG_OUTGOING);
+    assert_string_equal(get(s, MG_UNSUBSCRIBED, "b@x.test", 1)->tag, "*");
+    happened(s, MG_EVENT_UNSUBSCRIBED, "c@x.test", NULL, "l@a.test",
+             MG_OUTGOING);
+    get(s, MG_UNSUBSCRIBED, "c@x.test", 0);
+    happened(s, MG_EVENT_COMPLAINED, "a@x.test", NULL, NULL, MG_OUTGOING);
+    happened(s, MG_EVENT_COMPLAINED, "A@x.test", NULL, NULL, MG_OUTGOING);
+    happened(s, MG_EVENT_COMPLAINED, "b@x.test", NULL, NULL, MG_INCOMING);
+    assert_int_equal(get(s, MG_COMPLAINED, "a@x.test", 1)->count, 2);
+    counts(s, 0, 3, 1);
+}
+
 static void page(unit_store_t *s, const char *prefix, const char *pivot,
                  int down, int limit, const char *want)
 {
@@ -267,6 +305,7 @@ int main(void)
         UNIT_ON_BOTH(test_rows),
         UNIT_ON_BOTH(test_pages),
         UNIT_ON_BOTH(test_totals),
+        UNIT_ON_BOTH(test_follow_from_events),
         UNIT_ON_BOTH(test_pages_by_address),
         UNIT_ON_BOTH(test_match),
     };
