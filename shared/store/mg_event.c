@@ -156,9 +156,10 @@ static apr_status_t webhook_url(const char **purl, const mg_batch_t *batch,
 
 static apr_status_t append_hook(const mg_batch_t *batch,
                                 const mg_event_t *event, apr_int64_t event_id,
-                                apr_time_t now, apr_pool_t *p)
+                                apr_time_t at, apr_pool_t *p)
 {
     const mg_event_kind_info_t *kind = &mg_event_kinds[event->kind];
+    apr_time_t now = mg_now();
     mg_delivery_t hook;
     const char *url;
     apr_status_t rv;
@@ -183,7 +184,7 @@ static apr_status_t append_hook(const mg_batch_t *batch,
         p, "{\"event\":\"", kind->name, "\",\"id\":\"",
         mg_id_event(event_id, p), "\",\"recipient\":",
         mg_event_json_text(event->recipient, p), ",\"timestamp\":",
-        apr_psprintf(p, "%" APR_INT64_T_FMT, apr_time_sec(now)), "}", NULL);
+        apr_psprintf(p, "%" APR_INT64_T_FMT, apr_time_sec(at)), "}", NULL);
     hook.created_at = hook.due_at = now;
     hook.expires_at = now + HOOK_LIFE;
     return mg_queue_add_hook(batch->db, &hook);
@@ -195,7 +196,7 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
     const mg_event_kind_info_t *kind = &mg_event_kinds[event->kind];
     mg_batch_t *batch = mg_batch_get(db);
     apr_int64_t id = mg_id_next();
-    apr_time_t now = mg_now();
+    apr_time_t at = event->at ? event->at : mg_now();
     apr_status_t rv;
 
     if (!batch)
@@ -208,15 +209,16 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
         "iiiiitttti", id, event->account_id, event->domain_id,
         event->message_id, event->delivery_id, kind->name,
         mg_text_clean(event->recipient, strlen(event->recipient), ptemp),
-        mg_event_line(event, ptemp), mg_event_detail(event, ptemp), (apr_int64_t)now);
+        mg_event_line(event, ptemp), mg_event_detail(event, ptemp), (apr_int64_t)at);
     if (rv != APR_SUCCESS)
         return rv;
     rv = mg_stat_add(batch, event->account_id, event->domain_id,
-                     mg_time_day(now), mg_event_counted_as(event), "", 1);
+                     mg_time_day(at), mg_event_counted_as(event), "", 1);
     if (rv != APR_SUCCESS)
         return rv;
     rv = mg_suppression_of_event(db, event, ptemp);
     if (rv != APR_SUCCESS)
         return rv;
-    return append_hook(batch, event, id, now, ptemp);
+    return event->quiet ? APR_SUCCESS
+                        : append_hook(batch, event, id, at, ptemp);
 }

@@ -61,6 +61,9 @@ typedef struct {
     int machine;                  /* opened, clicked: nobody has seen it (link
                                    * scanners, mail proxies): so say log and
                                    * detail; counted as "<kind>.machine" */
+    int quiet;                    /* no webhook is posted */
+    apr_time_t at;                /* 0: now; before, for what was kept in a
+                                   * journal while the store was down */
     const char *recipient;        /* bare */
     const char *recipient_as_given;
     const char *variables;        /* JSON, the recipient's own; or NULL */

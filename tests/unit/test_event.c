@@ -389,6 +389,33 @@ static void folds(void **state)
                                     " FROM account_usage"), 15);
 }
 
+/* What a journal kept is counted on the day it happened; machines need not be
+ * told of. */
+static void happened_before(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    const char *error;
+    mg_event_t e = event_of_domain(d);
+
+    unit_store_ok(s->db, mg_domain_set(s->db, d->id, "webhook.deliver",
+                                       "http://hook.test/", &error, s->p));
+    e.kind = MG_EVENT_DELIVERED;
+    e.at = apr_time_from_sec(1318528920); /* 2011-10-13 */
+    e.quiet = 1;
+    unit_store_ok(s->db, append(s->db, &e, s->p));
+    assert_int_equal(unit_store_int(s->db, "SELECT created_at / 1000000 FROM"
+                                    " event"), 1318528920);
+    assert_int_equal(unit_store_int(s->db, "SELECT day FROM stat WHERE kind ="
+                                    " 'delivered' AND tag = ''"), 15260);
+    assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM delivery"),
+                     0);
+    e.quiet = 0;
+    unit_store_ok(s->db, append(s->db, &e, s->p));
+    assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM delivery"
+                                    " WHERE due_at > 1400000000000000"), 1);
+}
+
 static void webhook(void **state)
 {
     unit_store_t *s = *state;
@@ -456,6 +483,7 @@ int main(void)
         UNIT_ON_BOTH(of_a_message),
         UNIT_ON_BOTH(counts_per_batch),
         UNIT_ON_BOTH(folds),
+        UNIT_ON_BOTH(happened_before),
         UNIT_ON_BOTH(webhook),
     };
     return unit_store_run("event", tests);
