@@ -1,7 +1,8 @@
 /* notifier.h - webhooks and route forwards over HTTP (the notifier role).
  *
  * notifier.c         claims, hosts and their shares, leases, stop
- * notifier_post.c    one post: fields, request, what the answer means
+ * notifier_post.c    one post: request, what the answer means
+ * notifier_fields.c  what is posted
  * notifier_curl.c    posts are transfers of libcurl (curl_loop.h)
  * notifier_guard.c   which addresses may be reached
  * notifier_result.c  results, committed in batches
@@ -53,6 +54,7 @@ struct notifier_post_t {
     notifier_host_t *host;
     apr_pool_t *pool;
     mg_delivery_t row;
+    json_t *payload;          /* the row's, read: notifier_payload() */
     mg_message_t *message;    /* read when it starts; for the event */
     apr_time_t lease_until;   /* mg_ticks() */
     int running;
@@ -133,6 +135,27 @@ void notifier_post_free_request(notifier_post_t *post);
 /** When to try again after this many attempts (from 1), microseconds; 0: give
  * up. hook: else it is a forward. */
 apr_interval_time_t notifier_retry_delay(int hook, int attempts);
+
+/* --- notifier_fields.c --- */
+
+static inline int notifier_is_hook(const notifier_post_t *post)
+{
+    return post->row.transport == MG_TRANSPORT_HOOK;
+}
+/** The row's payload, NULL if it has none; its "event", "" if it has none. */
+const json_t *notifier_payload(notifier_post_t *post);
+const char *notifier_event(notifier_post_t *post);
+/**
+ * Made in post->body_pool; post->memory is about what they take.
+ *
+ * @return APR_ENOENT: something it needs is not there any more, *pwhy says
+ *         what; MG_ECRYPT: the key cannot be opened; else the store's error
+ */
+apr_status_t notifier_fields_make(apr_array_header_t **pfields,
+                                  const char **pwhy, notifier_post_t *post);
+/** row.payload gets all that a webhook needs to be posted again later. What
+ * cannot be read now is left out. */
+void notifier_fields_keep(notifier_post_t *post);
 
 /* --- notifier_curl.c --- */
 

@@ -10,11 +10,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include "mg_account.h"
 #include "mg_fault.h"
-#include "mg_json.h"
 #include "mg_log.h"
-#include "mg_render.h"
 #include "mg_status.h"
 #include "mg_time.h"
 #include "mg_version.h"
@@ -22,7 +19,6 @@
 
 #define ANSWER_MAX (64 * 1024)   /* read at most; then the line is cut */
 #define CONNECT_TIME_MS 10000L
-#define KEY_LIFE apr_time_from_sec(30)
 #define HOST_FAILURES 5          /* in a row, then it is left alone */
 #define HOST_CLOSED apr_time_from_sec(30)
 #define HOST_CLOSED_MAX apr_time_from_sec(600)
@@ -41,25 +37,7 @@ apr_interval_time_t notifier_retry_delay(int hook, int attempts)
     return apr_time_from_sec(60 * minutes[hook != 0][attempts - 1]);
 }
 
-/* "delivered" is so frequent that it is posted once (manual). */
-static int is_posted_once(const notifier_post_t *post)
-{
-    const char *payload = post->row.payload, *error, *event;
-    json_t *json;
-
-    if (payload == NULL || *payload == '\0')
-        return 1;
-    json = mg_json_parse(payload, strlen(payload), &error, post->pool);
-    event = json_string_value(json_object_get(json, "event"));
-    return event == NULL || strcmp(event, "delivered") == 0;
-}
-
 /* --- what happened, in words and as a result --- */
-
-static int is_hook(const notifier_post_t *post)
-{
-    return post->row.transport == MG_TRANSPORT_HOOK;
-}
 
 static void say(mg_log_level_t level, const notifier_post_t *post,
                 const char *what, const char *why)
@@ -74,14 +52,25 @@ static void say(mg_log_level_t level, const notifier_post_t *post,
     mg_log(level, APR_SUCCESS, "notifier: %s: domain %s message %"
            APR_INT64_T_FMT " delivery %" APR_INT64_T_FMT " %s to %s: %s",
            what, domain ? domain->name : "?", post->row.message_id,
-           post->row.id, is_hook(post) ? "webhook" : "forward",
+           post->row.id, notifier_is_hook(post) ? "webhook" : "forward",
            post->row.dest, why);
 }
 
+/* "delivered" is so frequent that it is posted once (manual). */
+static int is_posted_once(notifier_post_t *post)
+{
+    return notifier_is_hook(post)
+           && !post->notifier->worker->config->hook_retry_delivered
+           && strcmp(notifier_event(post), "delivered") == 0;
+}
+
+/* A webhook becomes a dead letter that needs nothing else of the store. */
 static void give_up(notifier_post_t *post, int code, const char *why,
                     mg_log_level_t level)
 {
     say(level, post, "given up", why);
+    if (notifier_is_hook(post))
+        notifier_fields_keep(post);
     notifier_result(post, NOTIFIER_GIVEN_UP, code, why, 0);
 }
 
@@ -89,169 +78,13 @@ static void try_later(notifier_post_t *post, int code, const char *why)
 {
     apr_interval_time_t delay;
 
-    delay = notifier_retry_delay(is_hook(post), post->row.attempts + 1);
-    if (delay == 0 || (is_hook(post) && is_posted_once(post))) {
+    delay = notifier_retry_delay(notifier_is_hook(post), post->row.attempts + 1);
+    if (delay == 0 || is_posted_once(post)) {
         give_up(post, code, why, MG_LOG_INFO);
         return;
     }
     say(MG_LOG_INFO, post, "put off", why);
     notifier_result(post, NOTIFIER_LATER, code, why, mg_now() + delay);
-}
-
-/* --- what is posted --- */
-
-static apr_status_t signing_key(const char **pkey, notifier_t *n,
-                                apr_int64_t account_id)
-{
-    apr_uint32_t generation = mg_shared_generation(n->worker->shared);
-    apr_int64_t *id;
-    apr_status_t rv;
-
-    if (n->key_pool == NULL || generation != n->key_generation
-        || mg_ticks() > n->keys_until) {
-        if (n->key_pool)
-            apr_pool_destroy(n->key_pool);
-        apr_pool_create(&n->key_pool, n->pool);
-        n->keys = apr_hash_make(n->key_pool);
-        n->key_generation = generation;
-        n->keys_until = mg_ticks() + KEY_LIFE;
-    }
-    *pkey = apr_hash_get(n->keys, &account_id, sizeof(account_id));
-    if (*pkey)
-        return APR_SUCCESS;
-    rv = mg_key_signing(pkey, n->worker->db, n->worker->secret, account_id,
-                        n->key_pool);
-    if (rv != APR_SUCCESS)
-        return rv;
-    id = apr_pmemdup(n->key_pool, &account_id, sizeof(account_id));
-    apr_hash_set(n->keys, id, sizeof(*id), *pkey);
-    return APR_SUCCESS;
-}
-
-/* The stored bytes, or only the slice that holds the header. */
-static apr_status_t read_content(const char **pbytes, apr_size_t *plen,
-                                 notifier_post_t *post, int whole)
-{
-    mg_db_t *db = post->notifier->worker->db;
-    apr_size_t size = whole ? (apr_size_t)post->message->size + 1
-                            : MG_CONTENT_SLICE;
-    char *bytes = apr_palloc(post->body_pool, size);
-    apr_size_t used = 0, len;
-    apr_pool_t *ptemp;
-    apr_status_t rv = APR_SUCCESS;
-    const void *slice;
-    apr_int64_t seq;
-
-    apr_pool_create(&ptemp, post->body_pool);
-    for (seq = 0; rv == APR_SUCCESS && (whole || seq == 0); seq++) {
-        apr_pool_clear(ptemp);
-        rv = mg_message_slice(&slice, &len, db, post->row.message_id, seq,
-                              ptemp);
-        if (rv != APR_SUCCESS)
-            break;
-        if (used + len > size) {
-            char *larger = apr_palloc(post->body_pool, (used + len) * 2);
-
-            memcpy(larger, bytes, used);
-            bytes = larger;
-            size = (used + len) * 2;
-        }
-        memcpy(bytes + used, slice, len);
-        used += len;
-    }
-    apr_pool_destroy(ptemp);
-    *pbytes = bytes;
-    *plen = used;
-    if (rv == APR_EOF)
-        rv = seq ? APR_SUCCESS : APR_ENOENT;
-    return rv;
-}
-
-/* What the recipient got is what is told of it. */
-static void add_event(apr_array_header_t *fields, const notifier_post_t *post,
-                      const mg_domain_t *domain, const char *bytes,
-                      apr_size_t len, apr_pool_t *p)
-{
-    mg_render_for_t who = { post->message, &post->row, domain->name };
-    mg_message_t shown = *post->message;
-    apr_array_header_t *headers;
-
-    shown.variables = mg_render_variables(&who, p);
-    mg_render_head(&bytes, &len, &who, bytes, len, p);
-    mg_mime_headers(&headers, NULL, bytes, len, p);
-    mg_hook_delivered(fields, domain, &shown, post->row.recipient, headers, p);
-}
-
-static apr_status_t add_forward(apr_array_header_t *fields,
-                                const notifier_post_t *post,
-                                const char *bytes, apr_size_t len,
-                                apr_pool_t *p)
-{
-    mg_render_for_t who = { post->message, &post->row, "" };
-    worker_t *worker = post->notifier->worker;
-    const mg_domain_t *domain;
-    apr_status_t rv;
-
-    rv = mg_domain_cached_by_id(&domain, worker->domains, worker->db,
-                                post->message->domain_id);
-    if (rv == APR_SUCCESS)
-        who.domain = domain->name;
-    else if (!APR_STATUS_IS_ENOENT(rv))
-        return rv;
-    rv = mg_render_whole(&bytes, &len, &who, bytes, len, p);
-    if (rv != APR_SUCCESS)
-        return APR_ENOENT;
-    mg_hook_forward(fields, &post->row, post->message, bytes, len, p);
-    return APR_SUCCESS;
-}
-
-/* @return APR_ENOENT: something it needs is not there any more, *pwhy says
- * what; else the store's error */
-static apr_status_t make_fields(apr_array_header_t **pfields,
-                                const char **pwhy, notifier_post_t *post)
-{
-    worker_t *worker = post->notifier->worker;
-    apr_pool_t *p = post->body_pool;
-    apr_array_header_t *fields = apr_array_make(p, 32, sizeof(mg_field_t));
-    const mg_domain_t *domain;
-    const char *bytes, *key;
-    apr_size_t len;
-    apr_status_t rv;
-
-    *pwhy = "the message is not in the store any more";
-    rv = mg_message_get(&post->message, worker->db, post->row.message_id,
-                        post->pool);
-    if (rv != APR_SUCCESS)
-        return rv;
-    rv = read_content(&bytes, &len, post, !is_hook(post));
-    if (rv == APR_ENOENT && is_hook(post)) {
-        len = 0; /* the header is not worth the news */
-        rv = APR_SUCCESS;
-    }
-    if (rv != APR_SUCCESS)
-        return rv;
-    *pwhy = "the domain was removed";
-    if (is_hook(post)) {
-        rv = mg_domain_cached_by_id(&domain, worker->domains, worker->db,
-                                    post->row.domain_id);
-        if (rv != APR_SUCCESS)
-            return rv;
-        add_event(fields, post, domain, bytes, len, p);
-    }
-    else {
-        *pwhy = "the message's variables cannot be filled in";
-        rv = add_forward(fields, post, bytes, len, p);
-        if (rv != APR_SUCCESS)
-            return rv;
-    }
-    *pwhy = "the account has no API key to sign with";
-    rv = signing_key(&key, post->notifier, post->row.account_id);
-    if (rv != APR_SUCCESS)
-        return rv;
-    mg_hook_sign(fields, key, mg_now(), p);
-    post->memory = (is_hook(post) ? 0 : 3 * (apr_int64_t)len) + 64 * 1024;
-    *pfields = fields;
-    return APR_SUCCESS;
 }
 
 /* --- curl's callbacks --- */
@@ -427,7 +260,7 @@ apr_status_t notifier_post_start(notifier_post_t *post)
     const char *why;
     apr_status_t rv;
 
-    if (is_hook(post) && post->row.expires_at
+    if (notifier_is_hook(post) && post->row.expires_at
         && mg_now() > post->row.expires_at) {
         give_up(post, 0, "it waited too long", MG_LOG_INFO);
         return APR_SUCCESS;
@@ -438,7 +271,7 @@ apr_status_t notifier_post_start(notifier_post_t *post)
         return APR_SUCCESS;
     }
     apr_pool_create(&post->body_pool, post->pool);
-    rv = make_fields(&fields, &why, post);
+    rv = notifier_fields_make(&fields, &why, post);
     if (rv == APR_ENOENT || rv == MG_ECRYPT) {
         notifier_post_free_request(post);
         give_up(post, 0, rv == MG_ECRYPT ? "the signing key cannot be opened"
@@ -494,7 +327,7 @@ static void host_failed(notifier_host_t *host)
 
 static void on_http_answer(notifier_post_t *post, int code)
 {
-    int taken = is_hook(post) ? code >= 200 && code < 300 : code == 200;
+    int taken = notifier_is_hook(post) ? code >= 200 && code < 300 : code == 200;
     const char *words = answer_words(post, code);
 
     if (taken) {

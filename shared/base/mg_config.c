@@ -54,6 +54,10 @@ static const mg_directive_t directives[] = {
       "resolvers validate DNSSEC and the way to them is safe), or if all "
       "resolvers are on this machine.",
       mg_config_set_word, AT(dane), dane_words },
+    { "MailgunDeadLetterRetention", "time", "30d",
+      "How long webhooks and forwards that were given up can still be looked "
+      "at and posted again.",
+      mg_config_set_time, AT(dead_letter_retention), NULL },
     { "MailgunDestination",
       "pattern [connections=number] [messages=number] [rate=number/s|m|h]", "",
       "How hard one destination may be worked: connections of a sender, "
@@ -85,6 +89,23 @@ static const mg_directive_t directives[] = {
       "without it they never reach loopback, private or link-local "
       "addresses.",
       mg_config_set_networks, AT(hook_allow), NULL },
+    { "MailgunHookConnections", "number", "1000",
+      "Webhooks and forwards that one notifier has under way at most.",
+      mg_config_set_number, AT(hook_connections), &some },
+    { "MailgunHookCustomerConnections", "number", "50",
+      "How many of them may be one account's.",
+      mg_config_set_number, AT(hook_customer_connections), &some },
+    { "MailgunHookHostConnections", "number", "50",
+      "How many of them may go to one host and port.",
+      mg_config_set_number, AT(hook_host_connections), &some },
+    { "MailgunHookMachines", "off|on", "off",
+      "Whether opens and clicks of machines (link scanners, mail proxies) are "
+      "posted, too.",
+      mg_config_set_word, AT(hook_machines), switch_words },
+    { "MailgunHookRetryDelivered", "off|on", "off",
+      "Whether a delivered webhook that was not taken is tried again, as all "
+      "others are.",
+      mg_config_set_word, AT(hook_retry_delivered), switch_words },
     { "MailgunHookTimeout", "time", "30s",
       "How long a webhook or forward may take.",
       mg_config_set_time, AT(hook_timeout), NULL },

@@ -144,12 +144,18 @@ typedef struct mg_config_t {
     /* HTTP out */
     apr_array_header_t *hook_allow; /* of char *, CIDR; MailgunHookAllow */
     apr_interval_time_t hook_timeout; /* MailgunHookTimeout */
+    int hook_connections;     /* MailgunHookConnections: of a notifier */
+    int hook_customer_connections; /* MailgunHookCustomerConnections */
+    int hook_host_connections; /* MailgunHookHostConnections */
+    int hook_machines;        /* MailgunHookMachines on|off */
+    int hook_retry_delivered; /* MailgunHookRetryDelivered on|off */
 
     /* mailboxes */
     apr_int64_t mailbox_quota; /* MailgunMailboxQuota: default, 0 unlimited */
 
     /* keeping */
     apr_interval_time_t event_retention; /* MailgunEventRetention */
+    apr_interval_time_t dead_letter_retention; /* MailgunDeadLetterRetention */
     const char *log_level;    /* MailgunLogLevel err|warn|info|debug */
 
     apr_uint64_t given[2];    /* bit n: directive n of the table was given */

@@ -7,6 +7,8 @@
 #ifndef MG_HOOK_H
 #define MG_HOOK_H
 
+#include <jansson.h>
+
 #include "mg_event.h"
 #include "mg_mime.h"
 
@@ -21,12 +23,50 @@ void mg_hook_field(apr_array_header_t *fields, const char *name,
                    const char *value);
 void mg_hook_sign(apr_array_header_t *fields, const char *api_key,
                   apr_time_t now, apr_pool_t *p);
-/** "delivered": event, recipient, domain, message-headers, Message-Id,
- * is-test-mode ("true", of a message sent in test mode) and the message's
- * variables, each top-level key its own field. */
-void mg_hook_delivered(apr_array_header_t *fields, const mg_domain_t *domain,
-                       const mg_message_t *message, const char *recipient,
-                       const apr_array_header_t *headers, apr_pool_t *p);
+
+/* --- webhooks of events --- */
+
+typedef struct {
+    const char *id, *name;
+} mg_hook_campaign_t;
+
+typedef struct {
+    const char *event;            /* "bounced" */
+    const char *recipient, *domain;
+    const mg_message_t *message;  /* NULL: it is forgotten */
+    const char *variables;        /* JSON, as this recipient's; or NULL */
+    const json_t *said;           /* "fields" of the row's payload
+                                     (mg_event_hook.c) */
+    const apr_array_header_t *headers;    /* of mg_header_t; NULL: gone */
+    const apr_array_header_t *campaigns;  /* of mg_hook_campaign_t; or NULL */
+    const char *original;         /* the message for attachment-1, or NULL */
+    apr_size_t original_len;
+} mg_hook_event_t;
+
+/** Does this kind of event show the header, come with the message? */
+int mg_hook_has_headers(const char *event);
+int mg_hook_has_file(const char *event);
+/**
+ * All fields of an event in the manual's order, ours behind them (is-test-mode:
+ * "true" of a message sent in test mode), then the message's variables, each
+ * top-level key its own field.
+ *
+ * @param options  the message's, read; or NULL
+ */
+void mg_hook_event(apr_array_header_t *fields, const mg_hook_event_t *e,
+                   const json_t *options, apr_pool_t *p);
+
+/** The message a payload carries, or NULL. */
+const char *mg_hook_original(const json_t *payload, apr_size_t *plen,
+                             apr_pool_t *p);
+/** A payload that needs nothing else of the store any more: all fields, and
+ * the file if it has at most file_max octets. */
+char *mg_hook_keep(const json_t *payload, const apr_array_header_t *fields,
+                   apr_size_t file_max, apr_pool_t *p);
+/** The fields of such a payload. @return 0: it is another */
+int mg_hook_kept(apr_array_header_t *fields, const json_t *payload,
+                 apr_pool_t *p);
+
 /** A route's forward, parsed form; raw form if the URL ends in "mime". */
 void mg_hook_forward(apr_array_header_t *fields, const mg_delivery_t *delivery,
                      const mg_message_t *message, const char *bytes,

@@ -14,10 +14,6 @@
 #include "mg_text.h"
 #include "mg_time.h"
 
-/* A delivered hook is posted once (manual, "Delivered Event Webhook"); one
- * that waits longer than this for a notifier is stale. */
-#define HOOK_LIFE (24 * 3600 * APR_TIME_C(1000000))
-
 /* --- what an event is filled with --- */
 
 static apr_array_header_t *strings(const json_t *json, apr_pool_t *p)
@@ -123,73 +119,6 @@ apr_status_t mg_event_of_message(mg_event_t *event, mg_event_kind_t kind,
 
 /* --- appending --- */
 
-/* The URL a domain wants this kind posted to, or NULL. Without a cache
- * (mailgunctl) the row is asked. */
-static apr_status_t webhook_url(const char **purl, const mg_batch_t *batch,
-                                const mg_event_t *event, apr_pool_t *p)
-{
-    const char *setting = mg_event_kinds[event->kind].webhook;
-    const mg_domain_t *domain;
-    mg_domain_t *read;
-    apr_status_t rv;
-
-    *purl = NULL;
-    if (!setting || event->direction != MG_OUTGOING)
-        return APR_SUCCESS;
-    if (batch->domains) {
-        rv = mg_domain_cached_by_id(&domain, batch->domains, batch->db,
-                                    event->domain_id);
-    }
-    else {
-        rv = mg_domain_by_id(&read, batch->db, event->domain_id, p);
-        domain = read;
-    }
-    if (rv == APR_ENOENT)
-        return APR_SUCCESS;
-    if (rv != APR_SUCCESS)
-        return rv;
-    *purl = mg_domain_setting(domain, setting);
-    if (*purl && !**purl)
-        *purl = NULL;
-    return APR_SUCCESS;
-}
-
-static apr_status_t append_hook(const mg_batch_t *batch,
-                                const mg_event_t *event, apr_int64_t event_id,
-                                apr_time_t at, apr_pool_t *p)
-{
-    const mg_event_kind_info_t *kind = &mg_event_kinds[event->kind];
-    apr_time_t now = mg_now();
-    mg_delivery_t hook;
-    const char *url;
-    apr_status_t rv;
-
-    rv = webhook_url(&url, batch, event, p);
-    if (rv != APR_SUCCESS || !url)
-        return rv;
-    memset(&hook, 0, sizeof(hook));
-    hook.id = mg_id_next();
-    hook.message_id = event->message_id;
-    hook.account_id = event->account_id;
-    hook.domain_id = event->domain_id;
-    hook.transport = MG_TRANSPORT_HOOK;
-    hook.recipient = event->recipient;
-    hook.recipient_as_given = event->recipient_as_given;
-    hook.variables = event->variables;
-    hook.target = url;
-    hook.dest = mg_queue_url_dest(url, p);
-    if (!hook.dest)
-        return APR_SUCCESS; /* the setting was checked; nothing to do here */
-    hook.payload = apr_pstrcat(
-        p, "{\"event\":\"", kind->name, "\",\"id\":\"",
-        mg_id_event(event_id, p), "\",\"recipient\":",
-        mg_event_json_text(event->recipient, p), ",\"timestamp\":",
-        apr_psprintf(p, "%" APR_INT64_T_FMT, apr_time_sec(at)), "}", NULL);
-    hook.created_at = hook.due_at = now;
-    hook.expires_at = now + HOOK_LIFE;
-    return mg_queue_add_hook(batch->db, &hook);
-}
-
 apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
                              apr_pool_t *ptemp)
 {
@@ -217,8 +146,7 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
     if (rv != APR_SUCCESS)
         return rv;
     rv = mg_suppression_of_event(db, event, ptemp);
-    if (rv != APR_SUCCESS)
+    if (rv != APR_SUCCESS || event->quiet)
         return rv;
-    return event->quiet ? APR_SUCCESS
-                        : append_hook(batch, event, id, at, ptemp);
+    return mg_event_hooks(batch, event, id, at, ptemp);
 }

@@ -95,6 +95,10 @@ typedef struct {
                                    * stored: where it is */
     const char *tag;              /* unsubscribed: from which, one a line;
                                    * "*" or NULL: all */
+    /* failed_late, complained: the message, or its header, as the report that
+     * came shows it, for the webhook; NULL: it does not */
+    const char *original;
+    apr_size_t original_len;
 } mg_event_t;
 
 /** What the append needs to know of its process. One per db connection. */
@@ -111,6 +115,10 @@ mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
 apr_status_t mg_event_of_message(mg_event_t *event, mg_event_kind_t kind,
                                  mg_db_t *db, const mg_message_t *message,
                                  const char *recipient, apr_pool_t *p);
+
+/** Are webhooks told of what machines did (MailgunHookMachines)? Said once per
+ * process. */
+void mg_event_hook_machines(int too);
 
 /** One row of GET /<domain>/log. */
 typedef struct {

@@ -11,7 +11,6 @@ typedef struct {
     const char *counted_as[4]; /* stat.kind: outgoing, incoming, test mode,
                                 * by a machine */
     const char *stat;         /* GET /<domain>/stats shows it as; or NULL */
-    const char *webhook;      /* the domain's setting with the URL, or NULL */
 } mg_event_kind_info_t;
 
 extern const mg_event_kind_info_t mg_event_kinds[MG_EVENT_MAX];

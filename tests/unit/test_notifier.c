@@ -492,7 +492,8 @@ static void raw_form(void **state)
     assert_non_null(strstr(server.last, "&body-mime=From%3A+Al+"));
 }
 
-/* Without a key there is nothing to sign with; without a message, no post. */
+/* Without a key there is nothing to sign with; without a message, no forward;
+ * an event of a message that is forgotten is posted all the same. */
 static void nothing_to_post(void **state)
 {
     apr_int64_t id, other;
@@ -504,7 +505,7 @@ static void nothing_to_post(void **state)
                                              r.store->p));
     id = add_row(&r, MG_TRANSPORT_HTTP, url_of(&r, "/200"), 0, "");
     r.message_id++;
-    other = add_row(&r, MG_TRANSPORT_HOOK, url_of(&r, "/200"), 0, DELIVERED);
+    other = add_row(&r, MG_TRANSPORT_HTTP, url_of(&r, "/200"), 0, "");
     run(&r);
     assert_int_equal(server.requests, 0);
     assert_string_equal(text_of(&r, "SELECT last_reply FROM dead_letter WHERE "
@@ -513,6 +514,108 @@ static void nothing_to_post(void **state)
     assert_string_equal(text_of(&r, "SELECT last_reply FROM dead_letter WHERE "
                                 "id = $1", other),
                         "the message is not in the store any more");
+}
+
+static void forgotten_message(void **state)
+{
+    const char *body;
+    rig_t r;
+
+    make_rig(&r, *state, "127.0.0.0/8");
+    r.message_id = 4711;
+    add_row(&r, MG_TRANSPORT_HOOK, url_of(&r, "/200"), 0,
+            "{\"event\":\"opened\",\"fields\":{\"ip\":\"192.0.2.1\"}}");
+    run(&r);
+    assert_int_equal(server.requests, 1);
+    body = strstr(server.last, "\r\n\r\n") + 4;
+    assert_true(strncmp(body, "event=opened&recipient=bob%40d.test&"
+                        "domain=d.test&ip=192.0.2.1&timestamp=", 66) == 0);
+}
+
+/* A bounce comes with the message; a report's own where the content is gone. */
+static void attachment(void **state)
+{
+    rig_t r;
+
+    make_rig(&r, *state, "127.0.0.0/8");
+    accept_message(&r, plain, MG_OUTGOING);
+    add_row(&r, MG_TRANSPORT_HOOK, url_of(&r, "/200"), 0,
+            "{\"event\":\"bounced\",\"fields\":{\"code\":\"5.1.1\"}}");
+    run(&r);
+    assert_non_null(strstr(server.last, "name=\"code\"\r\n\r\n5.1.1\r\n"));
+    assert_non_null(strstr(server.last, "[[\"From\",\"Al <al@y.com>\"],"
+                           "[\"Subject\",\"hi & all\"]]"));
+    assert_non_null(strstr(server.last, "name=\"attachment-count\"\r\n\r\n1"));
+    assert_non_null(strstr(server.last, "name=\"attachment-1\"; filename="
+                           "\"message.mime\"\r\nContent-Type: message/rfc822"
+                           "\r\n\r\nFrom: Al <al@y.com>\r\nSubject: hi & "
+                           "all\r\n\r\ntext\r\n"));
+}
+
+static void attachment_of_report(void **state)
+{
+    rig_t r;
+
+    make_rig(&r, *state, "127.0.0.0/8");
+    accept_message(&r, plain, MG_OUTGOING);
+    unit_store_ok(r.store->db, mg_db_exec(r.store->db, NULL,
+                                          "DELETE FROM content", ""));
+    add_row(&r, MG_TRANSPORT_HOOK, url_of(&r, "/200"), 0,
+            "{\"event\":\"complained\",\"original\":\"U3ViamVjdDogeA0KDQpi\"}");
+    run(&r);
+    assert_non_null(strstr(server.last, "\r\n\r\n[[\"Subject\",\"x\"]]\r\n"));
+    assert_non_null(strstr(server.last, "filename=\"message.mime\""));
+    assert_non_null(strstr(server.last, "\r\n\r\nSubject: x\r\n\r\nb\r\n"));
+}
+
+/* A dead letter needs nothing but itself. */
+static void dead_letter(void **state)
+{
+    static const char wanted[] = "name=\"event\"\r\n\r\nbounced\r\n";
+    const char *payload, *end;
+    apr_int64_t id;
+    char *first;
+    rig_t r;
+
+    make_rig(&r, *state, "127.0.0.0/8");
+    accept_message(&r, plain, MG_OUTGOING);
+    id = add_row(&r, MG_TRANSPORT_HOOK, url_of(&r, "/406"), 0,
+                 "{\"event\":\"bounced\",\"fields\":{\"code\":\"5.1.1\"}}");
+    unit_store_ok(r.store->db, mg_db_exec(r.store->db, NULL,
+        "UPDATE delivery SET variables = '{\"a\":1}'", ""));
+    run(&r);
+    first = strstr(server.last, wanted);
+    assert_non_null(first);
+    first = apr_pstrdup(r.store->p, first);
+    payload = text_of(&r, "SELECT payload FROM dead_letter WHERE id = $1", id);
+    assert_non_null(payload);
+    unit_store_ok(r.store->db, mg_db_exec(r.store->db, NULL,
+                                          "DELETE FROM content", ""));
+    unit_store_ok(r.store->db, mg_db_exec(r.store->db, NULL,
+                                          "DELETE FROM message", ""));
+    r.worker.stopping = 0;
+    assert_int_equal(loop_create(&r.worker.loop, r.store->p), APR_SUCCESS);
+    add_row(&r, MG_TRANSPORT_HOOK, url_of(&r, "/200"), 0, payload);
+    run(&r);
+    assert_int_equal(server.requests, 2);
+    /* all but the boundary and what is signed anew */
+    assert_non_null(strstr(server.last, wanted));
+    for (; (end = strstr(first, "name=\"")) != NULL; first += 6) {
+        apr_size_t len;
+        char *part;
+
+        first = strstr(first, "name=\"");
+        end = strstr(first, "\r\n--");
+        if (end == NULL)
+            break;
+        len = (apr_size_t)(end - first);
+        part = apr_pstrmemdup(r.store->p, first, len);
+        if (strncmp(part, "name=\"token", 11)
+            && strncmp(part, "name=\"signature", 15)
+            && strncmp(part, "name=\"timestamp", 15)
+            && !strstr(server.last, part))
+            fail_msg("not posted again: %s", part);
+    }
 }
 
 /* A host that hangs does not hold up another; what is over its share, and what
@@ -552,6 +655,8 @@ int main(void)
         UNIT_ON_BOTH(fates),          UNIT_ON_BOTH(request),
         UNIT_ON_BOTH(multipart),      UNIT_ON_BOTH(raw_form),
         UNIT_ON_BOTH(nothing_to_post), UNIT_ON_BOTH(shares),
+        UNIT_ON_BOTH(forgotten_message), UNIT_ON_BOTH(attachment),
+        UNIT_ON_BOTH(attachment_of_report), UNIT_ON_BOTH(dead_letter),
     };
 
     mg_log_set_level(MG_LOG_ERR);
