@@ -22,6 +22,7 @@
 #include "mg_routing.h"
 #include "mg_seal.h"
 #include "mg_shared.h"
+#include "mg_tracking.h"
 
 extern module AP_MODULE_DECLARE_DATA mailgun_module;
 
@@ -132,6 +133,7 @@ struct api_t {
         apr_int64_t id;
         const char *name, *state;
         int restricts_from;     /* to its own addresses */
+        mg_tracking_t tracking; /* where a message does not say so itself */
     } domain;
 };
 
@@ -219,6 +221,7 @@ api_handler_fn api_domains_list, api_domains_get, api_domains_create,
     api_domains_update, api_domains_verify, api_domains_delete;
 api_handler_fn api_webhooks_list, api_webhooks_get, api_webhooks_create,
     api_webhooks_update, api_webhooks_delete;
+api_handler_fn api_tracking_get, api_tracking_put;
 api_handler_fn api_mailboxes_list, api_mailboxes_create, api_mailboxes_update,
     api_mailboxes_delete;
 api_handler_fn api_suppressions_list, api_suppressions_get,

@@ -21,6 +21,9 @@ static const api_endpoint_t endpoints[] = {
       API_ANY },
     { M_DELETE, "/domains/{domain}/webhooks/{id}", api_webhooks_delete,
       API_ANY },
+    { M_GET,    "/domains/{domain}/tracking", api_tracking_get, API_V3 },
+    { M_PUT,    "/domains/{domain}/tracking/{kind}", api_tracking_put,
+      API_V3 },
 
     { M_POST,   "/{domain}/messages", api_messages_send,
       API_ANY | API_DOMAIN },

@@ -58,5 +58,7 @@ int api_find_domain(api_t *q, const char *name, int say_name)
     q->domain.state = apr_pstrdup(q->p, domain->state);
     q->domain.restricts_from =
         mg_domain_restricts_from(domain, q->config->restrict_from);
+    mg_tracking_of_domain(&q->domain.tracking, domain,
+                          q->config->tracking_force);
     return API_GO_ON;
 }

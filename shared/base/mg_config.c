@@ -225,6 +225,10 @@ static const mg_directive_t directives[] = {
       "The authorities, in PEM, whose certificates are trusted when mail goes "
       "out, instead of the system's.",
       mg_config_set_path, AT(tls_trust), NULL },
+    { "MailgunTrackingForce", "on|off", "off",
+      "Whether links and opens are tracked although DNS does not have the CNAME "
+      "record of the domain's tracking host.",
+      mg_config_set_word, AT(tracking_force), switch_words },
     { "MailgunTrackingHost", "name", "email.<domain>",
       "The host of a domain's tracking links; <domain> is the domain's name.",
       mg_config_set_tracking_host, AT(tracking_host), NULL },

@@ -134,6 +134,7 @@ typedef struct mg_config_t {
     apr_array_header_t *mx;   /* of char *; MailgunMX: hosts; none: hostname */
     apr_array_header_t *spf;  /* of char *; MailgunSPF: mechanisms; none: a: */
     const char *tracking_target; /* MailgunTrackingTarget; NULL: hostname */
+    int tracking_force;       /* MailgunTrackingForce on|off */
 
     /* tracking */
     const char *tracking_secret; /* MailgunTrackingSecretFile */

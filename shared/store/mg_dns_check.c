@@ -170,6 +170,26 @@ static apr_status_t store_mx(store_t *s, mg_dns_verdict_t verdict)
     return rv;
 }
 
+/* Whether links may lead to the tracking host: a row of its own, "tracking",
+ * which no answer leaves as it is. */
+static apr_status_t store_tracking(store_t *s, mg_dns_verdict_t verdict,
+                                   apr_time_t began)
+{
+    mg_dns_result_t row = { "tracking", verdict, "" };
+    apr_int64_t was = 0;
+    apr_status_t rv;
+
+    if (verdict == MG_DNS_FAILED)
+        return APR_SUCCESS;
+    rv = mg_db_get_int(s->db, &was, "SELECT COUNT(*) FROM dns_check"
+                       " WHERE domain_id = $1 AND record = 'tracking'"
+                       " AND valid = 'valid'", "i", s->domain_id);
+    if (rv != APR_SUCCESS || was == (verdict == MG_DNS_VALID))
+        return rv;
+    say(s, was ? "tracking host missing" : "tracking host ours");
+    return store_one(s, &row, began);
+}
+
 /* Keys whose records are there begin to sign; *psigning: one that signs is
  * valid. */
 static apr_status_t store_keys(store_t *s, const apr_array_header_t *results,
@@ -219,6 +239,8 @@ static apr_status_t store_all(store_t *s, const apr_array_header_t *results,
 
     for (i = 0; rv == APR_SUCCESS && i < results->nelts; i++)
         rv = store_one(s, &APR_ARRAY_IDX(results, i, mg_dns_result_t), began);
+    if (rv == APR_SUCCESS)
+        rv = store_tracking(s, verdict_of(results, "cname"), began);
     if (rv == APR_SUCCESS)
         rv = store_mx(s, verdict_of(results, "mx"));
     if (rv == APR_SUCCESS)

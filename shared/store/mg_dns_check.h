@@ -15,6 +15,8 @@
  *   - a DKIM key that waits begins to sign when its record is valid
  *   - domain.mx is where its mail goes: ours, elsewhere, or '' (there is no MX,
  *     or nobody looked). No answer leaves it as it was.
+ *   - links and opens are tracked while the CNAME of the tracking host is
+ *     valid (mg_tracking.h). No answer leaves it as it was.
  */
 #ifndef MG_DNS_CHECK_H
 #define MG_DNS_CHECK_H

@@ -17,7 +17,8 @@
 #include "mg_tx.h"
 
 #define DOMAIN_COLUMNS "id, account_id, name, name_lc, state, created_at,"    \
-                       " revision, mx"
+                       " revision, mx, (SELECT valid FROM dns_check"           \
+                       " WHERE domain_id = domain.id AND record = 'tracking')"
 /* One transaction of dropping what is queued: others want to write too. */
 #define DROP_STEP 500
 
@@ -25,7 +26,7 @@ static mg_domain_t *domain_from_row(mg_stmt_t *stmt, apr_int64_t *prevision,
                                     apr_pool_t *p)
 {
     mg_domain_t *domain = apr_pcalloc(p, sizeof(*domain));
-    const char *mx;
+    const char *mx, *cname;
 
     domain->id = mg_stmt_int(stmt, 0);
     domain->account_id = mg_stmt_int(stmt, 1);
@@ -38,6 +39,8 @@ static mg_domain_t *domain_from_row(mg_stmt_t *stmt, apr_int64_t *prevision,
     domain->mx = !strcmp(mx, "ours")        ? MG_MX_OURS
                  : !strcmp(mx, "elsewhere") ? MG_MX_ELSEWHERE
                                             : MG_MX_UNKNOWN;
+    cname = mg_stmt_text(stmt, 8, p);
+    domain->cname = cname && !strcmp(cname, "valid");
     if (prevision)
         *prevision = domain->revision;
     return domain;

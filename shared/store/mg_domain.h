@@ -5,8 +5,10 @@
  * domain set` and PUT /domains/<domain> both go through mg_domain_set().
  * Settings so far: spam_action (disabled|tag|block), wildcard, quota_bytes,
  * local (auto|yes|no), dkim, restrict_from (default|yes|no), require_tls,
- * skip_verification, sending_ip, sending_pool, webhook.bounce, .click, .deliver,
- * .drop, .open, .spam, .unsubscribe (URL; '' removes it).
+ * skip_verification, sending_ip, sending_pool, track_opens, track_clicks
+ * (no|yes|htmlonly), unsubscribe, unsubscribe_html, unsubscribe_text,
+ * webhook.bounce, .click, .deliver, .drop, .open, .spam, .unsubscribe (URL; ''
+ * removes it).
  */
 #ifndef MG_DOMAIN_H
 #define MG_DOMAIN_H
@@ -28,6 +30,7 @@ typedef struct {
     apr_time_t created_at;
     apr_int64_t revision;     /* grows when it, a setting or a key changes */
     int mx;                   /* MG_MX_*: where DNS says its mail goes */
+    int cname;                /* DNS had its tracking host (mg_dns_check.h) */
     apr_table_t *settings;    /* every known name, defaults filled in */
 } mg_domain_t;
 

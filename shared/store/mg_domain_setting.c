@@ -12,6 +12,7 @@
 #include "mg_tx.h"
 
 #define URL_MAX 2048
+#define FOOTER_MAX 8192
 
 static const char *one_of(const char **pvalue, const char *const *words,
                           apr_pool_t *p)
@@ -97,6 +98,23 @@ static const char *check_name(const char **pvalue, apr_pool_t *p)
     return NULL;
 }
 
+static const char *check_clicks(const char **pvalue, apr_pool_t *p)
+{
+    static const char *const words[] = { "no", "yes", "htmlonly", NULL };
+    int value = mg_text_bool(*pvalue);
+
+    if (value >= 0)
+        *pvalue = value ? "yes" : "no";
+    return one_of(pvalue, words, p);
+}
+
+static const char *check_footer(const char **pvalue, apr_pool_t *p)
+{
+    if (strlen(*pvalue) > FOOTER_MAX)
+        return apr_psprintf(p, "a footer has at most %d octets", FOOTER_MAX);
+    return NULL;
+}
+
 /* Sorted by name. */
 static const mg_domain_setting_t settings[] = {
     { "dkim", "true",
@@ -127,6 +145,19 @@ static const mg_domain_setting_t settings[] = {
     { "spam_action", "disabled",
       "what happens to incoming spam: disabled, tag, block",
       check_spam_action },
+    { "track_clicks", "no",
+      "whether links lead by the tracking host where a message does not say so"
+      " itself: no, yes, htmlonly", check_clicks },
+    { "track_opens", "false",
+      "whether html gets a pixel where a message does not say so itself",
+      check_bool },
+    { "unsubscribe", "false",
+      "whether mail gets footers with a link to unsubscribe, and"
+      " List-Unsubscribe", check_bool },
+    { "unsubscribe_html", "default",
+      "the footer of html; empty: none; default: the usual one", check_footer },
+    { "unsubscribe_text", "default",
+      "the footer of text; empty: none; default: the usual one", check_footer },
     { "webhook.bounce", "",
       "URL that is told of each bounce; empty: none", check_url },
     { "webhook.click", "",

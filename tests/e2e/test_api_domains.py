@@ -130,6 +130,8 @@ def test_bad_settings_change_nothing(env, bad):
     ("dkim", "no", "false"), ("local", "no", "no"),
     ("quota_bytes", "25M", "26214400"), ("restrict_from", "Yes", "yes"),
     ("spam_action", "tag", "tag"), ("wildcard", "yes", "true"),
+    ("track_clicks", "htmlonly", "htmlonly"), ("track_opens", "yes", "true"),
+    ("unsubscribe", "1", "true"), ("unsubscribe_text", "bye", "bye"),
     ("webhook.deliver", "https://hooks.test/x", "https://hooks.test/x")])
 def test_put_and_domain_set_are_twins(env, setting, given, shown):
     """Each takes what the other takes, and sees what the other did."""
@@ -155,8 +157,41 @@ def test_twins_know_the_same_settings(env):
     assert re.findall(r"(?m)^  (\S+) .*", shown.split("DNS records")[0]) == [
         "dkim", "local", "quota_bytes", "require_tls", "restrict_from",
         "sending_ip", "sending_pool", "skip_verification", "spam_action",
+        "track_clicks", "track_opens", "unsubscribe", "unsubscribe_html",
+        "unsubscribe_text",
         "webhook.bounce", "webhook.click", "webhook.deliver", "webhook.drop",
         "webhook.open", "webhook.spam", "webhook.unsubscribe", "wildcard"]
+
+
+def test_tracking_by_version_3(env):
+    d = env.new_domain()
+    base = "/../v3/domains/%s/tracking" % d
+    assert env.api("GET", base).json() == {"tracking": {
+        "open": {"active": False}, "click": {"active": False},
+        "unsubscribe": {
+            "active": False,
+            "html_footer": '\n<br>\n<p><a href="%unsubscribe_url%">unsubscribe'
+                           '</a></p>\n',
+            "text_footer": "\n\nTo unsubscribe click: <%unsubscribe_url%>"
+                           "\n\n"}}}
+    for kind, data, shown in (
+            ("open", {"active": "yes"}, {"active": True}),
+            ("click", {"active": "htmlonly"}, {"active": "htmlonly"}),
+            ("unsubscribe", {"active": "true", "html_footer": "<i>b\u00fc</i>",
+                             "text_footer": ""},
+             {"active": True, "html_footer": "<i>b\u00fc</i>",
+              "text_footer": ""})):
+        r = env.api("PUT", base + "/" + kind, data=data)
+        assert r.json() == {
+            "message": "Domain tracking settings have been updated",
+            kind: shown}, r.text
+        assert env.api("GET", base).json()["tracking"][kind] \
+            == shown
+    for kind, data, status in (("open", {"active": "so so"}, 400),
+                               ("click", {}, 400), ("else", {}, 404)):
+        r = env.api("PUT", base + "/" + kind, data=data)
+        assert r.status_code == status and r.json()["message"]
+    assert env.api("GET", "/domains/%s/tracking" % d).status_code == 404
 
 
 def test_settings(env):

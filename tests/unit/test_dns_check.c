@@ -200,6 +200,35 @@ static int mx_of(unit_store_t *s, apr_int64_t id, const char **pstate)
     return d->mx;
 }
 
+static int tracks(unit_store_t *s, apr_int64_t id)
+{
+    mg_domain_t *d;
+
+    unit_store_ok(s->db, mg_domain_by_id(&d, s->db, id, s->p));
+    return d->cname;
+}
+
+/* Links lead to the tracking host while it was there when last an answer came.
+ */
+static void tracking_host(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = made_domain(s, "t.test");
+
+    assert_int_equal(tracks(s, d->id), 0);
+    assert_string_equal(look(s, d->id, "cname", MG_DNS_MISSING), "");
+    assert_int_equal(tracks(s, d->id), 0);
+    assert_string_equal(look(s, d->id, "cname", MG_DNS_VALID),
+                        "tracking host ours");
+    assert_int_equal(tracks(s, d->id), 1);
+    assert_string_equal(look(s, d->id, "cname", MG_DNS_FAILED), "");
+    assert_int_equal(tracks(s, d->id), 1);
+    assert_string_equal(look(s, d->id, "cname", MG_DNS_VALID), "");
+    assert_string_equal(look(s, d->id, "cname", MG_DNS_WRONG),
+                        "tracking host missing");
+    assert_int_equal(tracks(s, d->id), 0);
+}
+
 static void what_follows(void **state)
 {
     unit_store_t *s = *state;
@@ -285,6 +314,7 @@ int main(void)
         UNIT_ON_SQLITE(judges_texts),
         UNIT_ON_SQLITE(judges_hosts),
         UNIT_ON_SQLITE(zone_text),
+        UNIT_ON_BOTH(tracking_host),
         UNIT_ON_BOTH(what_follows),
         UNIT_ON_BOTH(one_looks),
     };

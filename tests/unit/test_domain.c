@@ -170,8 +170,17 @@ static void sets(void **state)
         { "colour", "red", NULL, "'colour' is no setting of a domain; there"
           " are dkim, local, quota_bytes, require_tls, restrict_from,"
           " sending_ip, sending_pool, skip_verification, spam_action,"
+          " track_clicks, track_opens, unsubscribe, unsubscribe_html,"
+          " unsubscribe_text,"
           " webhook.bounce, webhook.click, webhook.deliver, webhook.drop,"
           " webhook.open, webhook.spam, webhook.unsubscribe, wildcard" },
+        { "track_clicks", "HTMLonly", "htmlonly", NULL },
+        { "track_clicks", "True", "yes", NULL },
+        { "track_clicks", "text", NULL, "track_clicks: 'text' is none of no,"
+          " yes, htmlonly" },
+        { "track_clicks", "0", "no", NULL },
+        { "unsubscribe_text", "", "", NULL },
+        { "unsubscribe_text", "default", "default", NULL },
         { "restrict_from", "YES", "yes", NULL },
         { "restrict_from", "default", "default", NULL },
         { "restrict_from", "maybe", NULL, "restrict_from: 'maybe' is none of"
