@@ -217,6 +217,7 @@ int api_accept(api_t *q, api_outgoing_t *out);
 /* endpoints */
 api_handler_fn api_messages_send, api_messages_send_mime;
 api_handler_fn api_log_list;
+api_handler_fn api_stats_list, api_tags_delete;
 api_handler_fn api_domains_list, api_domains_get, api_domains_create,
     api_domains_update, api_domains_verify, api_domains_delete;
 api_handler_fn api_webhooks_list, api_webhooks_get, api_webhooks_create,

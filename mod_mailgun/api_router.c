@@ -30,6 +30,9 @@ static const api_endpoint_t endpoints[] = {
     { M_POST,   "/{domain}/messages.mime", api_messages_send_mime,
       API_ANY | API_DOMAIN },
     { M_GET,    "/{domain}/log", api_log_list, API_ANY | API_DOMAIN },
+    { M_GET,    "/{domain}/stats", api_stats_list, API_ANY | API_DOMAIN },
+    { M_DELETE, "/{domain}/tags/{tag}", api_tags_delete,
+      API_ANY | API_DOMAIN },
 
     { M_GET,    "/{domain}/campaigns", api_campaigns_list,
       API_V2 | API_DOMAIN },

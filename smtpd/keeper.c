@@ -23,6 +23,7 @@
 #include "mg_status.h"
 #include "mg_suppression.h"
 #include "mg_time.h"
+#include "mg_usage.h"
 #include "reaper.h"
 #include "remover.h"
 #include "worker.h"
@@ -58,6 +59,7 @@ struct keeper_t {
     apr_pool_t *remover_pool;
     apr_int64_t removing;
     keeper_dns_t *dns;
+    apr_int64_t measured;          /* accounts up to this id */
 };
 
 typedef struct {
@@ -135,6 +137,15 @@ static apr_status_t fold_stats(keeper_t *k, int *pmore)
     if (rv == APR_SUCCESS)
         rv = mg_suppression_fold(&n, k->worker->db, 200, k->ptemp);
     *pmore |= n > 0;
+    return rv;
+}
+
+static apr_status_t measure_usage(keeper_t *k, int *pmore)
+{
+    apr_status_t rv = mg_usage_measure(&k->measured, k->worker->db, 50,
+                                       k->ptemp);
+
+    *pmore = rv == APR_SUCCESS && k->measured != 0;
     return rv;
 }
 
@@ -309,6 +320,7 @@ static const task_t tasks[] = {
     { "deleted mailboxes", remove_mailboxes, SEC(1), MSEC(2) },
     { "bounces", read_bounces, SEC(1), MSEC(2) },
     { "statistics", fold_stats, SEC(60), MSEC(20) },
+    { "usage", measure_usage, SEC(900), MSEC(20) },
     { "retention", forget_old, SEC(300), MSEC(50) },
     { "delivery memory", forget_deliveries, SEC(300), MSEC(50) },
     { "DNS records", look_at_dns, SEC(1), MSEC(20) },

@@ -20,7 +20,7 @@
 #include "mg_routing.h"
 
 #define NOTICE_DELAY apr_time_from_sec(4 * 3600)
-#define NOTICE_METHOD "dsn"
+#define NOTICE_METHOD MG_METHOD_NOTICE
 #define NOTICE_AN_HOUR 20  /* to one address, about mail from outside */
 
 typedef struct {

@@ -26,7 +26,8 @@ static apr_status_t append_event(mg_db_t *db, const notifier_post_t *post,
         MG_EVENT_POSTED, MG_EVENT_FAILED_TEMP, MG_EVENT_FAILED
     };
     mg_message_t none = { .message_id = "", .sender = "", .from_header = "",
-                          .subject = "", .direction = MG_INCOMING };
+                          .subject = "", .method = "",
+                          .direction = MG_INCOMING };
     mg_event_t event;
 
     event = mg_event_of(kinds[post->verdict], &post->row,

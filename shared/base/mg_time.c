@@ -84,6 +84,15 @@ apr_int64_t mg_time_day(apr_time_t t)
     return t >= 0 ? t / day : -((-t + day - 1) / day);
 }
 
+char *mg_time_day_text(apr_int64_t day, apr_pool_t *p)
+{
+    apr_time_exp_t x;
+
+    apr_time_exp_gmt(&x, day * apr_time_from_sec(86400));
+    return apr_psprintf(p, "%04d-%02d-%02d", x.tm_year + 1900, x.tm_mon + 1,
+                        x.tm_mday);
+}
+
 /* reading
  *
  *   date-time = [ day-name "," ] 1*2DIGIT month-name 2*4DIGIT
@@ -280,4 +289,68 @@ apr_status_t mg_time_parse(apr_time_t *pt, const char *text)
     if (apr_isdigit(*s) && parse_epoch(pt, s) == APR_SUCCESS)
         return APR_SUCCESS;
     return parse_date(pt, s);
+}
+
+/* RFC 3339 5.6
+ *
+ *   full-date = 4DIGIT "-" 2DIGIT "-" 2DIGIT
+ *   date-time = full-date "T" 2DIGIT ":" 2DIGIT ":" 2DIGIT [ "." 1*DIGIT ]
+ *               ( "Z" / ( "+" / "-" ) 2DIGIT ":" 2DIGIT )
+ */
+static const char *read_iso_day(apr_time_exp_t *x, const char *s)
+{
+    s = read_number(&x->tm_year, s, 4, 4);
+    if (!s || *s != '-' || !(s = read_number(&x->tm_mon, s + 1, 2, 2))
+        || *s != '-' || !(s = read_number(&x->tm_mday, s + 1, 2, 2)))
+        return NULL;
+    x->tm_year -= 1900;
+    x->tm_mon--;
+    return x->tm_mon >= 0 && x->tm_mon < 12 ? s : NULL;
+}
+
+static const char *read_iso_time(apr_time_exp_t *x, const char *s)
+{
+    int sign, hours, minutes;
+
+    if (!(s = read_number(&x->tm_hour, s, 2, 2)) || *s != ':'
+        || !(s = read_number(&x->tm_min, s + 1, 2, 2)) || *s != ':'
+        || !(s = read_number(&x->tm_sec, s + 1, 2, 2)))
+        return NULL;
+    if (*s == '.')
+        for (s++; apr_isdigit(*s); s++)
+            ;
+    if (apr_toupper(*s) == 'Z')
+        return s + 1;
+    if (*s != '+' && *s != '-')
+        return NULL;
+    sign = *s == '-' ? -1 : 1;
+    if (!(s = read_number(&hours, s + 1, 2, 2)) || *s != ':'
+        || !(s = read_number(&minutes, s + 1, 2, 2)) || hours > 23
+        || minutes > 59)
+        return NULL;
+    x->tm_gmtoff = sign * (hours * 3600 + minutes * 60);
+    return s;
+}
+
+apr_status_t mg_time_parse_day(apr_int64_t *pday, const char *text)
+{
+    const char *s = text ? skip_cfws(text) : NULL;
+    apr_time_exp_t x;
+    apr_time_t t;
+
+    memset(&x, 0, sizeof(x));
+    if (!s || !(s = read_iso_day(&x, s))) {
+        if (mg_time_parse(&t, text) != APR_SUCCESS)
+            return MG_EBADINPUT;
+        *pday = mg_time_day(t);
+        return APR_SUCCESS;
+    }
+    if ((apr_toupper(*s) == 'T' || *s == ' ') && apr_isdigit(s[1]))
+        s = read_iso_time(&x, s + 1);
+    s = s ? skip_cfws(s) : NULL;
+    if (!s || *s || !is_calendar(&x)
+        || apr_time_exp_gmt_get(&t, &x) != APR_SUCCESS)
+        return MG_EBADINPUT;
+    *pday = mg_time_day(t);
+    return APR_SUCCESS;
 }

@@ -21,6 +21,13 @@ char *mg_time_rfc5322(apr_time_t t, apr_pool_t *p);
 char *mg_time_compact(apr_time_t t, apr_pool_t *p);
 /** "2011-10-13T18:02:00.123Z", for logs. */
 char *mg_time_iso(apr_time_t t, apr_pool_t *p);
+/** "2011-10-13" of days since 1970. */
+char *mg_time_day_text(apr_int64_t day, apr_pool_t *p);
+/**
+ * A day, written "2011-10-13", or as RFC 3339 5.6 has a date and time, or as
+ * mg_time_parse() has it. @return MG_EBADINPUT
+ */
+apr_status_t mg_time_parse_day(apr_int64_t *pday, const char *text);
 /** Days since 1970: the day a statistic is counted on. */
 apr_int64_t mg_time_day(apr_time_t t);
 /**

@@ -99,6 +99,7 @@ int ctl_config_check(ctl_t *ctl);
 int ctl_account_add(ctl_t *ctl);
 int ctl_account_set(ctl_t *ctl);
 int ctl_account_list(ctl_t *ctl);
+int ctl_account_usage(ctl_t *ctl);
 int ctl_key_add(ctl_t *ctl);
 int ctl_key_revoke(ctl_t *ctl);
 int ctl_key_list(ctl_t *ctl);

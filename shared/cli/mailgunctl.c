@@ -37,6 +37,8 @@ static const ctl_command_t commands[] = {
     { "account", "set", "NAME state=active|disabled campaigns=N|none", "", 2, -1,
       ctl_account_set, "change an account" },
     { "account", "list", "", "", 0, 0, ctl_account_list, "list all accounts" },
+    { "account", "usage", "NAME [--days N]", "days", 1, 1, ctl_account_usage,
+      "what an account used, day by day" },
     { "key", "add", "ACCOUNT", "", 1, 1, ctl_key_add,
       "make an API key; it is shown this once" },
     { "key", "revoke", "ACCOUNT KEY|LAST4", "", 2, 2, ctl_key_revoke,

@@ -13,6 +13,7 @@
 #include "mg_suppression_private.h"
 #include "mg_text.h"
 #include "mg_time.h"
+#include "mg_usage.h"
 
 /* --- what an event is filled with --- */
 
@@ -53,7 +54,20 @@ static void read_message(mg_event_t *event, const mg_message_t *message,
     event->sender = message->sender;
     event->subject = message->subject;
     event->testmode = message->testmode;
+    event->notice = !strcmp(message->method, MG_METHOD_NOTICE);
     read_options(event, message->options, p);
+}
+
+mg_event_t mg_event_from(const mg_message_t *message, apr_pool_t *p)
+{
+    mg_event_t event;
+
+    memset(&event, 0, sizeof(event));
+    event.account_id = message->account_id;
+    event.domain_id = message->domain_id;
+    event.message_id = message->id;
+    read_message(&event, message, p);
+    return event;
 }
 
 mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
@@ -105,19 +119,51 @@ apr_status_t mg_event_of_message(mg_event_t *event, mg_event_kind_t kind,
                                  mg_db_t *db, const mg_message_t *message,
                                  const char *recipient, apr_pool_t *p)
 {
-    memset(event, 0, sizeof(*event));
+    *event = mg_event_from(message, p);
     event->kind = kind;
-    event->account_id = message->account_id;
-    event->domain_id = message->domain_id;
-    event->message_id = message->id;
     event->recipient = event->recipient_as_given = recipient;
-    read_message(event, message, p);
     if (!message->options || !strstr(message->options, "\"batch\""))
         return APR_SUCCESS;
     return recall(event, db, p);
 }
 
 /* --- appending --- */
+
+/* What persons made of real mail is counted by tags, too. Two tags may have
+ * one slug. */
+static void count_tags(mg_batch_t *batch, const mg_event_t *event,
+                       apr_int64_t day, apr_pool_t *p)
+{
+    const mg_event_kind_info_t *kind = &mg_event_kinds[event->kind];
+    apr_array_header_t *slugs;
+    const char *slug;
+    int i, j;
+
+    slugs = apr_array_make(p, event->tags->nelts, sizeof(const char *));
+    for (i = 0; i < event->tags->nelts; i++) {
+        slug = mg_stat_slug(APR_ARRAY_IDX(event->tags, i, const char *), p);
+        for (j = 0; j < slugs->nelts; j++)
+            if (!strcmp(APR_ARRAY_IDX(slugs, j, const char *), slug))
+                break;
+        if (j < slugs->nelts)
+            continue;
+        APR_ARRAY_PUSH(slugs, const char *) = slug;
+        mg_stat_add_tag(batch, event->domain_id, day, kind->counted_as[0],
+                        slug, 1);
+    }
+}
+
+static void count(mg_batch_t *batch, const mg_event_t *event, apr_int64_t day,
+                  apr_pool_t *p)
+{
+    const mg_event_kind_info_t *kind = &mg_event_kinds[event->kind];
+    const char *counted_as = mg_event_counted_as(event);
+
+    mg_stat_add(batch, event->domain_id, day, counted_as, 1);
+    if (event->tags && kind->stat && counted_as == kind->counted_as[0])
+        count_tags(batch, event, day, p);
+    mg_usage_count(batch, event, day);
+}
 
 apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
                              apr_pool_t *ptemp)
@@ -138,13 +184,11 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
         "iiiiitttti", id, event->account_id, event->domain_id,
         event->message_id, event->delivery_id, kind->name,
         mg_text_clean(event->recipient, strlen(event->recipient), ptemp),
-        mg_event_line(event, ptemp), mg_event_detail(event, ptemp), (apr_int64_t)at);
+        mg_event_line(event, ptemp), mg_event_detail(event, ptemp),
+        (apr_int64_t)at);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = mg_stat_add(batch, event->account_id, event->domain_id,
-                     mg_time_day(at), mg_event_counted_as(event), "", 1);
-    if (rv != APR_SUCCESS)
-        return rv;
+    count(batch, event, mg_time_day(at), ptemp);
     rv = mg_suppression_of_event(db, event, ptemp);
     if (rv != APR_SUCCESS || event->quiet)
         return rv;

@@ -58,6 +58,8 @@ typedef struct {
     int direction;                /* of its message */
     int testmode;                 /* nothing was sent: so say log, detail and
                                    * webhook; counted as "<kind>.test" */
+    int notice;                   /* its message is a report of ours: counted
+                                   * as "<kind>.notice", no webhook */
     int machine;                  /* opened, clicked: nobody has seen it (link
                                    * scanners, mail proxies): so say log and
                                    * detail; counted as "<kind>.machine" */
@@ -106,6 +108,9 @@ void mg_event_context(mg_db_t *db, mg_domain_cache_t *domains, int stat_slot);
 
 apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
                              apr_pool_t *ptemp);
+/** mg_event_t with what it has from its message: options are read once for
+ * many recipients. */
+mg_event_t mg_event_from(const mg_message_t *message, apr_pool_t *p);
 /** mg_event_t filled from a delivery and its message (NULL: forgotten). */
 mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
                        const mg_message_t *message, apr_pool_t *p);

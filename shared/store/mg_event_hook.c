@@ -223,7 +223,8 @@ apr_status_t mg_event_hooks(const mg_batch_t *batch, const mg_event_t *event,
     const char *url;
     int i;
 
-    if (event->direction != MG_OUTGOING || (event->machine && !machines_too))
+    if (event->direction != MG_OUTGOING || event->notice
+        || (event->machine && !machines_too))
         return APR_SUCCESS;
     for (i = 0; rv == APR_SUCCESS && i < POSTS; i++) {
         if (posts[i].kind != event->kind)

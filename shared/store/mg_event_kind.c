@@ -3,7 +3,8 @@
 
 #include "mg_event_kind.h"
 
-#define COUNTED(kind) { kind, kind ".in", kind ".test", kind ".machine" }
+#define COUNTED(kind) \
+    { kind, kind ".in", kind ".test", kind ".machine", kind ".notice" }
 
 const mg_event_kind_info_t mg_event_kinds[MG_EVENT_MAX] = {
     [MG_EVENT_ACCEPTED] = { "accepted", "accepted", "info", "Accepted",
@@ -70,5 +71,6 @@ const char *mg_event_counted_as(const mg_event_t *event)
 
     return kind->counted_as[event->testmode  ? 2
                             : event->machine ? 3
+                            : event->notice  ? 4
                             : event->direction == MG_INCOMING];
 }

@@ -8,8 +8,8 @@ typedef struct {
     const char *name;         /* event.kind */
     const char *hap, *type;   /* GET /<domain>/log */
     const char *word;         /* the log line begins so */
-    const char *counted_as[4]; /* stat.kind: outgoing, incoming, test mode,
-                                * by a machine */
+    const char *counted_as[5]; /* stat.kind: outgoing, incoming, test mode,
+                                * by a machine, a report of ours */
     const char *stat;         /* GET /<domain>/stats shows it as; or NULL */
 } mg_event_kind_info_t;
 

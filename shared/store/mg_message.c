@@ -135,35 +135,26 @@ static apr_status_t insert_delivery(mg_db_t *db, const mg_message_t *message,
 }
 
 static apr_status_t append(mg_db_t *db, mg_event_kind_t kind,
-                           const mg_message_t *message,
-                           const mg_envelope_t *envelope, apr_pool_t *p)
+                           mg_event_t *event, const mg_envelope_t *envelope,
+                           apr_pool_t *p)
 {
-    mg_event_t event;
-
-    memset(&event, 0, sizeof(event));
-    event.kind = kind;
-    event.testmode = message->testmode;
-    event.account_id = message->account_id;
-    event.domain_id = message->domain_id;
-    event.message_id = message->id;
-    event.delivery_id = message->testmode ? 0 : envelope->id;
-    event.direction = message->direction;
-    event.recipient = envelope->recipient;
-    event.recipient_as_given = envelope->recipient_as_given;
-    event.sender = message->sender;
-    event.subject = message->subject;
-    return mg_event_append(db, &event, p);
+    event->kind = kind;
+    event->delivery_id = event->testmode ? 0 : envelope->id;
+    event->recipient = envelope->recipient;
+    event->recipient_as_given = envelope->recipient_as_given;
+    event->variables = envelope->variables;
+    return mg_event_append(db, event, p);
 }
 
 /* Test mode: accepted and, as far as anybody can see, delivered. */
-static apr_status_t append_recipient(mg_db_t *db, const mg_message_t *message,
+static apr_status_t append_recipient(mg_db_t *db, mg_event_t *event,
                                      const mg_envelope_t *envelope,
                                      apr_pool_t *p)
 {
-    apr_status_t rv = append(db, MG_EVENT_ACCEPTED, message, envelope, p);
+    apr_status_t rv = append(db, MG_EVENT_ACCEPTED, event, envelope, p);
 
-    if (rv == APR_SUCCESS && message->testmode)
-        rv = append(db, MG_EVENT_DELIVERED, message, envelope, p);
+    if (rv == APR_SUCCESS && event->testmode)
+        rv = append(db, MG_EVENT_DELIVERED, event, envelope, p);
     return rv;
 }
 
@@ -174,6 +165,7 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
     mg_batch_t *batch = mg_batch_get(db);
     apr_interval_time_t within;
     int i, recipients = 0, bounces = 0;
+    mg_event_t event;
     apr_status_t rv;
 
     if (!batch)
@@ -190,6 +182,7 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
         rv = mg_content_insert(db, message->id, 0, message->bytes,
                                message->bytes_len);
     within = deliver_within(message, ptemp);
+    event = mg_event_from(message, ptemp);
     for (i = 0; rv == APR_SUCCESS && i < n; i++) {
         if (!message->testmode) {
             rv = insert_delivery(db, message, envelope_at(message, i), within,
@@ -197,7 +190,7 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
             mg_batch_ring(batch, role_of(envelope_at(message, i)->transport));
         }
         if (rv == APR_SUCCESS && is_new_recipient(message, i))
-            rv = append_recipient(db, message, envelope_at(message, i), ptemp);
+            rv = append_recipient(db, &event, envelope_at(message, i), ptemp);
     }
     return rv;
 }

@@ -21,6 +21,7 @@
 #define MG_CONTENT_INLINE (256 * 1024)
 
 enum { MG_OUTGOING = 0, MG_INCOMING = 1 };
+#define MG_METHOD_NOTICE "dsn"  /* a report of ours: nobody's mailing */
 
 typedef enum {
     MG_TRANSPORT_SMTP = 1,
@@ -56,7 +57,7 @@ typedef struct {
     int testmode;                 /* 1: nothing is delivered; each recipient's
                                    * events are accepted and delivered, and
                                    * say so. The options say it too */
-    const char *method;           /* "http", "smtp" */
+    const char *method;           /* "http", "smtp", MG_METHOD_NOTICE */
     const char *message_id;       /* without < > */
     const char *sender;           /* bare; "" for the null sender */
     const char *from_header, *subject;  /* decoded, UTF-8 */

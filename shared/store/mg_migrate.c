@@ -23,7 +23,7 @@ typedef struct {
 
 /* A program older than this does not understand the store any more. A
  * migration that contracts raises it. */
-#define MIN_PROGRAM 1
+#define MIN_PROGRAM 10
 
 static const char schema_version_sql[] =
     "CREATE TABLE schema_version (version BIGINT NOT NULL, "
@@ -147,6 +147,11 @@ static apr_status_t apply(mg_db_t *db, const mg_migration_t *m, apr_pool_t *p)
 
 apr_status_t mg_migrate(mg_db_t *db, int *pfrom, int *pto)
 {
+    return mg_migrate_to(db, MG_SCHEMA_VERSION, pfrom, pto);
+}
+
+apr_status_t mg_migrate_to(mg_db_t *db, int to, int *pfrom, int *pto)
+{
     apr_int64_t version = 0, min;
     apr_pool_t *ptemp;
     apr_status_t rv;
@@ -156,7 +161,7 @@ apr_status_t mg_migrate(mg_db_t *db, int *pfrom, int *pto)
     *pfrom = *pto = (int)version;
     apr_pool_create(&ptemp, db->pool);
     for (i = 0; rv == APR_SUCCESS && i < MIGRATIONS; i++) {
-        if (migrations[i].number <= version)
+        if (migrations[i].number <= version || migrations[i].number > to)
             continue;
         rv = apply(db, &migrations[i], ptemp);
         if (rv == APR_SUCCESS)

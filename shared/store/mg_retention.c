@@ -71,6 +71,9 @@ static apr_status_t forget_rest(int *pn, mg_db_t *db, apr_time_t before,
         is_any(db, "SELECT 1 FROM stat WHERE day < $1 LIMIT 1", day, &rv)) {
         rv = mg_db_exec(db, &n, "DELETE FROM stat WHERE day < $1", "i", day);
         if (rv == APR_SUCCESS)
+            rv = mg_db_exec(db, NULL, "DELETE FROM stat_tag WHERE day < $1",
+                            "i", day);
+        if (rv == APR_SUCCESS)
             rv = mg_db_exec(db, NULL,
                             "DELETE FROM account_usage WHERE day < $1", "i",
                             day);

@@ -10,22 +10,24 @@
 #include "mg_time.h"
 #include "mg_tx.h"
 
+typedef enum { STAT, STAT_TAG, USAGE, TABLES } table_t;
+
 typedef struct {
-    int scope;             /* 0: stat, 1: account_usage */
+    table_t table;
     apr_int64_t id, day;
     const char *kind, *tag;
     apr_int64_t n;
 } counter_t;
 
 /* One batch has few counters; the last hit is nearly always the next one. */
-static counter_t *counter_get(mg_batch_t *batch, int scope, apr_int64_t id,
+static counter_t *counter_get(mg_batch_t *batch, table_t table, apr_int64_t id,
                               apr_int64_t day, const char *kind,
                               const char *tag)
 {
     struct {
         apr_int64_t id, day;
-        apr_uint64_t scope;
-        char names[128];
+        apr_uint64_t table;
+        char names[192];
     } key;
     apr_size_t kind_len = strlen(kind), tag_len = strlen(tag);
     apr_ssize_t len;
@@ -36,7 +38,7 @@ static counter_t *counter_get(mg_batch_t *batch, int scope, apr_int64_t id,
         tag_len = sizeof(key.names) - kind_len - 2;
     key.id = id;
     key.day = day;
-    key.scope = (apr_uint64_t)scope;
+    key.table = (apr_uint64_t)table;
     memcpy(key.names, kind, kind_len);
     memcpy(key.names + kind_len + 1, tag, tag_len);
     len = (apr_ssize_t)(offsetof(__typeof__(key), names) + kind_len + 1 +
@@ -47,7 +49,7 @@ static counter_t *counter_get(mg_batch_t *batch, int scope, apr_int64_t id,
     c = apr_hash_get(batch->counters, &key, len);
     if (!c) {
         c = apr_pcalloc(batch->pool, sizeof(*c));
-        c->scope = scope;
+        c->table = table;
         c->id = id;
         c->day = day;
         c->kind = kind;
@@ -58,14 +60,29 @@ static counter_t *counter_get(mg_batch_t *batch, int scope, apr_int64_t id,
     return c;
 }
 
-apr_status_t mg_stat_add(mg_batch_t *batch, apr_int64_t account_id,
-                         apr_int64_t domain_id, apr_int64_t day,
-                         const char *kind, const char *tag, apr_int64_t n)
+void mg_stat_add(mg_batch_t *batch, apr_int64_t domain_id, apr_int64_t day,
+                 const char *kind, apr_int64_t n)
 {
-    counter_get(batch, 0, domain_id, day, kind, tag)->n += n;
-    if (!*tag)
-        counter_get(batch, 1, account_id, day, kind, "")->n += n;
-    return APR_SUCCESS;
+    counter_get(batch, STAT, domain_id, day, kind, "")->n += n;
+}
+
+void mg_stat_add_tag(mg_batch_t *batch, apr_int64_t domain_id,
+                     apr_int64_t day, const char *kind, const char *slug,
+                     apr_int64_t n)
+{
+    counter_get(batch, STAT_TAG, domain_id, day, kind, slug)->n += n;
+}
+
+void mg_stat_add_usage(mg_batch_t *batch, apr_int64_t account_id,
+                       apr_int64_t day, const char *kind, apr_int64_t n)
+{
+    counter_get(batch, USAGE, account_id, day, kind, "")->n += n;
+}
+
+void mg_stat_forget(mg_batch_t *batch, apr_int64_t domain_id, apr_int64_t day,
+                    apr_int64_t n)
+{
+    mg_stat_add(batch, domain_id, day, "forgotten", -n);
 }
 
 static int by_key(const void *a, const void *b)
@@ -73,8 +90,8 @@ static int by_key(const void *a, const void *b)
     const counter_t *x = *(counter_t *const *)a, *y = *(counter_t *const *)b;
     int d;
 
-    if (x->scope != y->scope)
-        return x->scope - y->scope;
+    if (x->table != y->table)
+        return (int)x->table - (int)y->table;
     if (x->id != y->id)
         return x->id < y->id ? -1 : 1;
     if (x->day != y->day)
@@ -85,22 +102,34 @@ static int by_key(const void *a, const void *b)
 
 static apr_status_t counter_write(const mg_batch_t *batch, const counter_t *c)
 {
-    if (c->scope == 0)
+    apr_int64_t slot = batch->stat_slot;
+
+    switch (c->table) {
+    case STAT:
         return mg_db_exec(
             batch->db, NULL,
-            "INSERT INTO stat (domain_id, day, kind, tag, slot, n)"
+            "INSERT INTO stat (domain_id, day, kind, slot, n)"
+            " VALUES ($1, $2, $3, $4, $5)"
+            " ON CONFLICT (domain_id, day, kind, slot)"
+            " DO UPDATE SET n = stat.n + excluded.n",
+            "iitii", c->id, c->day, c->kind, slot, c->n);
+    case STAT_TAG:
+        return mg_db_exec(
+            batch->db, NULL,
+            "INSERT INTO stat_tag (domain_id, day, kind, tag, slot, n)"
             " VALUES ($1, $2, $3, $4, $5, $6)"
             " ON CONFLICT (domain_id, day, kind, tag, slot)"
-            " DO UPDATE SET n = stat.n + excluded.n",
-            "iittii", c->id, c->day, c->kind, c->tag,
-            (apr_int64_t)batch->stat_slot, c->n);
-    return mg_db_exec(
-        batch->db, NULL,
-        "INSERT INTO account_usage (account_id, day, kind, slot, n)"
-        " VALUES ($1, $2, $3, $4, $5)"
-        " ON CONFLICT (account_id, day, kind, slot)"
-        " DO UPDATE SET n = account_usage.n + excluded.n",
-        "iitii", c->id, c->day, c->kind, (apr_int64_t)batch->stat_slot, c->n);
+            " DO UPDATE SET n = stat_tag.n + excluded.n",
+            "iittii", c->id, c->day, c->kind, c->tag, slot, c->n);
+    default:
+        return mg_db_exec(
+            batch->db, NULL,
+            "INSERT INTO account_usage (account_id, day, kind, slot, n)"
+            " VALUES ($1, $2, $3, $4, $5)"
+            " ON CONFLICT (account_id, day, kind, slot)"
+            " DO UPDATE SET n = account_usage.n + excluded.n",
+            "iitii", c->id, c->day, c->kind, slot, c->n);
+    }
 }
 
 apr_status_t mg_stat_write(mg_batch_t *batch)
@@ -127,19 +156,9 @@ apr_status_t mg_stat_write(mg_batch_t *batch)
     return APR_SUCCESS;
 }
 
-apr_status_t mg_stat_total(apr_int64_t *ptotal, mg_db_t *db,
-                           apr_int64_t domain_id)
-{
-    *ptotal = 0;
-    return mg_db_get_int(db, ptotal,
-                         "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT)"
-                         " FROM stat WHERE domain_id = $1 AND tag = ''",
-                         "i", domain_id);
-}
-
 /* --- folding --- */
 
-/* A row of either table; account_usage has no tag. */
+/* A row of any table; only stat_tag has tags. */
 typedef struct {
     apr_int64_t id, day, slot, n;
     const char *kind, *tag;
@@ -147,15 +166,23 @@ typedef struct {
 
 static const struct {
     const char *find, *remove, *add;
-} fold_sql[2] = {
-    { "SELECT domain_id, day, slot, n, kind, tag FROM stat"
+} fold_sql[TABLES] = {
+    { "SELECT domain_id, day, slot, n, kind, '' FROM stat"
       " WHERE day < $1 AND slot <> 0 LIMIT $2",
-      "DELETE FROM stat WHERE domain_id = $1 AND day = $2 AND slot = $3"
+      "DELETE FROM stat WHERE domain_id = $1 AND day = $2"
+      " AND slot = $3 AND n = $4 AND kind = $5 AND $6 = ''",
+      "INSERT INTO stat (domain_id, day, slot, n, kind)"
+      " SELECT $1, $2, $3, $4, $5 WHERE $6 = ''"
+      " ON CONFLICT (domain_id, day, kind, slot)"
+      " DO UPDATE SET n = stat.n + excluded.n" },
+    { "SELECT domain_id, day, slot, n, kind, tag FROM stat_tag"
+      " WHERE day < $1 AND slot <> 0 LIMIT $2",
+      "DELETE FROM stat_tag WHERE domain_id = $1 AND day = $2 AND slot = $3"
       " AND n = $4 AND kind = $5 AND tag = $6",
-      "INSERT INTO stat (domain_id, day, slot, n, kind, tag)"
+      "INSERT INTO stat_tag (domain_id, day, slot, n, kind, tag)"
       " VALUES ($1, $2, $3, $4, $5, $6)"
       " ON CONFLICT (domain_id, day, kind, tag, slot)"
-      " DO UPDATE SET n = stat.n + excluded.n" },
+      " DO UPDATE SET n = stat_tag.n + excluded.n" },
     { "SELECT account_id, day, slot, n, kind, '' FROM account_usage"
       " WHERE day < $1 AND slot <> 0 LIMIT $2",
       "DELETE FROM account_usage WHERE account_id = $1 AND day = $2"
@@ -167,13 +194,13 @@ static const struct {
 };
 
 static apr_status_t fold_find(apr_array_header_t *rows, mg_db_t *db,
-                              int scope, int limit, apr_pool_t *p)
+                              table_t table, int limit, apr_pool_t *p)
 {
     mg_stmt_t *stmt;
     slot_row_t *row;
     apr_status_t rv;
 
-    rv = mg_db_query(&stmt, db, fold_sql[scope].find, "ii",
+    rv = mg_db_query(&stmt, db, fold_sql[table].find, "ii",
                      mg_time_day(mg_now()), (apr_int64_t)limit);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
         row = apr_array_push(rows);
@@ -189,48 +216,48 @@ static apr_status_t fold_find(apr_array_header_t *rows, mg_db_t *db,
 
 /* A late writer of a past day makes a new row or adds to this one: then n
  * differs, and it is left for the next round. */
-static apr_status_t fold_row(int *pfolded, mg_db_t *db, int scope,
+static apr_status_t fold_row(int *pfolded, mg_db_t *db, table_t table,
                              const slot_row_t *row)
 {
     apr_int64_t gone = 0;
     apr_status_t rv;
 
-    rv = mg_db_exec(db, &gone, fold_sql[scope].remove, "iiiitt", row->id,
+    rv = mg_db_exec(db, &gone, fold_sql[table].remove, "iiiitt", row->id,
                     row->day, row->slot, row->n, row->kind, row->tag);
     if (rv != APR_SUCCESS || gone == 0)
         return rv;
     *pfolded += 1;
-    return mg_db_exec(db, NULL, fold_sql[scope].add, "iiiitt", row->id,
+    return mg_db_exec(db, NULL, fold_sql[table].add, "iiiitt", row->id,
                       row->day, (apr_int64_t)0, row->n, row->kind, row->tag);
 }
 
-static apr_status_t fold_table(int *pfolded, mg_db_t *db, int scope, int limit,
-                               apr_pool_t *p)
+static apr_status_t fold_table(int *pfolded, mg_db_t *db, table_t table,
+                               int limit, apr_pool_t *p)
 {
     apr_array_header_t *rows = apr_array_make(p, 16, sizeof(slot_row_t));
     apr_status_t rv;
     int i, own;
 
     /* mostly there is nothing: no need to stand in line for that */
-    rv = fold_find(rows, db, scope, limit, p);
+    rv = fold_find(rows, db, table, limit, p);
     if (rv != APR_SUCCESS || rows->nelts == 0)
         return rv;
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (rv != APR_SUCCESS)
         return rv;
     for (i = 0; rv == APR_SUCCESS && i < rows->nelts; i++)
-        rv = fold_row(pfolded, db, scope, &APR_ARRAY_IDX(rows, i, slot_row_t));
+        rv = fold_row(pfolded, db, table, &APR_ARRAY_IDX(rows, i, slot_row_t));
     return mg_tx_leave(db, own, rv);
 }
 
 apr_status_t mg_stat_fold(int *pfolded, mg_db_t *db, int limit,
                           apr_pool_t *ptemp)
 {
-    apr_status_t rv;
+    apr_status_t rv = APR_SUCCESS;
+    int table;
 
     *pfolded = 0;
-    rv = fold_table(pfolded, db, 0, limit, ptemp);
-    if (rv == APR_SUCCESS)
-        rv = fold_table(pfolded, db, 1, limit, ptemp);
+    for (table = 0; rv == APR_SUCCESS && table < TABLES; table++)
+        rv = fold_table(pfolded, db, (table_t)table, limit, ptemp);
     return rv;
 }

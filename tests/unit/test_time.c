@@ -99,4 +99,50 @@ static void test_print(void **state)
     assert_int_equal(mg_time_day(-1), -1);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_parse), cmocka_unit_test(test_print))
+static void test_days(void **state)
+{
+    static const struct {
+        const char *text;
+        apr_int64_t day;
+    } cases[] = {
+        { "2011-10-13", 15260 },
+        { " 2011-10-13 ", 15260 },
+        { "2012-02-29", 15399 },
+        { "1970-01-01", 0 },
+        /* RFC 3339 5.6 */
+        { "2011-10-13T18:02:00Z", 15260 },
+        { "2011-10-13t18:02:00.52z", 15260 },
+        { "2011-10-13 18:02:00+00:00", 15260 },
+        { "2011-10-13T23:30:00-01:00", 15261 },
+        { "2011-10-13T00:30:00+01:00", 15259 },
+        { "2011-10-13T23:59:60Z", 15261 },
+        { "Thu, 13 Oct 2011 18:02:00 GMT", 15260 },
+        { "1318528920", 15260 },
+        { "2011-13-01", BAD },
+        { "2011-00-01", BAD },
+        { "2011-02-29", BAD },
+        { "2011-10-13T18:02:00", BAD },
+        { "2011-10-13T18:02Z", BAD },
+        { "2011-10-13T25:02:00Z", BAD },
+        { "2011-10-13T18:02:00+1", BAD },
+        { "2011-10-13T18:02:00+24:00", BAD },
+        { "2011-10-13x", BAD },
+        { "2011-1-3", BAD },
+        { "yesterday", BAD },
+        { "", BAD },
+        { NULL, BAD },
+    };
+    apr_int64_t day;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT(cases); i++) {
+        day = BAD;
+        assert_int_equal(mg_time_parse_day(&day, cases[i].text),
+                         cases[i].day == BAD ? MG_EBADINPUT : APR_SUCCESS);
+        assert_int_equal(day, cases[i].day);
+    }
+    assert_string_equal(mg_time_day_text(15260, pool), "2011-10-13");
+}
+
+UNIT_MAIN(cmocka_unit_test(test_parse), cmocka_unit_test(test_days), cmocka_unit_test(test_print))
