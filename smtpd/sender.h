@@ -94,7 +94,8 @@ struct sender_group_t {
     apr_pool_t *pool;
     sender_t *sender;
     mta_job_t job;
-    char from[80];                        /* our address, as a header line */
+    char from[160];                       /* lines on top: our address, whose
+                                           * copy it is */
     int from_said;
     sender_copy_t *copy;
     int delivered;
@@ -225,7 +226,8 @@ void sender_group_free(sender_group_t *group);
 apr_status_t sender_job_make(sender_t *s, sender_group_t *group);
 
 /** Which of our addresses it goes out from is known when it does: it stands in
- * a line on top, X-Mailgun-Sending-Ip, which nothing signs. */
+ * a line on top, X-Mailgun-Sending-Ip, which nothing signs; beside it what
+ * proves whose copy it is, where a report of spam hides that (mg_verp.h). */
 void sender_job_from(sender_group_t *group, const char *ip);
 
 /* --- sender_result.c: what became of it --- */

@@ -209,12 +209,17 @@ static apr_status_t read_copy(const char **pbytes, apr_size_t *plen,
 
 void sender_job_from(sender_group_t *group, const char *ip)
 {
+    const char *id;
+
     group->from_said = 0;
     group->from[0] = '\0';
-    if (!*ip || group->message->row->direction != MG_OUTGOING)
+    if (group->message->row->direction != MG_OUTGOING)
         return;
-    apr_snprintf(group->from, sizeof(group->from),
-                 "X-Mailgun-Sending-Ip: %s\r\n", ip);
+    id = mg_verp_report_id(group->job.sender, group->pool);
+    apr_snprintf(group->from, sizeof(group->from), "%s%s%s%s%s%s",
+                 *ip ? "X-Mailgun-Sending-Ip: " : "", ip, *ip ? "\r\n" : "",
+                 id ? MG_VERP_FIELD ": " : "", id ? id : "",
+                 id ? "\r\n" : "");
     group->job.size += (apr_int64_t)strlen(group->from);
 }
 

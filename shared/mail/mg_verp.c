@@ -8,7 +8,6 @@
 #include "mg_verp.h"
 
 #define PREFIX "bounce+"
-#define MAC_HEX 12
 #define LOCAL_MAX 64
 #define SHARED 'f'           /* begins the tags of senders that many share */
 
@@ -28,14 +27,14 @@ static void mac_of(char *hex, int n, const unsigned char key[32], char *text)
     hex[n] = '\0';
 }
 
-static void make_mac(char hex[MAC_HEX + 1], const unsigned char key[32],
+static void make_mac(char hex[MG_VERP_MAC + 1], const unsigned char key[32],
                      const mg_verp_t *verp, const char *domain)
 {
     char text[320];
 
     apr_snprintf(text, sizeof(text), "%" APR_INT64_T_FMT "|%s|%s",
                  verp->message_id, verp->tag, domain);
-    mac_of(hex, MAC_HEX, key, text);
+    mac_of(hex, MG_VERP_MAC, key, text);
 }
 
 static void make_tag(char tag[MG_VERP_TAG + 1], const unsigned char key[32],
@@ -77,7 +76,7 @@ static void put_tail(char *out, apr_size_t room, const char *recipient)
 char *mg_verp_make(const unsigned char key[32], apr_int64_t message_id,
                    const char *recipient, const char *domain, apr_pool_t *p)
 {
-    char mac[MAC_HEX + 1], head[64], tail[LOCAL_MAX + 1];
+    char mac[MG_VERP_MAC + 1], head[64], tail[LOCAL_MAX + 1];
     mg_verp_t verp;
 
     verp.message_id = message_id;
@@ -103,34 +102,78 @@ static int take_hex(char *to, const char *s, int n)
     return 1;
 }
 
-apr_status_t mg_verp_read(mg_verp_t *verp, const unsigned char key[32],
-                          const char *local, const char *domain)
+/* <mac><tag>.<id>. @return behind it; NULL: something else */
+static const char *take_claim(mg_verp_claim_t *claim, const char *s)
 {
-    char given[MAC_HEX + 1], want[MAC_HEX + 1];
     apr_uint64_t id = 0;
-    const char *s;
     int n;
 
-    if (strncasecmp(local, PREFIX, sizeof(PREFIX) - 1) != 0)
-        return APR_ENOENT;
-    s = local + sizeof(PREFIX) - 1;
-    if (!take_hex(given, s, MAC_HEX)
-        || !take_hex(verp->tag, s + MAC_HEX, MG_VERP_TAG))
-        return APR_ENOENT;
-    s += MAC_HEX + MG_VERP_TAG;
+    if (!take_hex(claim->mac, s, MG_VERP_MAC)
+        || !take_hex(claim->verp.tag, s + MG_VERP_MAC, MG_VERP_TAG))
+        return NULL;
+    s += MG_VERP_MAC + MG_VERP_TAG;
     if (*s++ != '.')
-        return APR_ENOENT;
+        return NULL;
     for (n = 0; n < 16 && apr_isxdigit(*s); n++, s++) {
         char c = (char)apr_tolower(*s);
 
         id = id << 4 | (apr_uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
     }
-    if (n == 0 || *s != '-')
+    claim->verp.message_id = (apr_int64_t)id;
+    return n == 0 ? NULL : s;
+}
+
+apr_status_t mg_verp_prove(const mg_verp_claim_t *claim,
+                           const unsigned char key[32], const char *domain)
+{
+    char want[MG_VERP_MAC + 1];
+
+    make_mac(want, key, &claim->verp, domain);
+    return mg_text_same_secret(claim->mac, want, MG_VERP_MAC) ? APR_SUCCESS
+                                                              : MG_EDENIED;
+}
+
+apr_status_t mg_verp_read(mg_verp_t *verp, const unsigned char key[32],
+                          const char *local, const char *domain)
+{
+    mg_verp_claim_t claim;
+    const char *s;
+
+    if (strncasecmp(local, PREFIX, sizeof(PREFIX) - 1) != 0)
         return APR_ENOENT;
-    verp->message_id = (apr_int64_t)id;
-    make_mac(want, key, verp, domain);
-    return mg_text_same_secret(given, want, MAC_HEX) ? APR_SUCCESS
-                                                     : MG_EDENIED;
+    s = take_claim(&claim, local + sizeof(PREFIX) - 1);
+    if (!s || *s != '-')
+        return APR_ENOENT;
+    *verp = claim.verp;
+    return mg_verp_prove(&claim, key, domain);
+}
+
+char *mg_verp_report_id(const char *sender, apr_pool_t *p)
+{
+    const char *s = sender + sizeof(PREFIX) - 1, *end;
+    mg_verp_claim_t claim;
+
+    if (strncasecmp(sender, PREFIX, sizeof(PREFIX) - 1) != 0)
+        return NULL;
+    end = take_claim(&claim, s);
+    return end ? apr_pstrmemdup(p, s, (apr_size_t)(end - s)) : NULL;
+}
+
+const char *mg_verp_find(mg_verp_claim_t *claim, const char *text)
+{
+    const char *dot = text, *from, *end;
+
+    while ((dot = strchr(dot, '.')) != NULL) {
+        if (dot++ - text < MG_VERP_MAC + MG_VERP_TAG)
+            continue;
+        from = dot - 1 - MG_VERP_MAC - MG_VERP_TAG;
+        if (from > text && apr_isalnum(from[-1]))
+            continue;
+        end = take_claim(claim, from);
+        if (end && !apr_isalnum(*end))
+            return end;
+    }
+    return NULL;
 }
 
 int mg_verp_is_shared(const mg_verp_t *verp)

@@ -34,4 +34,29 @@ int mg_verp_is_shared(const mg_verp_t *verp);
 /** Was it made for this recipient, or this destination (in any case)? */
 int mg_verp_is_for(const mg_verp_t *verp, const unsigned char key[32],
                    const char *recipient);
+
+/* --- where the address did not survive ---
+ *
+ * Reports of spam show the message, but mail that was forwarded, rewritten
+ * (SRS, BATV) or redacted on its way has lost the address. What proves
+ * something, "<mac><tag>.<message id>", stands in a header field of the copy
+ * too (MG_VERP_FIELD), and is looked for wherever it may be. */
+
+#define MG_VERP_FIELD "X-Mailgun-Report-Id"
+#define MG_VERP_MAC 12
+
+/** What somebody says; nothing is believed yet. */
+typedef struct {
+    mg_verp_t verp;
+    char mac[MG_VERP_MAC + 1];
+} mg_verp_claim_t;
+
+/** The body of that field for a copy with this sender; NULL: no VERP sender. */
+char *mg_verp_report_id(const char *sender, apr_pool_t *p);
+/** The next claim in a text. @return behind it; NULL: there is none */
+const char *mg_verp_find(mg_verp_claim_t *claim, const char *text);
+/** @param domain  of the message that the claim names
+ *  @return MG_EDENIED: forged */
+apr_status_t mg_verp_prove(const mg_verp_claim_t *claim,
+                           const unsigned char key[32], const char *domain);
 #endif

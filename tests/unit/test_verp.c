@@ -106,4 +106,58 @@ static void test_shared(void **state)
     assert_int_equal(mg_verp_read(&verp, key, address, "d.test"), MG_EDENIED);
 }
 
-UNIT_MAIN(cmocka_unit_test(test_shared), cmocka_unit_test(test_make), cmocka_unit_test(test_read))
+static const struct {
+    const char *text;
+    int found;
+} texts[] = {
+    { "0123456789abcdef0123.1a2b", 1 },
+    { "<bounce+0123456789ABCDEF0123.1A2B-bob=x@d.test>", 1 },
+    { "prvs=0a=bounce+0123456789abcdef0123.1a2b-bob=x@d.test", 1 },
+    { "a.b 0123456789abcdef0123.1a2b, 0123456789abcdef0123.7;", 2 },
+    { "a0123456789abcdef0123.1a2b", 0 },
+    { "0123456789abcdef0123.1a2bz", 0 },
+    { "0123456789abcdef0123.11111111111111111", 0 },
+    { "0123456789abcdef0123.", 0 },
+    { "0123456789abcdef012g.1", 0 },
+    { "123456789abcdef0123.1", 0 },
+    { ".....", 0 },
+    { "", 0 },
+};
+
+static void test_find(void **state)
+{
+    mg_verp_claim_t claim;
+    const char *at;
+    size_t i;
+    int n;
+
+    (void)state;
+    for (i = 0; i < COUNT(texts); i++) {
+        for (at = texts[i].text, n = 0; (at = mg_verp_find(&claim, at)); n++)
+            assert_string_equal(claim.mac, "0123456789ab");
+        assert_int_equal(n, texts[i].found);
+    }
+}
+
+static void test_report_id(void **state)
+{
+    char *address = mg_verp_make(key, 4711, "bob@x.test", "d.test", pool);
+    char *id = mg_verp_report_id(address, pool);
+    mg_verp_claim_t claim;
+
+    (void)state;
+    assert_null(mg_verp_report_id("me@d.test", pool));
+    assert_null(mg_verp_report_id("", pool));
+    assert_null(mg_verp_report_id("bounce+x@d.test", pool));
+    assert_string_equal(id + 20, ".1267");
+    assert_non_null(mg_verp_find(&claim, id));
+    assert_int_equal(mg_verp_prove(&claim, key, "d.test"), APR_SUCCESS);
+    assert_int_equal(mg_verp_prove(&claim, key, "e.test"), MG_EDENIED);
+    assert_true(mg_verp_is_for(&claim.verp, key, "bob@x.test"));
+    claim.verp.message_id++;
+    assert_int_equal(mg_verp_prove(&claim, key, "d.test"), MG_EDENIED);
+}
+
+UNIT_MAIN(cmocka_unit_test(test_shared), cmocka_unit_test(test_make),
+          cmocka_unit_test(test_read), cmocka_unit_test(test_find),
+          cmocka_unit_test(test_report_id))
