@@ -4,7 +4,7 @@
  * The store says which limits a mailbox has; mailboxd speaks for the store.
  * plugin-quota.c is Dovecot's quota backend on it, plugin-reserve.c makes it
  * strict, plugin-deliver.c drops repeats of LMTP deliveries, plugin-watch.c ends
- * sessions of mailboxes that are gone.
+ * sessions of mailboxes that are gone, plugin-inbox.c makes INBOX.
  */
 #include "lib.h"
 #include "array.h"
@@ -158,6 +158,7 @@ void mailgun_plugin_init(struct module *module)
 {
 	mail_storage_hooks_add(module, &mailgun_user_hooks);
 	mail_storage_hooks_add(module, &mailgun_reserve_hooks);
+	mail_storage_hooks_add(module, &mailgun_inbox_hooks);
 	quota_backend_register(&mailgun_quota_backend);
 #if DOVECOT_2_4
 	quota_backend_register(&mailgun_domain_quota_backend);
@@ -171,6 +172,7 @@ void mailgun_plugin_deinit(void)
 	quota_backend_unregister(&mailgun_domain_quota_backend);
 #endif
 	quota_backend_unregister(&mailgun_quota_backend);
+	mail_storage_hooks_remove(&mailgun_inbox_hooks);
 	mail_storage_hooks_remove(&mailgun_reserve_hooks);
 	mail_storage_hooks_remove(&mailgun_user_hooks);
 	mailboxd_deinit();

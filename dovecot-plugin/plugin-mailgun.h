@@ -56,6 +56,7 @@ struct mailgun_mailbox {
 };
 
 extern const struct mail_storage_hooks mailgun_reserve_hooks;
+extern const struct mail_storage_hooks mailgun_inbox_hooks;
 extern const struct quota_backend mailgun_quota_backend;
 #if DOVECOT_2_4
 extern const struct quota_backend mailgun_domain_quota_backend;
