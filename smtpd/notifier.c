@@ -1,8 +1,7 @@
 /* notifier.c - the notifier role: posts what is due to customers' servers.
  *
- * Each host (host:port) has its share of the rows held and of the posts under
- * way, so that one that hangs or is flooded delays nobody else: what is over
- * its share goes back to the queue for a few seconds.
+ * Each customer has its share of the rows held and of the posts under way
+ * (notifier_line.c), so that a URL that hangs or is flooded delays nobody else.
  */
 #include <apr_strings.h>
 #include <stdlib.h>
@@ -14,64 +13,18 @@
 #include "notifier.h"
 
 #define CLAIM_BATCH 100
+#define EMPTY_ROUNDS 8                   /* then a bell or the poll goes on */
 #define STARTS_A_TURN 16
-#define LATER apr_time_from_sec(5)       /* what is over a host's share */
+#define LATER apr_time_from_sec(20)      /* what is over a line's share */
 #define STORE_PAUSE apr_time_from_msec(500)
-#define HOST_IDLE apr_time_from_sec(60)
 #define LEASE_SPARE apr_time_from_sec(30)
-
-/* --- hosts --- */
-
-static notifier_host_t *host_for(notifier_t *n, const char *dest)
-{
-    notifier_host_t *host = apr_hash_get(n->hosts, dest, APR_HASH_KEY_STRING);
-
-    if (host)
-        return host;
-    host = calloc(1, sizeof(*host) + strlen(dest) + 1);
-    if (host == NULL)
-        abort();
-    host->dest = memcpy(host + 1, dest, strlen(dest) + 1);
-    APR_RING_INIT(&host->waiting, notifier_post_t, link);
-    apr_hash_set(n->hosts, host->dest, APR_HASH_KEY_STRING, host);
-    n->nhosts++;
-    return host;
-}
-
-static void on_tidy(loop_t *loop, void *baton)
-{
-    notifier_t *n = baton;
-    apr_time_t now = mg_ticks();
-    apr_hash_index_t *hi;
-
-    loop_timer_set(loop, HOST_IDLE, on_tidy, n);
-    for (hi = apr_hash_first(NULL, n->hosts); hi; hi = apr_hash_next(hi)) {
-        notifier_host_t *host = apr_hash_this_val(hi);
-
-        if (host->nwaiting || host->running || now < host->closed_until
-            || now < host->idle_since + HOST_IDLE)
-            continue;
-        apr_hash_set(n->hosts, host->dest, APR_HASH_KEY_STRING, NULL);
-        n->nhosts--;
-        free(host);
-    }
-}
-
-static apr_status_t cleanup_hosts(void *baton)
-{
-    notifier_t *n = baton;
-    apr_hash_index_t *hi;
-
-    for (hi = apr_hash_first(NULL, n->hosts); hi; hi = apr_hash_next(hi))
-        free(apr_hash_this_val(hi));
-    return APR_SUCCESS;
-}
 
 /* --- posts held --- */
 
 static notifier_post_t *hold(notifier_t *n, const mg_delivery_t *row,
                              apr_time_t lease_until)
 {
+    notifier_line_t *line;
     notifier_post_t *post;
     apr_pool_t *p;
 
@@ -88,34 +41,50 @@ static notifier_post_t *hold(notifier_t *n, const mg_delivery_t *row,
     post->row.payload = apr_pstrdup(p, row->payload);
     post->row.last_reply = apr_pstrdup(p, row->last_reply);
     post->lease_until = lease_until;
-    post->host = host_for(n, post->row.dest);
-    APR_RING_INSERT_TAIL(&post->host->waiting, post, notifier_post_t, link);
-    post->host->nwaiting++;
+    notifier_owner(n, row->domain_id, row->account_id);
+    line = post->line = notifier_line(n, row->account_id, post->row.dest, p);
+    APR_RING_INSERT_TAIL(&line->waiting, post, notifier_post_t, link);
+    if (line->nwaiting++ == 0)
+        APR_RING_INSERT_TAIL(&n->ready, line, notifier_line_t, link);
+    line->held++;
+    line->customer->held++;
     n->nwaiting++;
     n->nheld++;
     return post;
 }
 
+static void left_waiting(notifier_t *n, notifier_line_t *line)
+{
+    n->nwaiting--;
+    if (--line->nwaiting == 0)
+        APR_RING_REMOVE(line, link);
+}
+
 void notifier_post_left(notifier_post_t *post)
 {
+    notifier_line_t *line = post->line;
     notifier_t *n = post->notifier;
 
     APR_RING_REMOVE(post, link);
-    if (post->running) {
-        post->running = 0;
-        post->host->running--;
-        n->nrunning--;
-        n->memory -= post->memory;
+    if (!post->running) {
+        left_waiting(n, line);
+        return;
     }
-    else {
-        post->host->nwaiting--;
-        n->nwaiting--;
-    }
-    post->host->idle_since = mg_ticks();
+    post->running = 0;
+    line->running--;
+    line->host->running--;
+    line->customer->running--;
+    n->nrunning--;
+    n->memory -= post->memory;
 }
 
 void notifier_let_go(notifier_post_t *post)
 {
+    notifier_line_t *line = post->line;
+
+    line->held--;
+    line->customer->held--;
+    line->idle_since = mg_ticks();
     post->notifier->nheld--;
     apr_pool_destroy(post->pool);
 }
@@ -139,17 +108,23 @@ int notifier_store_works(notifier_t *n, apr_status_t rv)
     return 0;
 }
 
+/* When a line that is left alone is tried again; not all at once. */
+static apr_time_t reopens(const notifier_post_t *post)
+{
+    return mg_now() + (post->line->closed_until - mg_ticks())
+           + post->row.id % LATER;
+}
+
 static void take(notifier_t *n, const mg_delivery_t *row,
                  apr_time_t lease_until)
 {
     notifier_post_t *post = hold(n, row, lease_until);
-    notifier_host_t *host = post->host;
-    apr_time_t now = mg_ticks();
+    notifier_line_t *line = post->line;
 
-    if (now < host->closed_until)
-        put_back(post, mg_now() + (host->closed_until - now)
-                           + row->id % LATER);
-    else if (host->nwaiting > NOTIFIER_HOST_CLAIMS)
+    if (mg_ticks() < line->closed_until)
+        put_back(post, reopens(post));
+    else if (line->nwaiting > NOTIFIER_LINE_CLAIMS
+             && line->customer->lines > 1)
         put_back(post, mg_now() + LATER + row->id % LATER);
 }
 
@@ -178,6 +153,13 @@ static void look_ahead(notifier_t *n)
                                         on_claim_timer, n);
 }
 
+/* Domains of customers who have their share already stand before others. */
+static void claim_again(notifier_t *n)
+{
+    n->want_claim = 1;
+    loop_again(n->worker->loop);
+}
+
 static void claim_if_due(notifier_t *n)
 {
     int room = NOTIFIER_CLAIMS - n->nheld, i;
@@ -199,8 +181,12 @@ static void claim_if_due(notifier_t *n)
             (void)MG_FAULT("queue.claim.after");
         for (i = 0; i < claimed->nelts; i++)
             take(n, APR_ARRAY_IDX(claimed, i, mg_delivery_t *), lease_until);
+        n->empty_rounds = claimed->nelts ? 0 : n->empty_rounds + 1;
         if (claimed->nelts >= room)
             n->want_claim = 1;
+        else if (mg_claimer_more(n->claimer)
+                 && n->empty_rounds < EMPTY_ROUNDS)
+            claim_again(n);
         else if (n->nwaiting == 0)
             look_ahead(n);
         mg_shared_set(n->worker->shared, n->worker->slot, MG_GAUGE_CLAIMED,
@@ -219,9 +205,9 @@ static int lease_lasts(const notifier_post_t *post)
 }
 
 /* @return 0: the store failed, start no more */
-static int start_one(notifier_t *n, notifier_host_t *host)
+static int start_one(notifier_t *n, notifier_line_t *line)
 {
-    notifier_post_t *post = APR_RING_FIRST(&host->waiting);
+    notifier_post_t *post = APR_RING_FIRST(&line->waiting);
     apr_status_t rv;
 
     if (!lease_lasts(post)) {
@@ -232,9 +218,10 @@ static int start_one(notifier_t *n, notifier_host_t *host)
     if (rv == APR_SUCCESS && post->easy) {
         APR_RING_REMOVE(post, link);
         APR_RING_INSERT_TAIL(&n->running, post, notifier_post_t, link);
-        host->nwaiting--;
-        n->nwaiting--;
-        host->running++;
+        left_waiting(n, line);
+        line->running++;
+        line->host->running++;
+        line->customer->running++;
         n->nrunning++;
         n->memory += post->memory;
         post->running = 1;
@@ -242,49 +229,59 @@ static int start_one(notifier_t *n, notifier_host_t *host)
     return notifier_store_works(n, rv);
 }
 
-/* One post of each host in turn. */
+static int is_full(const notifier_t *n)
+{
+    return n->nrunning >= n->worker->config->hook_connections
+           || n->memory >= NOTIFIER_MEMORY
+           || mg_ticks() < n->store_down_until;
+}
+
+/* One post of each line in turn; who had one stands behind the others. */
 static void pump(notifier_t *n)
 {
     int started = 1, left = STARTS_A_TURN;
-    apr_hash_index_t *hi;
+    notifier_line_t *line, *next, *last;
 
-    while (started && n->nwaiting) {
+    while (started && !APR_RING_EMPTY(&n->ready, notifier_line_t, link)) {
         started = 0;
-        for (hi = apr_hash_first(NULL, n->hosts); hi;
-             hi = apr_hash_next(hi)) {
-            notifier_host_t *host = apr_hash_this_val(hi);
+        last = APR_RING_LAST(&n->ready);
+        for (line = APR_RING_FIRST(&n->ready);; line = next) {
+            int is_last = line == last;
 
-            if (host->nwaiting == 0 || host->running >= NOTIFIER_HOST_POSTS
-                || mg_ticks() < host->closed_until)
-                continue;
-            if (n->nrunning >= NOTIFIER_POSTS || n->memory >= NOTIFIER_MEMORY
-                || mg_ticks() < n->store_down_until)
-                return;
-            if (left-- == 0) {
-                loop_again(n->worker->loop);
-                return;
+            next = APR_RING_NEXT(line, link);
+            if (notifier_line_may_start(n, line)) {
+                if (is_full(n))
+                    return;
+                if (left-- == 0) {
+                    loop_again(n->worker->loop);
+                    return;
+                }
+                APR_RING_REMOVE(line, link);
+                APR_RING_INSERT_TAIL(&n->ready, line, notifier_line_t, link);
+                if (!start_one(n, line))
+                    return;
+                started = 1;
             }
-            if (!start_one(n, host))
-                return;
-            started = 1;
+            if (is_last)
+                break;
         }
     }
 }
 
-/* Posts that wait for a host that was closed meanwhile go back. */
+/* Posts that wait for a line that was closed meanwhile go back. */
 static void clear_closed(notifier_t *n)
 {
     apr_time_t now = mg_ticks();
-    apr_hash_index_t *hi;
+    notifier_line_t *line, *next;
 
-    for (hi = apr_hash_first(NULL, n->hosts); hi; hi = apr_hash_next(hi)) {
-        notifier_host_t *host = apr_hash_this_val(hi);
+    for (line = APR_RING_FIRST(&n->ready);
+         line != APR_RING_SENTINEL(&n->ready, notifier_line_t, link);
+         line = next) {
+        next = APR_RING_NEXT(line, link);
+        while (now < line->closed_until && line->nwaiting) {
+            notifier_post_t *post = APR_RING_FIRST(&line->waiting);
 
-        while (now < host->closed_until && host->nwaiting) {
-            notifier_post_t *post = APR_RING_FIRST(&host->waiting);
-
-            put_back(post, mg_now() + (host->closed_until - now)
-                               + post->row.id % LATER);
+            put_back(post, reopens(post));
         }
     }
 }
@@ -350,7 +347,7 @@ static void on_renew(loop_t *loop, void *baton)
     notifier_t *n = baton;
     apr_time_t before = mg_ticks() + n->lease * 5 / 8, lease_until;
     apr_array_header_t *rows;
-    apr_hash_index_t *hi;
+    notifier_line_t *line;
     apr_pool_t *ptemp;
     int lost;
 
@@ -359,9 +356,8 @@ static void on_renew(loop_t *loop, void *baton)
         return;
     apr_pool_create(&ptemp, n->pool);
     rows = apr_array_make(ptemp, n->nheld, sizeof(mg_delivery_t *));
-    for (hi = apr_hash_first(ptemp, n->hosts); hi; hi = apr_hash_next(hi))
-        add_old(rows, &((notifier_host_t *)apr_hash_this_val(hi))->waiting,
-                before);
+    APR_RING_FOREACH(line, &n->ready, notifier_line_t, link)
+        add_old(rows, &line->waiting, before);
     add_old(rows, &n->running, before);
     lease_until = mg_ticks() + n->lease;
     if (rows->nelts
@@ -377,6 +373,7 @@ static void on_bell(worker_t *worker)
 {
     notifier_t *n = worker->role_data;
 
+    n->empty_rounds = 0;
     n->want_claim = 1;
 }
 
@@ -391,16 +388,12 @@ void notifier_check_done(notifier_t *n)
 static void on_stop(worker_t *worker)
 {
     notifier_t *n = worker->role_data;
-    apr_hash_index_t *hi;
 
     mg_log(MG_LOG_INFO, APR_SUCCESS, "notifier: stopping; %d under way, %d go "
            "back to the queue", n->nrunning, n->nwaiting);
-    for (hi = apr_hash_first(NULL, n->hosts); hi; hi = apr_hash_next(hi)) {
-        notifier_host_t *host = apr_hash_this_val(hi);
-
-        while (host->nwaiting)
-            put_back(APR_RING_FIRST(&host->waiting), mg_now());
-    }
+    while (!APR_RING_EMPTY(&n->ready, notifier_line_t, link))
+        put_back(APR_RING_FIRST(&APR_RING_FIRST(&n->ready)->waiting),
+                 mg_now());
     notifier_check_done(n);
 }
 
@@ -420,12 +413,14 @@ apr_status_t notifier_start(worker_t *worker)
     n->claimer = mg_claimer_create(worker->worker_id, transports, 2, n->lease,
                                    n->pool);
     n->guard = notifier_guard_create(worker->config->hook_allow, n->pool);
-    n->hosts = apr_hash_make(n->pool);
+    mg_claimer_shares(n->claimer, notifier_share, n);
+    notifier_lines_init(n);
     APR_RING_INIT(&n->running, notifier_post_t, link);
     APR_RING_INIT(&n->results, notifier_post_t, link);
-    apr_pool_cleanup_register(n->pool, n, cleanup_hosts,
-                              apr_pool_cleanup_null);
-    rv = notifier_curl_init(n);
+    rv = dns_create(&n->dns, worker->loop, worker->config->resolvers,
+                    DNS_TRUST_NEVER, n->pool);
+    if (rv == APR_SUCCESS)
+        rv = notifier_curl_init(n);
     if (rv != APR_SUCCESS)
         return rv;
     worker->role_data = n;
@@ -433,7 +428,6 @@ apr_status_t notifier_start(worker_t *worker)
     worker->on_stop = on_stop;
     loop_at_turn_end(worker->loop, on_turn_end, n);
     loop_timer_set(worker->loop, n->lease / 8, on_renew, n);
-    loop_timer_set(worker->loop, HOST_IDLE, on_tidy, n);
     n->want_claim = 1;
     return APR_SUCCESS;
 }

@@ -1,6 +1,8 @@
 /* notifier.h - webhooks and route forwards over HTTP (the notifier role).
  *
- * notifier.c         claims, hosts and their shares, leases, stop
+ * notifier.c         claims, starts, leases, stop
+ * notifier_line.c    customers, hosts and their shares
+ * notifier_address.c  where a host is
  * notifier_post.c    one post: request, what the answer means
  * notifier_fields.c  what is posted
  * notifier_curl.c    posts are transfers of libcurl (curl_loop.h)
@@ -13,6 +15,7 @@
 #include <apr_hash.h>
 #include <apr_ring.h>
 #include "curl_loop.h"
+#include "dns.h"
 #include "mg_event.h"
 #include "mg_group.h"
 #include "mg_hook.h"
@@ -20,16 +23,20 @@
 #include "notifier_guard.h"
 #include "worker.h"
 
-#define NOTIFIER_CLAIMS 500          /* rows held */
-#define NOTIFIER_HOST_CLAIMS 50      /* of one host, beyond them: later */
-#define NOTIFIER_POSTS 200           /* under way */
-#define NOTIFIER_HOST_POSTS 10       /* under way to one host */
+#define NOTIFIER_CLAIMS 2000         /* rows held */
+#define NOTIFIER_CUSTOMER_CLAIMS 200 /* of one account: the rest stays where it
+                                      * is until some of them are done */
+#define NOTIFIER_LINE_CLAIMS 100     /* of one account for one host, where it
+                                      * has others; beyond them: later */
+#define NOTIFIER_LINE_POSTS 20       /* under way for one account to one host */
 #define NOTIFIER_MEMORY (192 * 1024 * 1024)  /* bytes of posts under way */
 #define NOTIFIER_ANSWER 4096         /* octets of an answer that are kept */
 
 typedef struct notifier_t notifier_t;
 typedef struct notifier_post_t notifier_post_t;
+typedef struct notifier_line_t notifier_line_t;
 APR_RING_HEAD(notifier_ring_t, notifier_post_t);
+APR_RING_HEAD(notifier_lines_t, notifier_line_t);
 
 typedef enum {
     NOTIFIER_DONE,      /* taken: settle; a forward is an event too */
@@ -38,20 +45,35 @@ typedef enum {
     NOTIFIER_GIVEN_BACK /* never posted: released */
 } notifier_verdict_t;
 
-/* A customer's server, by host:port. */
+/* A server, by host:port. */
 typedef struct {
     const char *dest;
+    int running, lines;
+} notifier_host_t;
+
+typedef struct {
+    apr_int64_t account_id;
+    int held, running, lines;
+} notifier_customer_t;
+
+/* One customer's posts to one host. */
+struct notifier_line_t {
+    APR_RING_ENTRY(notifier_line_t) link; /* ready: something waits */
+    const char *key;
+    notifier_host_t *host;
+    notifier_customer_t *customer;
     struct notifier_ring_t waiting;
-    int nwaiting, running;
+    int nwaiting, running, held;
+    int window;               /* may be under way */
     int failures;             /* in a row, without any answer */
     apr_time_t closed_until;  /* mg_ticks() */
     apr_time_t idle_since;
-} notifier_host_t;
+};
 
 struct notifier_post_t {
     APR_RING_ENTRY(notifier_post_t) link;
     notifier_t *notifier;
-    notifier_host_t *host;
+    notifier_line_t *line;
     apr_pool_t *pool;
     mg_delivery_t row;
     json_t *payload;          /* the row's, read: notifier_payload() */
@@ -63,7 +85,10 @@ struct notifier_post_t {
     apr_pool_t *body_pool;
     CURL *easy;
     curl_mime *mime;
-    struct curl_slist *headers;
+    struct curl_slist *headers, *resolve;
+    const char *url_host, *url_port;
+    int looking;              /* for its address */
+    apr_time_t begun_at;      /* mg_ticks() */
     apr_int64_t memory;
     char answer[NOTIFIER_ANSWER + 1];
     apr_size_t answer_len;
@@ -87,10 +112,12 @@ struct notifier_t {
     notifier_guard_t *guard;
     apr_interval_time_t lease;
     int want_claim;
+    int empty_rounds;         /* claims in a row that found no row to take */
     loop_timer_t *claim_timer;
 
-    apr_hash_t *hosts;
-    int nhosts;
+    apr_hash_t *lines, *hosts, *customers;
+    apr_hash_t *owners;       /* a domain's account */
+    struct notifier_lines_t ready;
     int nheld;                /* claimed and not yet settled */
     int nwaiting, nrunning;
     apr_int64_t memory;       /* of what is under way */
@@ -102,6 +129,8 @@ struct notifier_t {
     apr_time_t store_down_until;
 
     curl_loop_t *curl;
+    dns_t *dns;
+    int closing;              /* its pool goes */
 
     apr_pool_t *key_pool;     /* opened signing keys by account */
     apr_hash_t *keys;
@@ -119,6 +148,20 @@ void notifier_check_done(notifier_t *n);
 /** @return whether the store worked; else nothing is asked of it for a while */
 int notifier_store_works(notifier_t *n, apr_status_t rv);
 
+/* --- notifier_line.c --- */
+
+void notifier_lines_init(notifier_t *n);
+notifier_line_t *notifier_line(notifier_t *n, apr_int64_t account_id,
+                               const char *dest, apr_pool_t *ptemp);
+int notifier_line_may_start(const notifier_t *n, const notifier_line_t *line);
+/** There was an answer, whatever it says; there was none. */
+void notifier_line_answered(notifier_line_t *line);
+void notifier_line_failed(notifier_line_t *line);
+/** Whose domain it is; what of it may be claimed (mg_claim_share_fn). */
+void notifier_owner(notifier_t *n, apr_int64_t domain_id,
+                    apr_int64_t account_id);
+mg_claim_share_fn notifier_share;
+
 /* --- notifier_post.c --- */
 
 /**
@@ -130,6 +173,13 @@ int notifier_store_works(notifier_t *n, apr_status_t rv);
 apr_status_t notifier_post_start(notifier_post_t *post);
 /** curl is done with it. */
 void notifier_post_finished(notifier_post_t *post, CURLcode rc);
+/** It goes out now. */
+void notifier_post_go(notifier_post_t *post);
+/** It cannot be reached: later, or never where it must not be. */
+void notifier_post_lost(notifier_post_t *post, const char *why);
+/** An address is not for it; what: notifier_guard_refuses(). */
+void notifier_post_refuse(notifier_post_t *post, const char *address,
+                          const char *what);
 /** Frees what belongs to the request alone. */
 void notifier_post_free_request(notifier_post_t *post);
 /** When to try again after this many attempts (from 1), microseconds; 0: give
@@ -156,6 +206,11 @@ apr_status_t notifier_fields_make(apr_array_header_t **pfields,
 /** row.payload gets all that a webhook needs to be posted again later. What
  * cannot be read now is left out. */
 void notifier_fields_keep(notifier_post_t *post);
+
+/* --- notifier_address.c --- */
+
+/** Where is its host? Then it goes, or is lost; perhaps before this returns. */
+void notifier_address(notifier_post_t *post);
 
 /* --- notifier_curl.c --- */
 

@@ -11,6 +11,7 @@ static apr_status_t take_out_running(void *baton)
     notifier_t *n = baton;
     notifier_post_t *post;
 
+    n->closing = 1;
     APR_RING_FOREACH(post, &n->running, notifier_post_t, link) {
         curl_loop_remove(n->curl, post->easy);
         notifier_post_free_request(post);
@@ -21,7 +22,7 @@ static apr_status_t take_out_running(void *baton)
 apr_status_t notifier_curl_init(notifier_t *n)
 {
     apr_status_t rv = curl_loop_create(&n->curl, n->worker->loop, on_done,
-                                       100, n->pool);
+                                       256, n->pool);
 
     /* runs before curl's own cleanup, which came first */
     if (rv == APR_SUCCESS)

@@ -19,9 +19,6 @@
 
 #define ANSWER_MAX (64 * 1024)   /* read at most; then the line is cut */
 #define CONNECT_TIME_MS 10000L
-#define HOST_FAILURES 5          /* in a row, then it is left alone */
-#define HOST_CLOSED apr_time_from_sec(30)
-#define HOST_CLOSED_MAX apr_time_from_sec(600)
 
 /* --- schedules --- */
 
@@ -141,6 +138,14 @@ static size_t on_answer_header(char *bytes, size_t size, size_t n,
     return post->received > ANSWER_MAX ? 0 : size * n;
 }
 
+void notifier_post_refuse(notifier_post_t *post, const char *address,
+                          const char *what)
+{
+    post->refused = apr_psprintf(post->pool, "refused: %s is a %s address "
+                                 "(MailgunHookAllow names exceptions)",
+                                 address, what);
+}
+
 /* CURLOPT_OPENSOCKETFUNCTION: the address is resolved, nothing is sent yet. */
 static curl_socket_t open_socket(void *baton, curlsocktype purpose,
                                  struct curl_sockaddr *address)
@@ -164,9 +169,7 @@ static curl_socket_t open_socket(void *baton, curlsocktype purpose,
         inet_ntop(AF_INET6,
                   &((struct sockaddr_in6 *)&address->addr)->sin6_addr, text,
                   sizeof(text));
-    post->refused = apr_psprintf(post->pool, "refused: %s is a %s address "
-                                 "(MailgunHookAllow names exceptions)", text,
-                                 what);
+    notifier_post_refuse(post, text, what);
     return CURL_SOCKET_BAD;
 }
 
@@ -213,8 +216,6 @@ static void set_body(notifier_post_t *post, const apr_array_header_t *fields)
 
 static void set_options(notifier_post_t *post)
 {
-    notifier_t *n = post->notifier;
-    long timeout = (long)apr_time_as_msec(n->worker->config->hook_timeout);
     CURL *e = post->easy;
 
     curl_easy_setopt(e, CURLOPT_PRIVATE, post);
@@ -226,9 +227,6 @@ static void set_options(notifier_post_t *post)
     curl_easy_setopt(e, CURLOPT_PROXY, ""); /* whatever the environment says */
     curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
     curl_easy_setopt(e, CURLOPT_USERAGENT, "mailgun/" MG_VERSION);
-    curl_easy_setopt(e, CURLOPT_TIMEOUT_MS, timeout);
-    curl_easy_setopt(e, CURLOPT_CONNECTTIMEOUT_MS,
-                     timeout < CONNECT_TIME_MS ? timeout : CONNECT_TIME_MS);
     curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, post);
     curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_answer);
@@ -246,11 +244,13 @@ void notifier_post_free_request(notifier_post_t *post)
         curl_easy_cleanup(post->easy);
     curl_mime_free(post->mime);
     curl_slist_free_all(post->headers);
+    curl_slist_free_all(post->resolve);
     if (post->body_pool)
         apr_pool_destroy(post->body_pool);
     post->easy = NULL;
     post->mime = NULL;
     post->headers = NULL;
+    post->resolve = NULL;
     post->body_pool = NULL;
 }
 
@@ -289,10 +289,35 @@ apr_status_t notifier_post_start(notifier_post_t *post)
     }
     set_options(post);
     set_body(post, fields);
-    rv = notifier_curl_add(post);
-    if (rv != APR_SUCCESS)
-        notifier_post_free_request(post);
-    return rv;
+    post->begun_at = mg_ticks();
+    notifier_address(post);
+    return APR_SUCCESS;
+}
+
+/* The time limit is one for all of it. */
+void notifier_post_go(notifier_post_t *post)
+{
+    apr_interval_time_t left = post->notifier->worker->config->hook_timeout
+                               - (mg_ticks() - post->begun_at);
+    long timeout = left > 1000 ? (long)apr_time_as_msec(left) : 1L;
+
+    curl_easy_setopt(post->easy, CURLOPT_TIMEOUT_MS, timeout);
+    curl_easy_setopt(post->easy, CURLOPT_CONNECTTIMEOUT_MS,
+                     timeout < CONNECT_TIME_MS ? timeout : CONNECT_TIME_MS);
+    if (notifier_curl_add(post) != APR_SUCCESS)
+        notifier_post_lost(post, "curl does not take it");
+}
+
+void notifier_post_lost(notifier_post_t *post, const char *why)
+{
+    why = apr_pstrdup(post->pool, why);
+    notifier_post_free_request(post);
+    if (post->refused && !post->reached) {
+        give_up(post, 0, post->refused, MG_LOG_WARN);
+        return;
+    }
+    notifier_line_failed(post->line);
+    try_later(post, 0, why);
 }
 
 /* --- the answer --- */
@@ -304,25 +329,6 @@ static const char *answer_words(notifier_post_t *post, long code)
 
     return apr_psprintf(post->pool, "%ld %.*s", code,
                         len > 200 ? 200 : (int)len, post->answer);
-}
-
-/* A server that does not answer is left alone for a while: each post that
- * waits for it would hold a place that others could use. */
-static void host_failed(notifier_host_t *host)
-{
-    apr_interval_time_t closed = HOST_CLOSED;
-    int i;
-
-    if (++host->failures < HOST_FAILURES)
-        return;
-    for (i = HOST_FAILURES; i < host->failures && closed < HOST_CLOSED_MAX;
-         i++)
-        closed *= 2;
-    if (closed > HOST_CLOSED_MAX)
-        closed = HOST_CLOSED_MAX;
-    host->closed_until = mg_ticks() + closed;
-    mg_log(MG_LOG_INFO, APR_SUCCESS, "notifier: %s does not answer; left alone "
-           "for %d s", host->dest, (int)apr_time_sec(closed));
 }
 
 static void on_http_answer(notifier_post_t *post, int code)
@@ -355,18 +361,13 @@ void notifier_post_finished(notifier_post_t *post, CURLcode rc)
     if (rc == CURLE_OK
         || (rc == CURLE_WRITE_ERROR && post->received > ANSWER_MAX
             && code >= 200)) {
-        post->host->failures = 0;
+        notifier_line_answered(post->line);
         on_http_answer(post, (int)code);
-        return;
-    }
-    if (post->refused && !post->reached) {
-        give_up(post, 0, post->refused, MG_LOG_WARN);
         return;
     }
     if (rc == CURLE_URL_MALFORMAT) {
         give_up(post, 0, why, MG_LOG_WARN);
         return;
     }
-    host_failed(post->host);
-    try_later(post, 0, why);
+    notifier_post_lost(post, why);
 }

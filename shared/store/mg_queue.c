@@ -26,6 +26,7 @@ struct mg_claimer_t {
     int first;          /* the transport that comes first next time */
     mg_claim_share_fn *share_of;
     void *share_baton;
+    int more;           /* mg_claimer_more() */
     apr_time_t doubt;   /* until when the rows of a claim are leased whose
                          * COMMIT was not answered; 0: there is none */
     struct {
@@ -55,6 +56,11 @@ void mg_claimer_shares(mg_claimer_t *claimer, mg_claim_share_fn *share_of,
 {
     claimer->share_of = share_of;
     claimer->share_baton = baton;
+}
+
+int mg_claimer_more(const mg_claimer_t *claimer)
+{
+    return claimer->more;
 }
 
 mg_delivery_t *mg_queue_row(mg_stmt_t *stmt, apr_pool_t *p)
@@ -101,14 +107,17 @@ typedef struct {
     int ndomains;
     apr_int64_t *plast; /* the claimer's: the next round begins behind it */
     int has_more;       /* its share was used up */
+    int cut;            /* there may be domains behind */
+    apr_int64_t last_seen;  /* with or without room; 0: none */
     apr_array_header_t *claimed;
     apr_pool_t *pool;
 } round_t;
 
+/* A domain without room has no turn. */
 static void add_turn(round_t *r, apr_int64_t domain_id)
 {
     const mg_claimer_t *c = r->claimer;
-    turn_t *t = &r->turns[r->ndomains++];
+    turn_t *t = &r->turns[r->ndomains];
 
     memset(t, 0, sizeof(*t));
     t->domain_id = domain_id;
@@ -116,6 +125,8 @@ static void add_turn(round_t *r, apr_int64_t domain_id)
     t->room = APR_INT32_MAX;
     if (c->share_of)
         c->share_of(&t->share, &t->room, domain_id, c->share_baton);
+    if (t->room > 0)
+        r->ndomains++;
 }
 
 /* Domains with due rows behind after, appended. */
@@ -123,7 +134,7 @@ static apr_status_t find_domains(round_t *r, apr_int64_t after, int limit)
 {
     mg_stmt_t *stmt;
     apr_status_t rv;
-    int i;
+    int i, seen = 0;
 
     rv = mg_db_query(&stmt, r->db, QUEUE_DUE_DOMAINS, "iiii",
                      (apr_int64_t)r->transport, after, (apr_int64_t)r->now,
@@ -137,8 +148,11 @@ static apr_status_t find_domains(round_t *r, apr_int64_t after, int limit)
             mg_stmt_done(stmt); /* once round */
             return APR_SUCCESS;
         }
+        r->last_seen = id;
+        seen++;
         add_turn(r, id);
     }
+    r->cut = seen >= limit;
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 
@@ -271,11 +285,12 @@ static apr_status_t look_round(round_t *r, mg_db_t *db, mg_claimer_t *claimer,
     r->transport = claimer->transports[which].kind;
     r->plast = &claimer->transports[which].domain_id;
     r->ndomains = 0;
+    r->last_seen = 0;
     rv = find_domains(r, after, want);
-    if (rv == APR_SUCCESS && r->ndomains < want && after > 0)
+    if (rv == APR_SUCCESS && !r->cut && r->ndomains < want && after > 0)
         rv = find_domains(r, -1, want - r->ndomains);
-    if (rv == APR_SUCCESS && r->ndomains > 0)
-        *r->plast = r->turns[r->ndomains - 1].domain_id;
+    if (rv == APR_SUCCESS && r->last_seen)
+        *r->plast = r->last_seen;
     return rv;
 }
 
@@ -339,6 +354,7 @@ apr_status_t mg_queue_claim(apr_array_header_t **pclaimed, mg_db_t *db,
                                sizeof(mg_delivery_t *));
     if (limit <= 0 || n == 0)
         return APR_SUCCESS;
+    claimer->more = 0;
     rv = give_back_doubtful(db, claimer, now);
     if (rv != APR_SUCCESS)
         return rv;
@@ -352,6 +368,7 @@ apr_status_t mg_queue_claim(apr_array_header_t **pclaimed, mg_db_t *db,
         if (rv != APR_SUCCESS)
             return rv;
         found += rounds[i].ndomains;
+        claimer->more |= rounds[i].cut;
     }
     claimer->first = (claimer->first + 1) % n;
     if (!found)

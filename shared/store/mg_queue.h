@@ -45,6 +45,9 @@ typedef void mg_claim_share_fn(int *pshare, int *proom, apr_int64_t domain_id,
                                void *baton);
 void mg_claimer_shares(mg_claimer_t *claimer, mg_claim_share_fn *share_of,
                        void *baton);
+/** Were there more domains with something due than the last claim looked at? It
+ * may have claimed nothing all the same, where those had no room. */
+int mg_claimer_more(const mg_claimer_t *claimer);
 /** A worker's identity: takes a row in `node`. */
 apr_status_t mg_worker_register(apr_int64_t *pworker_id, mg_db_t *db,
                                 const char *role);

@@ -251,6 +251,43 @@ static void shares(void **state)
     assert_int_equal(got[2], 2);
 }
 
+/* More domains than a round looks at have no room: who stands behind them is
+ * found all the same, and the caller is told to go on. */
+static void no_room(int *pshare, int *proom, apr_int64_t domain_id,
+                    void *baton)
+{
+    (void)pshare;
+    if (domain_id != *(const apr_int64_t *)baton)
+        *proom = 0;
+}
+
+static void behind_those_without_room(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t account = unit_account(s, "a"), last = 0;
+    mg_claimer_t *c = unit_claimer(s, s->db, MG_TRANSPORT_SMTP);
+    apr_array_header_t *list = NULL;
+    int i;
+
+    for (i = 0; i < 130; i++) {
+        mg_domain_t *d = unit_domain(s, account, apr_psprintf(
+            s->p, "d%d.test", i));
+
+        unit_accept_many(s, d, 1);
+        last = d->id;
+    }
+    mg_claimer_shares(c, no_room, &last);
+    for (i = 0; i < 4; i++) {
+        list = unit_claim(s, s->db, c, 100);
+        if (list->nelts)
+            break;
+        assert_true(mg_claimer_more(c));
+    }
+    assert_in_range(i, 1, 2);
+    assert_int_equal(list->nelts, 1);
+    assert_int_equal(at(list, 0)->domain_id, last);
+}
+
 static void fair(void **state)
 {
     unit_store_t *s = *state;
@@ -692,7 +729,7 @@ int main(void)
         UNIT_ON_BOTH(lost_lease),
         UNIT_ON_BOTH(two_claimers),
         UNIT_ON_BOTH(worker_dies),
-        UNIT_ON_BOTH(shares),
+        UNIT_ON_BOTH(shares), UNIT_ON_BOTH(behind_those_without_room),
         UNIT_ON_BOTH(fair),
         UNIT_ON_BOTH(transports_apart),
         UNIT_ON_BOTH(fair_in_half_a_claim),
