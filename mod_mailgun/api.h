@@ -182,6 +182,7 @@ typedef struct {
     const char *sender;               /* bare */
     const char *from_header, *subject;
     const char *message_id;           /* without < > */
+    const char *summary;              /* mg_summary.h, or NULL */
     const char *bytes;                /* or NULL: file */
     apr_file_t *file;
     apr_int64_t size;
@@ -218,6 +219,7 @@ int api_accept(api_t *q, api_outgoing_t *out);
 api_handler_fn api_messages_send, api_messages_send_mime;
 api_handler_fn api_log_list;
 api_handler_fn api_stats_list, api_tags_delete;
+api_handler_fn api_events_list, api_events_page;
 api_handler_fn api_domains_list, api_domains_get, api_domains_create,
     api_domains_update, api_domains_verify, api_domains_delete;
 api_handler_fn api_webhooks_list, api_webhooks_get, api_webhooks_create,

@@ -431,6 +431,7 @@ static void fill_message(api_t *q, const api_outgoing_t *out,
     message->subject = out->subject ? out->subject : "";
     message->options = mg_options_json(out->options, q->p);
     message->variables = mg_options_variables(out->options, q->p);
+    message->summary = out->summary;
     message->size = out->size;
     message->created_at = out->now;
     message->bytes = out->bytes;

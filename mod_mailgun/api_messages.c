@@ -9,6 +9,7 @@
 #include "mg_log.h"
 #include "mg_mime.h"
 #include "mg_status.h"
+#include "mg_summary.h"
 #include "mg_text.h"
 
 static int missing(api_t *q, const char *name)
@@ -190,6 +191,7 @@ int api_messages_send(api_t *q)
     api_reader_done(q); /* composing 25 MB takes a while */
     c.parts = read_parts(q);
     set_headers(q, &out, &c);
+    out.summary = mg_summary_of_parts(c.to, c.parts, q->p);
     if (compose(q, &out, &c))
         return API_REPLIED;
     if (api_outgoing_restrict(q, mg_mime_is_own(out.from_header,

@@ -12,6 +12,7 @@
 #include "mg_message.h"
 #include "mg_mime.h"
 #include "mg_status.h"
+#include "mg_summary.h"
 #include "mg_text.h"
 
 #define BLOCK (256 * 1024)
@@ -188,6 +189,9 @@ int api_messages_send_mime(api_t *q)
     fix.set = out.options->headers;
     fix.variables = mg_options_variables(out.options, q->p);
     read_from(q, &source, &out, &fix);
+    out.summary = mg_summary_of_mime(source.headers,
+                                     source.bytes + source.body,
+                                     source.len - source.body, q->p);
     if (api_outgoing_restrict(q, mg_mime_is_from(source.headers,
                                                  q->domain.name, q->p)))
         return API_REPLIED;

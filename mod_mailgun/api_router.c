@@ -46,6 +46,9 @@ static const api_endpoint_t endpoints[] = {
       API_V2 | API_DOMAIN },
     { M_DELETE, "/{domain}/campaigns/{id}", api_campaigns_delete,
       API_V2 | API_DOMAIN },
+    { M_GET,    "/{domain}/events", api_events_list, API_ANY | API_DOMAIN },
+    { M_GET,    "/{domain}/events/{page}", api_events_page,
+      API_ANY | API_DOMAIN },
 
     { M_GET,    "/{domain}/mailboxes", api_mailboxes_list,
       API_ANY | API_DOMAIN },

@@ -9,6 +9,7 @@
 #include "mg_message_content.h"
 #include "mg_mime.h"
 #include "mg_status.h"
+#include "mg_summary.h"
 #include "mg_text.h"
 #include "mg_time.h"
 #include "smtp_session.h"
@@ -374,6 +375,10 @@ static smtp_reply_t fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
     m->sender = tx->sender;
     m->from_header = header_value(tx->headers, "From");
     m->subject = header_value(tx->headers, "Subject");
+    m->summary = i == 0 ? mg_summary_of_mime(tx->headers, tx->rest,
+                                             tx->rest_len, tx->pool)
+                        : APR_ARRAY_IDX(tx->shares, 0,
+                                        smtp_share_t *)->message.summary;
     m->size = tx->size;
     m->created_at = tx->now;
     m->envelopes = share->envelopes;

@@ -81,6 +81,10 @@ static const mg_directive_t directives[] = {
     { "MailgunEventRetention", "time", "180d",
       "How long events and statistics are kept.",
       mg_config_set_time, AT(event_retention), NULL },
+    { "MailgunEventSettle", "time", "2s",
+      "How long an event waits until the events API shows it: longer than the "
+      "clocks of the nodes are apart.",
+      mg_config_set_time, AT(event_settle), NULL },
     { "MailgunGroup", "name", "mailgun",
       "The group that may use the store and the run directory.",
       mg_config_set_text, AT(group), NULL },

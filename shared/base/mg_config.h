@@ -157,6 +157,7 @@ typedef struct mg_config_t {
     /* keeping */
     apr_interval_time_t event_retention; /* MailgunEventRetention */
     apr_interval_time_t dead_letter_retention; /* MailgunDeadLetterRetention */
+    apr_interval_time_t event_settle;    /* MailgunEventSettle */
     const char *log_level;    /* MailgunLogLevel err|warn|info|debug */
 
     apr_uint64_t given[2];    /* bit n: directive n of the table was given */

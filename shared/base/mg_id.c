@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #define EPOCH_MS APR_INT64_C(1577836800000) /* 2020-01-01 */
+#define TIME_BITS 41
 #define RANDOM_BITS 14
 #define SEQUENCE_BITS 8
 
@@ -100,6 +101,8 @@ apr_int64_t mg_id_floor(apr_time_t t)
 {
     apr_int64_t ms = t / 1000 - EPOCH_MS;
 
+    if (ms >> TIME_BITS > 0)
+        return APR_INT64_MAX; /* after 2089 */
     return ms <= 0 ? 0 : ms << (RANDOM_BITS + SEQUENCE_BITS);
 }
 

@@ -5,6 +5,7 @@
 
 #include "mg_batch.h"
 #include "mg_event.h"
+#include "mg_event_count.h"
 #include "mg_message.h"
 #include "mg_stat.h"
 #include "mg_status.h"
@@ -78,9 +79,10 @@ void mg_batch_forget_cache(const mg_domain_cache_t *domains)
 static apr_status_t batch_before(mg_db_t *db, void *baton)
 {
     mg_batch_t *batch = baton;
+    apr_status_t rv = mg_stat_write(batch);
 
     (void)db;
-    return mg_stat_write(batch);
+    return rv == APR_SUCCESS ? mg_event_count_write(batch) : rv;
 }
 
 static void batch_after(mg_db_t *db, void *baton)

@@ -8,6 +8,7 @@
 #define MG_BATCH_H
 
 #include <apr_hash.h>
+#include <apr_tables.h>
 #include "mg_domain.h"
 #include "mg_shared.h"
 
@@ -17,6 +18,7 @@ typedef struct {
     mg_domain_cache_t *domains;  /* NULL: nobody said mg_event_context() */
     int stat_slot;
     apr_hash_t *counters;        /* of mg_stat_t, by key; NULL: none yet */
+    apr_array_header_t *event_counts; /* of mg_event_count_t; NULL: none yet */
     unsigned bells;              /* 1 << mg_role_t */
 } mg_batch_t;
 

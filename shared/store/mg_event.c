@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 
 #include "mg_batch.h"
+#include "mg_event_count.h"
 #include "mg_event_kind.h"
 #include "mg_event_private.h"
 #include "mg_id.h"
@@ -188,6 +189,7 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
         (apr_int64_t)at);
     if (rv != APR_SUCCESS)
         return rv;
+    mg_event_count_add(batch, event->domain_id, id);
     count(batch, event, mg_time_day(at), ptemp);
     rv = mg_suppression_of_event(db, event, ptemp);
     if (rv != APR_SUCCESS || event->quiet)

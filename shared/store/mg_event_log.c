@@ -2,9 +2,9 @@
 #include <string.h>
 #include <apr_strings.h>
 
+#include "mg_event_count.h"
 #include "mg_event_kind.h"
 #include "mg_event_private.h"
-#include "mg_stat.h"
 #include "mg_status.h"
 #include "mg_text.h"
 
@@ -105,38 +105,64 @@ const char *mg_event_line(const mg_event_t *event, apr_pool_t *p)
 
 /* --- many --- */
 
+/* The id of the first row behind skip: an hour is found by adding up
+ * (mg_event_count.h), and then a walk along the index, without the rows.
+ * *pid 0: there is none. */
+static apr_status_t find_first(apr_int64_t *pid, apr_int64_t *ptotal,
+                               mg_db_t *db, apr_int64_t domain_id,
+                               apr_int64_t skip)
+{
+    apr_int64_t below, rest;
+    apr_status_t rv;
+
+    *pid = 0;
+    rv = mg_event_count_rank(ptotal, &below, &rest, db, domain_id, skip);
+    if (rv != APR_SUCCESS || below == 0)
+        return rv;
+    rv = mg_db_get_int(db, pid,
+                       "SELECT id FROM event WHERE domain_id = $1 AND id < $2"
+                       " ORDER BY id DESC LIMIT 1 OFFSET $3", "iii", domain_id,
+                       below, rest);
+    return APR_STATUS_IS_ENOENT(rv) ? APR_SUCCESS : rv;
+}
+
+static mg_log_item_t *read_item(mg_stmt_t *stmt, apr_pool_t *p)
+{
+    const mg_event_kind_info_t *kind =
+        mg_event_kind_by_name(mg_stmt_text(stmt, 0, p));
+    mg_log_item_t *item = apr_pcalloc(p, sizeof(*item));
+
+    item->hap = kind ? mg_event_hap(kind, (int)mg_stmt_int(stmt, 4))
+                     : "unknown";
+    item->type = kind ? kind->type : "info";
+    item->message = mg_stmt_text(stmt, 1, p);
+    item->created_at = mg_stmt_int(stmt, 2);
+    item->message_id = mg_stmt_text(stmt, 3, p);
+    if (!item->message_id)
+        item->message_id = "";
+    return item;
+}
+
 apr_status_t mg_event_log(apr_array_header_t **pitems, apr_int64_t *ptotal,
                           mg_db_t *db, apr_int64_t domain_id,
                           apr_int64_t skip, apr_int64_t limit, apr_pool_t *p)
 {
-    const mg_event_kind_info_t *kind;
-    mg_log_item_t *item;
+    apr_int64_t first;
     mg_stmt_t *stmt;
     apr_status_t rv;
 
     *pitems = apr_array_make(p, 16, sizeof(mg_log_item_t *));
-    rv = mg_stat_total(ptotal, db, domain_id);
-    if (rv != APR_SUCCESS)
+    rv = find_first(&first, ptotal, db, domain_id, skip);
+    if (rv != APR_SUCCESS || first == 0 || limit == 0)
         return rv;
     rv = mg_db_query(&stmt, db,
                      "SELECT e.kind, e.log_text, e.created_at, m.message_id,"
                      " m.direction"
                      " FROM event e LEFT JOIN message m ON m.id = e.message_id"
-                     " WHERE e.domain_id = $1"
-                     " ORDER BY e.id DESC LIMIT $2 OFFSET $3",
-                     "iii", domain_id, limit, skip);
-    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
-        item = apr_pcalloc(p, sizeof(*item));
-        kind = mg_event_kind_by_name(mg_stmt_text(stmt, 0, p));
-        item->hap = kind ? mg_event_hap(kind, (int)mg_stmt_int(stmt, 4))
-                         : "unknown";
-        item->type = kind ? kind->type : "info";
-        item->message = mg_stmt_text(stmt, 1, p);
-        item->created_at = mg_stmt_int(stmt, 2);
-        item->message_id = mg_stmt_text(stmt, 3, p);
-        if (!item->message_id)
-            item->message_id = "";
-        APR_ARRAY_PUSH(*pitems, mg_log_item_t *) = item;
-    }
+                     " WHERE e.domain_id = $1 AND e.id <= $2"
+                     " ORDER BY e.id DESC LIMIT $3",
+                     "iii", domain_id, first, limit);
+    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS)
+        APR_ARRAY_PUSH(*pitems, mg_log_item_t *) = read_item(stmt, p);
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }

@@ -60,15 +60,15 @@ static apr_status_t insert_message(mg_db_t *db, const mg_message_t *message,
         db, NULL,
         "INSERT INTO message (id, account_id, domain_id, direction, method,"
         " message_id, sender, from_header, subject, options, variables, size,"
-        " recipients, deliveries, created_at) VALUES ($1, $2, $3, $4, $5, $6,"
-        " $7, $8, $9, $10, $11, $12, $13, $14, $15)",
-        "iiiitttttttiiii", message->id, message->account_id,
+        " recipients, deliveries, created_at, summary) VALUES ($1, $2, $3, $4,"
+        " $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
+        "iiiitttttttiiiit", message->id, message->account_id,
         message->domain_id, (apr_int64_t)message->direction, message->method,
         clean(message->message_id, "", p), clean(message->sender, "", p),
         clean(message->from_header, "", p), clean(message->subject, "", p),
         clean(message->options, "{}", p), clean(message->variables, "{}", p),
         message->size, (apr_int64_t)recipients, (apr_int64_t)deliveries,
-        (apr_int64_t)message->created_at);
+        (apr_int64_t)message->created_at, clean(message->summary, "{}", p));
 }
 
 /* o:deliver-within of message.options. */

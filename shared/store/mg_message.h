@@ -62,6 +62,7 @@ typedef struct {
     const char *sender;           /* bare; "" for the null sender */
     const char *from_header, *subject;  /* decoded, UTF-8 */
     const char *options, *variables;    /* JSON or NULL */
+    const char *summary;                /* mg_summary.h, or NULL */
     apr_int64_t size;
     apr_time_t created_at;
     /* content: either bytes here, or already stored under id */

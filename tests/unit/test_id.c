@@ -59,6 +59,7 @@ static void test_time_of_id(void **state)
     assert_int_equal(mg_id_time(floor - 1), APR_INT64_C(1700000000122000));
     assert_int_equal(mg_id_floor(0), 0);
     assert_int_equal(mg_id_floor(-1), 0);
+    assert_true(mg_id_floor(APR_INT64_C(4294967296000000)) == APR_INT64_MAX);
     usleep(2000);
     t = mg_now();
     id = mg_id_next();
