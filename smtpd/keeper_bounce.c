@@ -211,6 +211,8 @@ static apr_status_t book(report_t *r, mg_db_t *db, const mg_dsn_report_t *said,
     bounce = mg_bounce_classify(MG_STAGE_LATER, said->code, said->text,
                                 said->code >= 500);
     event.bounce_class = bounce.name;
+    if (bounce.severity != MG_HARD)
+        event.reason = "maxfails"; /* over there, but so it is */
     rv = mg_event_append(db, &event, p);
     if (rv != APR_SUCCESS)
         return rv;

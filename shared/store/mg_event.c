@@ -166,8 +166,8 @@ static void count(mg_batch_t *batch, const mg_event_t *event, apr_int64_t day,
     mg_usage_count(batch, event, day);
 }
 
-apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
-                             apr_pool_t *ptemp)
+static apr_status_t append_one(mg_db_t *db, const mg_event_t *event,
+                               apr_pool_t *ptemp)
 {
     const mg_event_kind_info_t *kind = &mg_event_kinds[event->kind];
     mg_batch_t *batch = mg_batch_get(db);
@@ -195,4 +195,21 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
     if (rv != APR_SUCCESS || event->quiet)
         return rv;
     return mg_event_hooks(batch, event, id, at, ptemp);
+}
+
+apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
+                             apr_pool_t *ptemp)
+{
+    mg_event_t one = *event;
+    apr_status_t rv;
+
+    if ((one.kind != MG_EVENT_FAILED && one.kind != MG_EVENT_FAILED_LATE)
+        || one.direction != MG_OUTGOING)
+        return append_one(db, &one, ptemp);
+    /* whoever is given up has one "dropped", however that came about */
+    if (!one.reason)
+        one.reason = "hardfail";
+    rv = append_one(db, &one, ptemp);
+    one.kind = MG_EVENT_DROPPED;
+    return rv == APR_SUCCESS ? append_one(db, &one, ptemp) : rv;
 }

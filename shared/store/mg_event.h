@@ -84,7 +84,8 @@ typedef struct {
     const char *bounce_class;     /* failed, failed_temp: mg_bounce.h; NULL */
     const char *notify;           /* delivered: what RFC 3461 NOTIFY asked for,
                                      for a report that may come later; NULL */
-    const char *reason;           /* dropped: "hardfail", "maxfails"; NULL */
+    const char *reason;           /* dropped, failed: "hardfail", "maxfails",
+                                   * "operator"; NULL */
     int attempt;
     apr_interval_time_t retry_in; /* failed_temp: until the next try */
     /* opened, clicked, unsubscribed: who did it, each NULL if unknown */
@@ -106,6 +107,9 @@ typedef struct {
 /** What the append needs to know of its process. One per db connection. */
 void mg_event_context(mg_db_t *db, mg_domain_cache_t *domains, int stat_slot);
 
+/** One event; of outgoing mail a "failed" or "failed_late" is followed by the
+ * "dropped" that each recipient has who is given up (reason "hardfail" where
+ * none is said). Inside of a transaction. */
 apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
                              apr_pool_t *ptemp);
 /** mg_event_t with what it has from its message: options are read once for

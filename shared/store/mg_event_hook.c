@@ -119,7 +119,6 @@ static void put_nothing(json_t *fields, const mg_event_t *event, apr_pool_t *p)
     (void)p;
 }
 
-/* A recipient that was refused is given up, too: two posts. */
 static const struct {
     mg_event_kind_t kind;
     const char *event, *setting;
@@ -127,7 +126,6 @@ static const struct {
 } posts[] = {
     { MG_EVENT_DELIVERED, "delivered", "webhook.deliver", put_nothing },
     { MG_EVENT_FAILED, "bounced", "webhook.bounce", put_bounced },
-    { MG_EVENT_FAILED, "dropped", "webhook.drop", put_dropped },
     { MG_EVENT_FAILED_LATE, "bounced", "webhook.bounce", put_bounced },
     { MG_EVENT_DROPPED, "dropped", "webhook.drop", put_dropped },
     { MG_EVENT_OPENED, "opened", "webhook.open", put_client },

@@ -26,7 +26,8 @@ typedef struct {
     needs_t needs;       /* $1: an hour ago, as time or as id */
 } check_t;
 
-/* How each delivery ended: its last event, or its dead letter. */
+/* How each delivery ended: its last event, or its dead letter. One that was
+ * refused has two, failed and dropped. */
 #define ENDED                                                                 \
     "SELECT e.message_id, e.delivery_id FROM event e WHERE e.kind IN"         \
     " ('delivered', 'failed', 'dropped', 'posted') AND e.delivery_id <> 0"    \
@@ -58,7 +59,16 @@ static const check_t checks[] = {
       "SELECT e.message_id, e.delivery_id, COUNT(*), 0, 0 FROM event e"
       " WHERE e.kind IN ('delivered', 'failed', 'dropped', 'posted')"
       " AND e.delivery_id <> 0 GROUP BY e.message_id, e.delivery_id"
-      " HAVING COUNT(*) > 1 ORDER BY e.delivery_id LIMIT 51", NO_TIME },
+      " HAVING SUM(CASE e.kind WHEN 'failed' THEN 0 ELSE 1 END) > 1"
+      " OR SUM(CASE e.kind WHEN 'failed' THEN 1 ELSE 0 END) > 1"
+      " ORDER BY e.delivery_id LIMIT 51", NO_TIME },
+    { "message %1: %2 bounced and was not dropped",
+      "SELECT e.message_id, e.recipient, 0, 0, 0 FROM event e"
+      " LEFT JOIN event x ON x.message_id = e.message_id"
+      " AND x.delivery_id = e.delivery_id AND x.recipient = e.recipient"
+      " AND x.kind = 'dropped' WHERE e.kind IN ('failed', 'failed_late')"
+      " AND e.detail LIKE '%\"reason\":%' AND x.id IS NULL"
+      " ORDER BY e.id LIMIT 51", NO_TIME },
     { "message %1: delivery %2 has ended and is still queued",
       "SELECT q.message_id, q.id, 0, 0, 0 FROM delivery q JOIN event e"
       " ON e.message_id = q.message_id AND e.delivery_id = q.id"

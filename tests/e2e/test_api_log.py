@@ -90,3 +90,28 @@ def test_v3_limit(env):
     assert r.status_code == 400
     assert r.json() == {"message": "The 'limit' parameter can't be larger "
                                    "than 1000"}
+
+
+@pytest.mark.both
+def test_whoever_is_given_up_is_dropped_once(env):
+    d = env.new_domain()
+    bad = "bounce-550-log@log.test"
+    first = send(env, d, bad)
+    env.wait("a bounce", lambda: [
+        i for i in log(env, d)["items"] if i["hap"] == "dropped"])
+    second = send(env, d, bad)      # now it is suppressed
+
+    def lines(message_id):
+        return [(i["hap"], i["type"], i["message"])
+                for i in log(env, d)["items"][::-1]
+                if i["message_id"] == message_id][1:]
+    env.wait("a second drop", lambda: lines(second))
+    words = "me@%s \u2192 %s 'Hello' " % (d, bad)
+    assert lines(first) == [
+        ("bounced", "error", "Bounced: " + words +
+         "Server response: 550 5.1.1 user unknown"),
+        ("dropped", "error", "Dropped: " + words +
+         "Reason: 550 5.1.1 user unknown")]
+    assert lines(second) == [
+        ("dropped", "error", "Dropped: " + words +
+         "Reason: Not delivering to previously bounced address")]

@@ -56,7 +56,7 @@ def test_events_and_tags(env):
     wait_counts(env, d, {
         "sent": (4, {"september_newsletter": 3, "newsletters": 2}),
         "delivered": (3, {"september_newsletter": 3, "newsletters": 2}),
-        "bounced": (1, {})})
+        "bounced": (1, {}), "dropped": (1, {})})
     days.add(today(env))
 
     reply = stats(env, d)

@@ -96,6 +96,10 @@ static void log_lines(void **state)
           "Bounced: me@samples.mailgun.org " ARROW
           " Sasha Klizhentas <alex@mailgun.net> 'Hello'"
           " Server response: 550 no such user" },
+        { MG_EVENT_MAX, NULL, 0, "dropped", "error", /* comes with it */
+          "Dropped: me@samples.mailgun.org " ARROW
+          " Sasha Klizhentas <alex@mailgun.net> 'Hello'"
+          " Reason: 550 no such user" },
         { MG_EVENT_DROPPED, "too old", 0, "dropped", "error",
           "Dropped: me@samples.mailgun.org " ARROW
           " Sasha Klizhentas <alex@mailgun.net> 'Hello' Reason: too old" },
@@ -152,6 +156,8 @@ static void log_lines(void **state)
         e.reply = cases[i].reply;
         e.url = "http://x.test/a\nb";
         e.tag = "*";
+        if (e.kind == MG_EVENT_MAX)
+            continue;
         e.retry_in = apr_time_from_sec(cases[i].retry_seconds);
         unit_store_ok(s->db, append(s->db, &e, s->p));
     }

@@ -32,7 +32,9 @@ static const struct {
         "\"description\":\"not here\"}" } },
     { MG_EVENT_FAILED_LATE, 550, "550 5.2.1 closed", NULL, NULL,
       { "webhook.bounce bounced {\"code\":\"5.2.1\",\"error\":\"5.2.1 closed\","
-        "\"notification\":\"unknown\"}" } },
+        "\"notification\":\"unknown\"}",
+        "webhook.drop dropped {\"reason\":\"hardfail\",\"code\":\"5.2.1\","
+        "\"description\":\"5.2.1 closed\"}" } },
     { MG_EVENT_DROPPED, 452, "452 4.2.2 full", "maxfails", NULL,
       { "webhook.drop dropped {\"reason\":\"maxfails\",\"code\":\"4.2.2\","
         "\"description\":\"4.2.2 full\"}" } },
@@ -207,7 +209,7 @@ static void originals(void **state)
     e.reply = "550 \xff\xfe";
     append(s, &e);
     list = unit_claim(s, s->db, c, 10);
-    assert_int_equal(list->nelts, 1);
+    assert_int_equal(list->nelts, 2); /* bounced, dropped */
     json = payload_of(s, APR_ARRAY_IDX(list, 0, mg_delivery_t *));
     assert_string_equal(json_string_value(json_object_get(json, "original")),
                         "U3ViamVjdDogeA0KDQpi");

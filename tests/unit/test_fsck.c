@@ -112,8 +112,15 @@ static void bad_stores(void **state)
     } cases[] = {
         { "DELETE FROM event WHERE id = (SELECT MAX(id) FROM event"
           " WHERE kind = 'accepted')", "were accepted" },
-        { "DELETE FROM event WHERE id = (SELECT MAX(id) FROM event"
-          " WHERE kind = 'failed')", "ended or are queued" },
+        { "DELETE FROM event WHERE delivery_id = (SELECT MAX(delivery_id)"
+          " FROM event WHERE kind = 'failed')", "ended or are queued" },
+        { "DELETE FROM event WHERE id = (SELECT e.id FROM event e JOIN event f"
+          " ON f.delivery_id = e.delivery_id WHERE e.kind = 'dropped'"
+          " AND f.kind = 'failed' LIMIT 1)", "and was not dropped" },
+        { "INSERT INTO event SELECT 1, account_id, domain_id, message_id,"
+          " delivery_id, kind, recipient, log_text, detail, created_at"
+          " FROM event WHERE id = (SELECT MAX(id) FROM event"
+          " WHERE kind = 'failed')", "ended 3 times" },
         { "DELETE FROM delivery WHERE id = (SELECT MAX(id) FROM delivery"
           " WHERE transport = 1)", "ended or are queued" },
         { "UPDATE event SET kind = 'failed' WHERE id = (SELECT MAX(id) FROM"
