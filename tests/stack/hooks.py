@@ -26,14 +26,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 def parse_multipart(content_type, body):
-    head = ("Content-Type: %s\r\nMIME-Version: 1.0\r\n\r\n" % content_type)
-    message = email.parser.BytesParser(
-        policy=email.policy.HTTP).parsebytes(head.encode("latin-1") + body)
-    for part in message.iter_parts():
-        name = part.get_param("name", header="content-disposition")
-        filename = part.get_filename()
-        yield name, filename, part.get_content_type(), part.get_payload(
-            decode=True)
+    """Parts byte for byte (email's parser would parse message/rfc822)."""
+    def header(text):
+        return email.parser.BytesParser(
+            policy=email.policy.HTTP).parsebytes(text, headersonly=True)
+
+    boundary = header(("Content-Type: %s\r\n\r\n" % content_type).encode(
+        "latin-1")).get_boundary().encode()
+    for part in (b"\r\n" + body).split(b"\r\n--" + boundary)[1:-1]:
+        head, data = part[2:].split(b"\r\n\r\n", 1)
+        message = header(head + b"\r\n\r\n")
+        yield (message.get_param("name", header="content-disposition"),
+               message.get_filename(), message.get_content_type(), data)
 
 
 class Receiver(BaseHTTPRequestHandler):
