@@ -98,6 +98,28 @@ typedef struct {
     const char *was;            /* what it was; "" */
 } change_t;
 
+/* Whoever wants to be told of opens and clicks wants them tracked; whoever does
+ * not any more does not. */
+static apr_status_t track(mg_db_t *db, const change_t *change,
+                          const mg_domain_t *domain, apr_pool_t *ptemp)
+{
+    const char *setting, *error, *now;
+    int wanted = *change->url != '\0', is_on;
+
+    if (strcmp(change->setting, "webhook.open") == 0)
+        setting = "track_opens";
+    else if (strcmp(change->setting, "webhook.click") == 0)
+        setting = "track_clicks";
+    else
+        return APR_SUCCESS;
+    now = mg_domain_setting(domain, setting);
+    is_on = strcmp(now, "no") != 0 && strcmp(now, "false") != 0;
+    if (is_on == wanted || (wanted && !change->is_new))
+        return APR_SUCCESS; /* "htmlonly" is on, too */
+    return mg_domain_set(db, domain->id, setting, wanted ? "yes" : "no",
+                         &error, ptemp);
+}
+
 static apr_status_t run_change(mg_db_t *db, void *baton, apr_pool_t *ptemp)
 {
     change_t *change = baton;
@@ -114,8 +136,9 @@ static apr_status_t run_change(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     if (!change->is_new && !*was)
         return APR_ENOENT;
     change->was = apr_pstrdup(change->q->p, was);
-    return mg_domain_set(db, domain->id, change->setting, change->url, &error,
-                         ptemp);
+    rv = mg_domain_set(db, domain->id, change->setting, change->url, &error,
+                       ptemp);
+    return rv == APR_SUCCESS ? track(db, change, domain, ptemp) : rv;
 }
 
 /* After a COMMIT whose answer was lost. */

@@ -17,6 +17,7 @@
 #include "mg_mailbox.h"
 #include "mg_message.h"
 #include "mg_queue.h"
+#include "mg_dead_letter.h"
 #include "mg_retention.h"
 #include "mg_saved_delivery.h"
 #include "mg_stat.h"
@@ -312,6 +313,18 @@ static apr_status_t forget_keys(keeper_t *k, int *pmore)
     return rv;
 }
 
+static apr_status_t forget_dead_letters(keeper_t *k, int *pmore)
+{
+    int n = 0;
+    apr_status_t rv;
+
+    rv = mg_dead_letter_forget(
+        &n, k->worker->db,
+        mg_now() - k->worker->config->dead_letter_retention, 200);
+    *pmore = n > 0;
+    return rv;
+}
+
 /* design 4: checkpoints keep the WAL small; content goes as it is settled */
 static const task_t tasks[] = {
     { "checkpoint", checkpoint, SEC(1), MSEC(300) },
@@ -322,6 +335,7 @@ static const task_t tasks[] = {
     { "statistics", fold_stats, SEC(60), MSEC(20) },
     { "usage", measure_usage, SEC(900), MSEC(20) },
     { "retention", forget_old, SEC(300), MSEC(50) },
+    { "dead letters", forget_dead_letters, SEC(300), MSEC(50) },
     { "delivery memory", forget_deliveries, SEC(300), MSEC(50) },
     { "DNS records", look_at_dns, SEC(1), MSEC(20) },
     { "DKIM keys", forget_keys, SEC(300), MSEC(50) },

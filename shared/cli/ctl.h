@@ -137,6 +137,8 @@ int ctl_suppression_list(ctl_t *ctl);
 int ctl_suppression_add(ctl_t *ctl);
 int ctl_suppression_remove(ctl_t *ctl);
 int ctl_tracking_rotate(ctl_t *ctl);
+int ctl_webhooks_failed(ctl_t *ctl);
+int ctl_webhooks_replay(ctl_t *ctl);
 int ctl_fsck(ctl_t *ctl);
 
 #endif

@@ -125,6 +125,10 @@ static const ctl_command_t commands[] = {
     { "tracking", "rotate", "[--forget N]", "forget", 0, 0,
       ctl_tracking_rotate, "sign links with a new secret; old links stay good,"
       " but those of the N oldest secrets" },
+    { "webhooks", "failed", "[DOMAIN] [--limit N]", "limit", 0, 1,
+      ctl_webhooks_failed, "webhooks that were given up, newest first" },
+    { "webhooks", "replay", "ID|DOMAIN", "", 1, 1, ctl_webhooks_replay,
+      "post one that was given up again, or all of a domain" },
     { "fsck", NULL, "", "", 0, 0, ctl_fsck,
       "count and cross-check the store; exit 1 if something is wrong" },
     { "config", "check", "", "", 0, 0, ctl_config_check,

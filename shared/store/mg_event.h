@@ -129,6 +129,9 @@ apr_status_t mg_event_of_message(mg_event_t *event, mg_event_kind_t kind,
  * process. */
 void mg_event_hook_machines(int too);
 
+/** Where a domain wants that event ("bounced") posted to, or NULL. */
+const char *mg_event_hook_url(const mg_domain_t *domain, const char *event);
+
 /** One row of GET /<domain>/log. */
 typedef struct {
     const char *hap, *type, *message, *message_id;

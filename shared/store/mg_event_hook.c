@@ -30,7 +30,7 @@
 
 /* How long it may wait for a notifier and for a host that is left alone, before
  * it is given up; as mail does. */
-#define HOOK_LIFE (3 * 24 * 3600 * APR_TIME_C(1000000))
+#define HOOK_LIFE MG_RETRY_LIMIT
 /* Of a message in a report; base64 makes a third more of it. */
 #define ORIGINAL_MAX (64 * 1024)
 
@@ -135,6 +135,17 @@ static const struct {
     { MG_EVENT_COMPLAINED, "complained", "webhook.spam", put_nothing },
 };
 enum { POSTS = sizeof(posts) / sizeof(posts[0]) };
+
+const char *mg_event_hook_url(const mg_domain_t *domain, const char *event)
+{
+    const char *url = NULL;
+    int i;
+
+    for (i = 0; i < POSTS && !url; i++)
+        if (strcmp(posts[i].event, event) == 0)
+            url = mg_domain_setting(domain, posts[i].setting);
+    return url && *url ? url : NULL;
+}
 
 static void put_original(json_t *payload, const mg_event_t *event,
                          apr_pool_t *p)
