@@ -141,6 +141,8 @@ typedef struct mg_config_t {
     const char *tracking_host;   /* MailgunTrackingHost; see
                                     mg_config_tracking_host() */
     const char *tracking_scheme; /* MailgunTrackingScheme http|https */
+    const char *feedback;        /* MailgunFeedbackAddress, "fbl" or
+                                    "fbl@a.test"; NULL: none */
 
     /* HTTP out */
     apr_array_header_t *hook_allow; /* of char *, CIDR; MailgunHookAllow */
