@@ -2,7 +2,7 @@
 # file in a folder is part of what that folder builds.
 
 PKGS := apr-1 apr-util-1 sqlite3 libpq openssl libpcre2-8 jansson \
-        gmime-3.0 libidn2 libmaxminddb
+        gmime-3.0 libidn2 libmaxminddb gumbo
 PKGS_SMTPD := libcares libcurl
 APXS := $(firstword $(wildcard /usr/bin/apxs /usr/bin/apxs2))
 

@@ -403,13 +403,19 @@ static int look_for_variables(api_t *q, api_outgoing_t *out)
     int flags = out->composed && out->options->recipient_variables
                     ? MG_RENDER_OWN_TO : 0;
     json_t *options = out->options->options;
+    mg_render_track_t track = { q->domain.tracking, NULL };
     const char *error = NULL;
     apr_status_t rv;
 
-    rv = out->bytes ? mg_render_check(options, &error, flags, out->bytes,
-                                      (apr_size_t)out->size, q->p)
-                    : mg_render_check_file(options, &error, flags, out->file,
-                                           out->size, q->p);
+    mg_tracking_of_message(&track.tracking, options);
+    rv = out->bytes ? mg_render_check(options, &error, flags, &track,
+                                      out->bytes, (apr_size_t)out->size, q->p)
+                    : mg_render_check_file(options, &error, flags, &track,
+                                           out->file, out->size, q->p);
+    if (track.left_alone)
+        mg_log(MG_LOG_INFO, APR_SUCCESS, "domain %s: message %s: links are left"
+               " as they are: %s", q->domain.name, out->message_id,
+               track.left_alone);
     if (rv == MG_EBADINPUT)
         return api_reply_message(q, HTTP_BAD_REQUEST, "%s", error);
     if (rv != APR_SUCCESS)

@@ -7,6 +7,7 @@
 #include "mg_campaign.h"
 #include "mg_json.h"
 #include "mg_render.h"
+#include "worker_links.h"
 #include "mg_status.h"
 #include "mg_time.h"
 #include "notifier.h"
@@ -177,7 +178,7 @@ static apr_status_t add_event(apr_array_header_t *fields,
                               const mg_domain_t *domain, apr_pool_t *p)
 {
     mg_render_for_t who = { post->message, &post->row,
-                            apr_pstrdup(p, domain->name) };
+                            apr_pstrdup(p, domain->name), NULL };
     const json_t *payload = notifier_payload(post), *options = NULL;
     const mg_message_t *m = post->message;
     apr_array_header_t *campaigns = NULL;
@@ -233,15 +234,24 @@ static apr_status_t add_forward(apr_array_header_t *fields,
                                 const char *bytes, apr_size_t len,
                                 apr_pool_t *p)
 {
-    mg_render_for_t who = { post->message, &post->row, "" };
+    mg_render_for_t who = { post->message, &post->row, "", NULL };
+    mg_render_links_t links;
     worker_t *worker = post->notifier->worker;
     const mg_domain_t *domain;
     apr_status_t rv;
 
     rv = mg_domain_cached_by_id(&domain, worker->domains, worker->db,
                                 post->message->domain_id);
-    if (rv == APR_SUCCESS)
+    if (rv == APR_SUCCESS) {
+        const mg_render_links_t *made = worker_links(worker, domain, p);
+
         who.domain = domain->name;
+        if (made) {
+            links = *made;
+            links.only_variables = 1;
+            who.links = &links;
+        }
+    }
     else if (!APR_STATUS_IS_ENOENT(rv))
         return rv;
     rv = mg_render_whole(&bytes, &len, &who, bytes, len, p);

@@ -11,6 +11,7 @@
 #include "mg_text.h"
 #include "sender.h"
 #include "sender_sign.h"
+#include "worker_links.h"
 
 #define TEMPLATES_MAX (32 * 1024 * 1024)  /* kept with their messages */
 #define COPIES_MAX (64 * 1024 * 1024)     /* rendered, under way */
@@ -174,7 +175,11 @@ static apr_status_t render(sender_copy_t *copy)
                                 copy->message->row->domain_id);
     if (!sender_store_works(s, rv))
         return rv;
-    copy->who.domain = rv == APR_SUCCESS ? domain->name : "";
+    copy->who.domain = "";
+    if (rv == APR_SUCCESS) {
+        copy->who.domain = apr_pstrdup(copy->pool, domain->name);
+        copy->who.links = worker_links(s->worker, domain, copy->pool);
+    }
     rv = template_of(&t, copy);
     if (rv == APR_SUCCESS)
         rv = take_room(copy, mg_template_memory(t));
@@ -182,6 +187,9 @@ static apr_status_t render(sender_copy_t *copy)
         rv = mg_render_copy(&out, t, &copy->who, copy->pool);
     if (rv != APR_SUCCESS)
         return rv;
+    if (out.unsigned_links)
+        worker_links_missing(s->worker);
+    copy->who.links = NULL; /* the footers are the domain's */
     copy->pieces = out.pieces;
     copy->eight_bit = out.eight_bit;
     return APR_SUCCESS;

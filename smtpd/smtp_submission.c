@@ -127,6 +127,8 @@ static smtp_reply_t check_from(smtp_tx_t *tx,
     }
     if (strcmp(domain->state, "disabled") == 0)
         return SAY_LOGIN_GONE;
+    mg_tracking_of_domain(&tx->track.tracking, domain,
+                          worker->config->tracking_force);
     if (!mg_domain_restricts_from(domain, worker->config->restrict_from))
         return SAY_OK;
     if (!mg_mime_header(headers, "From")
@@ -241,7 +243,7 @@ smtp_reply_t smtp_submission_fix(smtp_tx_t *tx,
 /* --- variables in the content --- */
 
 /* What is stored may be scanned in another thread: memory of its own. */
-static mg_render_scan_t *begin_scan(const smtp_tx_t *tx)
+static mg_render_scan_t *begin_scan(smtp_tx_t *tx)
 {
     apr_allocator_t *allocator;
     apr_pool_t *p;
@@ -249,7 +251,7 @@ static mg_render_scan_t *begin_scan(const smtp_tx_t *tx)
     apr_allocator_create(&allocator);
     apr_pool_create_ex(&p, tx->pool, NULL, allocator);
     apr_allocator_owner_set(allocator, p);
-    return mg_render_scan_begin(0, p);
+    return mg_render_scan_begin(0, &tx->track, p);
 }
 
 void smtp_submission_stored(smtp_tx_t *tx, apr_int64_t offset,
@@ -267,8 +269,8 @@ static apr_status_t find_variables(smtp_tx_t *tx, const char **perror)
 
     if (tx->scan != NULL)
         return mg_render_scan_end(tx->scan, options, perror);
-    return mg_render_check(options, perror, 0, tx->rest, tx->rest_len,
-                           tx->pool);
+    return mg_render_check(options, perror, 0, &tx->track, tx->rest,
+                           tx->rest_len, tx->pool);
 }
 
 /* --- the message --- */
@@ -328,6 +330,7 @@ static void fill_envelopes(smtp_tx_t *tx, const mg_message_t *m)
 smtp_reply_t smtp_submission_begin(smtp_tx_t *tx, mg_message_t *m)
 {
     m->testmode = tx->options->testmode;
+    mg_tracking_of_message(&tx->track.tracking, tx->options->options);
     if (tx->ahead) {
         tx->scan = begin_scan(tx);
         return SAY_OK;
@@ -348,6 +351,10 @@ apr_status_t smtp_submission_complete(smtp_tx_t *tx, mg_message_t *m)
         refuse(tx, error ? error : "variables cannot be filled in");
         return tx->completed = MG_EBADINPUT;
     }
+    if (tx->track.left_alone)
+        mg_log(MG_LOG_INFO, APR_SUCCESS, "domain %s: message %s: links are left"
+               " as they are: %s", tx->session->login.domain, m->message_id,
+               tx->track.left_alone);
     smtp_tx_dsn_option(tx, options->options);
     m->options = mg_options_json(options, tx->pool);
     m->variables = mg_options_variables(options, tx->pool);

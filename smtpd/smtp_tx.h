@@ -66,6 +66,7 @@ struct smtp_tx_t {
     /* smtp_submission.c, of what is not incoming */
     mg_options_t *options;
     const char *why;                 /* it was refused; NULL: see the reply */
+    mg_render_track_t track;         /* what of it is tracked */
     mg_render_scan_t *scan;          /* content that goes ahead */
     apr_int64_t scanned;             /* of it, octets */
     int is_complete;                 /* smtp_submission_complete() came */

@@ -53,6 +53,8 @@ struct worker_t {
     const apr_array_header_t *auth_fds; /* auth: of int, the other ends */
     int mailboxd_fd;             /* mailboxd: its listening socket */
     const char *node;            /* this host's name */
+    struct mg_track_keys_t *track_keys; /* worker_links.h */
+    apr_time_t links_said;
     /* set by the role's start function */
     void (*on_bell)(worker_t *worker);    /* or each second */
     void (*on_stop)(worker_t *worker);    /* stopping was set */

@@ -34,6 +34,14 @@ apr_time_t mg_ticks(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+apr_time_t mg_thread_ticks(void)
+{
+    struct timespec ts;
+
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
+    return apr_time_from_sec((apr_time_t)ts.tv_sec) + ts.tv_nsec / 1000;
+}
+
 /* writing */
 
 static char *format_date(apr_time_t t, const char *zone, apr_pool_t *p)

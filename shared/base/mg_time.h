@@ -12,6 +12,8 @@
 
 apr_time_t mg_now(void);
 apr_time_t mg_ticks(void);
+/** Microseconds that this thread was on a processor. No test clock. */
+apr_time_t mg_thread_ticks(void);
 
 /** "Thu, 13 Oct 2011 18:02:00 GMT": dates in API replies. */
 char *mg_time_gmt(apr_time_t t, apr_pool_t *p);

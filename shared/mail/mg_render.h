@@ -46,13 +46,16 @@
 #include "mg_json.h"
 #include "mg_mime.h"
 #include "mg_queue.h"
+#include "mg_track.h"
+#include "mg_tracking.h"
 
 /* --- when a message is accepted ---
  *
  * Whoever takes a message over (API, SMTP, list posts) calls this on the
  * content exactly as it will be stored, before mg_options_json():
  *
- *     rv = mg_render_check(options->options, &error, flags, bytes, len, p);
+ *     rv = mg_render_check(options->options, &error, flags, &track, bytes,
+ *                          len, p);
  *     if (rv == MG_EBADINPUT)  -> 400 "<error>", 550 5.6.0 <error>
  *
  * It sets "template" in options if the message is one, and nothing else.
@@ -70,9 +73,20 @@
  * own affair: there it is `To: %recipient%` that does this. */
 #define MG_RENDER_OWN_TO 1
 
+/** What is to be tracked. Links, pixel and footers are tokens of the template
+ * then, too: where they go is kept with the plan. The pixel and the html footer
+ * go into the first text/html, the text footer into the first text/plain;
+ * footers nowhere, if a text has a variable for unsubscribing already. */
+typedef struct {
+    mg_tracking_t tracking;
+    const char *left_alone;  /* why some text is (mg_link.h); NULL: none is */
+} mg_render_track_t;
+
 typedef struct mg_render_scan_t mg_render_scan_t;
 
-mg_render_scan_t *mg_render_scan_begin(int flags, apr_pool_t *p);
+/** @param track  NULL: nothing; lives as long as the scan */
+mg_render_scan_t *mg_render_scan_begin(int flags, mg_render_track_t *track,
+                                       apr_pool_t *p);
 void mg_render_scan_feed(mg_render_scan_t *scan, const char *bytes,
                          apr_size_t len);
 /** @return MG_EBADINPUT with *perror in words: variables where they cannot be
@@ -82,21 +96,33 @@ apr_status_t mg_render_scan_end(mg_render_scan_t *scan, json_t *options,
 
 /** The same on content in one piece. */
 apr_status_t mg_render_check(json_t *options, const char **perror, int flags,
-                             const char *bytes, apr_size_t len,
-                             apr_pool_t *p);
+                             mg_render_track_t *track, const char *bytes,
+                             apr_size_t len, apr_pool_t *p);
 /** The same on size octets of a file, from its beginning. The file's position
  * is moved. @return also an error of reading */
 apr_status_t mg_render_check_file(json_t *options, const char **perror,
-                                  int flags, apr_file_t *file,
-                                  apr_int64_t size, apr_pool_t *p);
+                                  int flags, mg_render_track_t *track,
+                                  apr_file_t *file, apr_int64_t size,
+                                  apr_pool_t *p);
 
 /* --- when a copy goes out --- */
+
+/** How a domain's links are made. */
+typedef struct {
+    const mg_track_keys_t *keys;
+    const char *scheme, *host;               /* of its tracking host */
+    const char *footer_html, *footer_text;   /* or NULL */
+    int only_variables;   /* those are filled in; nothing is tracked: what a route
+                           * forwards */
+} mg_render_links_t;
 
 /** Whose copy: all that variables can name. */
 typedef struct {
     const mg_message_t *message;
     const mg_delivery_t *delivery;
     const char *domain;   /* the sending domain's name; "" if it is gone */
+    const mg_render_links_t *links; /* NULL: none are made, those that are there
+                                     * stay, as do variables for unsubscribing */
 } mg_render_for_t;
 
 /** len octets of the stored content from offset on, living as long as p. */
@@ -129,6 +155,7 @@ typedef struct {
                                   * the empty line that ends it; all in memory */
     apr_int64_t size;
     int eight_bit;               /* a piece of memory has octets above 127 */
+    int unsigned_links;          /* links are missing: there is no secret */
 } mg_render_copy_t;
 /** Pieces live in p and in the template.
  * @return MG_ELIMIT: a text would be over 2 MB with its values filled in, or
@@ -167,10 +194,8 @@ const char *mg_render_line(const char *line, const mg_render_for_t *who,
 
 /* --- links (mg_render_link.c) ---
  *
- * Where unsubscribe variables lead. So far they are stable, and name domain,
- * message and recipient, but nobody serves them: the issue that brings tracking
- * gives this function its signed tokens (design 11) and nothing else has to
- * change. */
+ * Where unsubscribe variables lead: signed links (mg_track.h). Without tags, or
+ * a mailing list, they are those of the whole domain. NULL: none can be made. */
 typedef enum {
     MG_LINK_UNSUBSCRIBE,        /* all mail of the domain */
     MG_LINK_UNSUBSCRIBE_TAG,    /* the message's tags */

@@ -222,6 +222,20 @@ static const json_t *json_with_variables(const char *value, apr_pool_t *p)
     return json_is_object(json) ? json : NULL;
 }
 
+/* "<%unsubscribe_email%>" is to be a URI there (RFC 2369 3.2). */
+static void make_uris(apr_array_header_t *tokens)
+{
+    int i;
+
+    for (i = 1; i < tokens->nelts; i++) {
+        render_token_t *token = &APR_ARRAY_IDX(tokens, i, render_token_t);
+
+        if (token->kind == RENDER_UNSUBSCRIBE_EMAIL && token[-1].len > 0
+            && token[-1].text[token[-1].len - 1] == '<')
+            token->key = "mailto:";
+    }
+}
+
 render_field_t *render_field_parse(const mg_header_t *h, apr_pool_t *p)
 {
     render_field_t *field;
@@ -243,6 +257,8 @@ render_field_t *render_field_parse(const mg_header_t *h, apr_pool_t *p)
     field->kind = field->json ? FIELD_JSON : FIELD_TEXT;
     if (field->kind == FIELD_TEXT)
         field->tokens = tokens_of(apr_pstrdup(p, h->value), p);
+    if (strcasecmp(h->name, "List-Unsubscribe") == 0)
+        make_uris(field->tokens);
     return field;
 }
 

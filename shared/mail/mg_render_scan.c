@@ -10,7 +10,9 @@
  *     [[0, head, body, own To], [offset, head, body], ...]
  *
  * the message's header block first, then each part that holds variables, in
- * octets of the content. body is 0 where there is no variable in it.
+ * octets of the content. body is 0 where there is no variable in it. What is
+ * tracked of a part stands behind, as the fifth (mg_render_private.h); the
+ * message's own has "u": it gets List-Unsubscribe.
  */
 #include <apr_strings.h>
 #include <string.h>
@@ -25,6 +27,7 @@
 #define BOUNDARY_MAX 200            /* RFC 2046 5.1.1 says 70 */
 #define TEXTS_MAX (2 * MG_RENDER_TEXT_MAX)
 #define VARIABLES_MAX 10000
+#define LINKS_MAX 2000              /* of all texts */
 
 typedef struct {
     char text[BOUNDARY_MAX + 3];    /* with the two dashes */
@@ -57,16 +60,26 @@ struct mg_render_scan_t {
     apr_int64_t root_text;          /* its body, where that holds some */
     apr_int64_t texts;
     int variables, too_deep;
+
+    mg_render_track_t *track;       /* or NULL */
+    json_t *root_track;             /* of the message's own body */
+    int html, plain;                /* there was such a text */
+    int links;                      /* of all texts */
+    int has_list_field;             /* List-Unsubscribe is the sender's own */
+    int unsubscribes;               /* a text has a variable for that */
     const char *error;
 };
 
-mg_render_scan_t *mg_render_scan_begin(int flags, apr_pool_t *p)
+mg_render_scan_t *mg_render_scan_begin(int flags, mg_render_track_t *track,
+                                       apr_pool_t *p)
 {
     mg_render_scan_t *scan = apr_pcalloc(p, sizeof(*scan));
 
     scan->p = p;
     apr_pool_create(&scan->part_pool, p);
     scan->flags = flags;
+    if (track && mg_tracking_is_on(&track->tracking))
+        scan->track = track;
     scan->default_type = "text/plain";
     scan->plan = json_array();
     mg_json_bind(scan->plan, p);
@@ -109,18 +122,24 @@ static int may_hold_variables(const mime_entity_t *e)
            && memmem(e->body, e->body_len, "=25", 3);
 }
 
-static int count_variables(const mime_entity_t *e, apr_pool_t *p)
+static int count_variables(mg_render_scan_t *scan)
 {
+    const mime_entity_t *e = &scan->entity;
+    apr_pool_t *p = scan->part_pool;
     apr_array_header_t *tokens;
-    int variables = 0;
+    int i, variables = 0;
     apr_size_t len;
     const char *text;
 
     if (!may_hold_variables(e))
         return 0;
     text = render_decode(&len, e, p);
-    if (render_has_variables(text, len))
-        render_parse(&tokens, &variables, text, len, p);
+    if (!render_has_variables(text, len))
+        return 0;
+    render_parse(&tokens, &variables, text, len, p);
+    for (i = 0; i < tokens->nelts; i++)
+        scan->unsubscribes |=
+            APR_ARRAY_IDX(tokens, i, render_token_t).kind >= RENDER_URL;
     return variables;
 }
 
@@ -131,12 +150,23 @@ static void complain(mg_render_scan_t *scan, const char *error)
     scan->state = IN_NOTHING;
 }
 
-static void found(mg_render_scan_t *scan, apr_size_t body_len, int variables)
+/* @param track  what of it is tracked, or NULL */
+static void found(mg_render_scan_t *scan, apr_size_t body_len, int variables,
+                  json_t *track)
 {
     scan->texts += (apr_int64_t)body_len;
     scan->variables += variables;
-    if (scan->start == 0)
+    if (scan->start == 0) {
         scan->root_text = (apr_int64_t)body_len;
+        scan->root_track = track;
+        if (track)
+            mg_json_bind(track, scan->p);
+    }
+    else if (track)
+        json_array_append_new(scan->plan,
+                              json_pack("[IIIio]", (json_int_t)scan->start,
+                                        (json_int_t)scan->head_len,
+                                        (json_int_t)body_len, 0, track));
     else
         json_array_append_new(scan->plan,
                               json_pack("[III]", (json_int_t)scan->start,
@@ -151,10 +181,45 @@ static void found(mg_render_scan_t *scan, apr_size_t body_len, int variables)
         complain(scan, "too many variables: maximum is 10000");
 }
 
+/* What of this text is to be tracked, a new reference; NULL: nothing. With
+ * variables in it, it goes by the limits of these; without, it is let go. */
+static json_t *track_text(mg_render_scan_t *scan, int variables)
+{
+    const mime_entity_t *e = &scan->entity;
+    const mg_tracking_t *t = scan->track ? &scan->track->tracking : NULL;
+    int html = strcmp(e->subtype, "html") == 0, first;
+    const char *why = NULL;
+    json_t *numbers;
+
+    if (!t || (!html && strcmp(e->subtype, "plain") != 0))
+        return NULL;
+    first = html ? !scan->html++ : !scan->plain++;
+    if (!variables
+        && (json_array_size(scan->plan) >= MG_RENDER_SPOTS_MAX
+            || scan->texts + (apr_int64_t)e->body_len > TEXTS_MAX)) {
+        scan->track->left_alone = "its texts are many, or large";
+        return NULL;
+    }
+    numbers = render_track_find(e, variables != 0, first && html && t->opens,
+                                first && t->unsubscribe,
+                                t->clicks == MG_CLICKS_YES
+                                    || (html && t->clicks),
+                                &why, scan->part_pool);
+    scan->links += (int)json_array_size(json_object_get(numbers, "l")) / 2;
+    if (scan->links > LINKS_MAX) {
+        json_object_del(numbers, "l");
+        why = "it has more than 2000 links";
+    }
+    if (why)
+        scan->track->left_alone = why;
+    return numbers;
+}
+
 /* The line end before a boundary is the boundary's. */
 static void end_entity(mg_render_scan_t *scan, int by_boundary)
 {
     apr_size_t len = scan->used;
+    json_t *track;
     int variables;
 
     if (scan->state == IN_TEXT) {
@@ -164,9 +229,10 @@ static void end_entity(mg_render_scan_t *scan, int by_boundary)
             len--;
         scan->entity.body = scan->buf + scan->head_len;
         scan->entity.body_len = len - scan->head_len;
-        variables = count_variables(&scan->entity, scan->part_pool);
-        if (variables)
-            found(scan, scan->entity.body_len, variables);
+        variables = count_variables(scan);
+        track = track_text(scan, variables);
+        if (variables || track)
+            found(scan, scan->entity.body_len, variables, track);
     }
     if (scan->state != IN_NOTHING)
         scan->state = IN_REST;
@@ -222,6 +288,8 @@ static void on_head(mg_render_scan_t *scan)
         scan->root_head = (apr_int64_t)scan->used;
         scan->root_fields = fields_hold_variables(e->headers,
                                                   scan->part_pool);
+        scan->has_list_field = mg_mime_header(e->headers, "List-Unsubscribe")
+                               != NULL;
     }
     if (strcmp(e->type, "multipart") == 0)
         push_boundary(scan, e);
@@ -291,6 +359,8 @@ static void take(mg_render_scan_t *scan, const char *bytes, apr_size_t len,
             break;
         }
         scan->state = IN_LONG_TEXT;
+        if (scan->track)
+            scan->track->left_alone = "a text is larger than 512 kB";
         if (render_has_variables(scan->buf + scan->head_len,
                                  scan->used - scan->head_len))
             complain(scan, "a text that holds variables is larger than "
@@ -398,6 +468,37 @@ void mg_render_scan_feed(mg_render_scan_t *scan, const char *bytes,
 
 /* --- the end --- */
 
+/* There may be a variable for unsubscribing behind a text that was to have a
+ * footer. */
+static void drop_footers(mg_render_scan_t *scan)
+{
+    size_t i;
+
+    json_object_del(scan->root_track, "f");
+    for (i = 0; i < json_array_size(scan->plan); i++)
+        json_object_del(json_array_get(json_array_get(scan->plan, i), 4), "f");
+}
+
+/* The first of the plan's entries. */
+static json_t *root_of(mg_render_scan_t *scan, int own_to)
+{
+    json_t *root = json_pack("[IIIi]", (json_int_t)0,
+                             (json_int_t)scan->root_head,
+                             (json_int_t)scan->root_text, own_to);
+
+    if (scan->track && scan->track->tracking.unsubscribe
+        && !scan->has_list_field) {
+        if (!scan->root_track) {
+            scan->root_track = json_object();
+            mg_json_bind(scan->root_track, scan->p);
+        }
+        json_object_set_new(scan->root_track, "u", json_integer(1));
+    }
+    if (scan->root_track)
+        json_array_append(root, scan->root_track);
+    return root;
+}
+
 apr_status_t mg_render_scan_end(mg_render_scan_t *scan, json_t *options,
                                 const char **perror)
 {
@@ -412,111 +513,21 @@ apr_status_t mg_render_scan_end(mg_render_scan_t *scan, json_t *options,
         end_entity(scan, 0);
     if (!scan->error && !scan->root_head && own_to)
         scan->error = "the message has no header that could be read";
+    if (scan->unsubscribes)
+        drop_footers(scan);
+    root = root_of(scan, own_to);
     if (!scan->error && scan->root_head
         && (own_to || scan->root_fields || scan->root_text
+            || json_array_size(root) > 4
             || json_array_size(scan->plan) > 0)) {
-        if (scan->too_deep)
+        if (scan->too_deep && (own_to || scan->variables
+                               || scan->root_fields))
             scan->error = "parts are nested deeper than 32";
-        root = json_pack("[IIIi]", (json_int_t)0,
-                         (json_int_t)scan->root_head,
-                         (json_int_t)scan->root_text, own_to);
-        json_array_insert_new(scan->plan, 0, root);
+        json_array_insert(scan->plan, 0, root);
         if (!scan->error)
             json_object_set(options, "template", scan->plan);
     }
+    json_decref(root);
     *perror = scan->error;
     return scan->error ? MG_EBADINPUT : APR_SUCCESS;
-}
-
-/* In any case. rare: which octet of the needle to look for first. */
-static int holds(const char *bytes, apr_size_t len, const char *needle,
-                 apr_size_t rare)
-{
-    const char *end = bytes + len, *s = bytes + rare;
-    apr_size_t n = strlen(needle);
-
-    for (; s < end; s++) {
-        s = memchr(s, needle[rare], (apr_size_t)(end - s));
-        if (s == NULL)
-            return 0;
-        if ((apr_size_t)(end - s) >= n - rare
-            && strncasecmp(s - rare, needle, n) == 0)
-            return 1;
-    }
-    return 0;
-}
-
-/* Most messages have no variable: those without the octet, and without an
- * encoding that may hide it, need no closer look. */
-static int cannot_be_template(const char *bytes, apr_size_t len)
-{
-    return memchr(bytes, '%', len) == NULL && !holds(bytes, len, "=25", 0)
-           && !holds(bytes, len, "base64", 4) && !holds(bytes, len, "?b?", 0);
-}
-
-/* Tried once, so that what cannot be rendered is not accepted. */
-static apr_status_t try_once(const json_t *plan, const char *bytes,
-                             apr_size_t len, const char **perror,
-                             apr_pool_t *p)
-{
-    mg_message_t message = { 0 };
-    mg_delivery_t delivery = { 0 };
-    mg_render_for_t who = { &message, &delivery, "" };
-    const char *out;
-    apr_size_t out_len;
-    apr_status_t rv;
-
-    if (!plan)
-        return APR_SUCCESS;
-    delivery.recipient = delivery.recipient_as_given = "";
-    rv = mg_render_by_plan(&out, &out_len, plan, &who, bytes, len, p);
-    if (rv == APR_SUCCESS)
-        return rv;
-    *perror = "its variables cannot be filled in";
-    return MG_EBADINPUT;
-}
-
-apr_status_t mg_render_check(json_t *options, const char **perror, int flags,
-                             const char *bytes, apr_size_t len, apr_pool_t *p)
-{
-    mg_render_scan_t *scan;
-    apr_pool_t *scratch;
-    apr_status_t rv;
-
-    *perror = NULL;
-    if (!(flags & MG_RENDER_OWN_TO) && cannot_be_template(bytes, len))
-        return APR_SUCCESS;
-    apr_pool_create(&scratch, p);
-    scan = mg_render_scan_begin(flags, scratch);
-    mg_render_scan_feed(scan, bytes, len);
-    rv = mg_render_scan_end(scan, options, perror);
-    if (rv == APR_SUCCESS)
-        rv = try_once(json_object_get(options, "template"), bytes, len,
-                      perror, scratch);
-    apr_pool_destroy(scratch);
-    return rv;
-}
-
-#define CHECK_STEP (64 * 1024)
-
-apr_status_t mg_render_check_file(json_t *options, const char **perror,
-                                  int flags, apr_file_t *file,
-                                  apr_int64_t size, apr_pool_t *p)
-{
-    mg_render_scan_t *scan = mg_render_scan_begin(flags, p);
-    char *buf = apr_palloc(p, CHECK_STEP);
-    apr_off_t start = 0;
-    apr_status_t rv = apr_file_seek(file, APR_SET, &start);
-    apr_size_t n;
-
-    *perror = NULL;
-    for (; rv == APR_SUCCESS && size > 0; size -= (apr_int64_t)n) {
-        n = size < CHECK_STEP ? (apr_size_t)size : CHECK_STEP;
-        rv = apr_file_read_full(file, buf, n, NULL);
-        if (rv == APR_SUCCESS)
-            mg_render_scan_feed(scan, buf, n);
-    }
-    if (rv != APR_SUCCESS)
-        return APR_STATUS_IS_EOF(rv) ? MG_EIO : rv;
-    return mg_render_scan_end(scan, options, perror);
 }

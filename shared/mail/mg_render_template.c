@@ -11,7 +11,6 @@
 #include <string.h>
 
 #include "mg_render_private.h"
-#include "mg_sending.h"
 #include "mg_status.h"
 
 #define BETWEEN_KEPT (64 * 1024)
@@ -35,6 +34,9 @@ typedef struct {
     const char *charset;           /* that it is written in, or NULL: UTF-8 */
     int says_utf8;                 /* its Content-Type does */
     mime_encoding_t encoding;      /* as it came; MIME_7BIT: none */
+    int raw;                       /* octets as they came, without variables */
+    int ascii;                     /* its charset is UTF-8, or ASCII's */
+    int eight_bit;                 /* raw: there are octets above 127 */
 } template_text_t;
 
 typedef struct {
@@ -43,6 +45,7 @@ typedef struct {
     int nested;                    /* a boundary follows */
     apr_array_header_t *head;      /* of head_item_t */
     template_text_t *text;         /* or NULL: the body stays */
+    const json_t *track;           /* what is tracked of it, or NULL */
 } spot_t;
 
 struct mg_template_t {
@@ -77,6 +80,7 @@ static int read_spot(spot_t *spot, const json_t *numbers, apr_int64_t from,
         return 0;
     spot->head_len = (apr_size_t)head_len;
     spot->body_len = (apr_size_t)body_len;
+    spot->track = json_array_get(numbers, 4);
     return 1;
 }
 
@@ -168,6 +172,16 @@ static apr_array_header_t *parse_head(const spot_t *spot, const char *head,
     return items;
 }
 
+static int has_eight_bit(const char *bytes, apr_size_t len)
+{
+    unsigned char all = 0;
+    apr_size_t i;
+
+    for (i = 0; i < len; i++)
+        all |= (unsigned char)bytes[i];
+    return all > 127;
+}
+
 static int ends_in_html(const char *subtype)
 {
     apr_size_t len = strlen(subtype);
@@ -175,18 +189,35 @@ static int ends_in_html(const char *subtype)
     return len >= 4 && strcmp(subtype + len - 4, "html") == 0;
 }
 
-static template_text_t *parse_text(const mime_entity_t *e, apr_pool_t *p)
+/* NULL: what is to be tracked of it are no places in it. */
+static template_text_t *parse_text(const mime_entity_t *e, const json_t *track,
+                                   apr_pool_t *p)
 {
     template_text_t *text = apr_pcalloc(p, sizeof(*text));
+    const char *utf8;
     apr_size_t len;
-    const char *utf8 = render_decode(&len, e, p);
-    int variables;
+    int variables, i;
 
-    render_parse(&text->tokens, &variables, utf8, len, p);
+    if (json_object_get(track, "n")) {
+        text->tokens = render_track_tokens(track, e, &text->raw, p);
+        if (!text->tokens)
+            return NULL;
+    }
+    else {
+        utf8 = render_decode(&len, e, p);
+        render_parse(&text->tokens, &variables, utf8, len, p);
+    }
+    for (i = 0; text->raw && i < text->tokens->nelts; i++) {
+        const render_token_t *t = &APR_ARRAY_IDX(text->tokens, i,
+                                                 render_token_t);
+
+        text->eight_bit |= has_eight_bit(t->text, t->len);
+    }
     text->place = ends_in_html(e->subtype) || strcmp(e->subtype, "xml") == 0
                       ? RENDER_HTML : RENDER_RAW;
     text->says_utf8 = e->charset && strcasecmp(e->charset, "utf-8") == 0;
-    if (!mime_is_utf8_name(e->charset))
+    text->ascii = mime_is_utf8_name(e->charset);
+    if (!text->ascii)
         text->charset = e->charset;
     text->encoding = e->encoding == GMIME_CONTENT_ENCODING_BASE64
                          ? MIME_BASE64
@@ -213,21 +244,13 @@ static apr_status_t parse_spot(mg_template_t *t, spot_t *spot, int own_to,
     if (spot->body_len) {
         if (!render_is_text(&e))
             return MG_EBADINPUT;
-        spot->text = parse_text(&e, p);
+        spot->text = parse_text(&e, spot->track, p);
+        if (!spot->text)
+            return MG_EBADINPUT;
     }
     spot->head = parse_head(spot, bytes, own_to, p);
     t->memory += 3 * (spot->head_len + spot->body_len);
     return APR_SUCCESS;
-}
-
-static int has_eight_bit(const char *bytes, apr_size_t len)
-{
-    unsigned char all = 0;
-    apr_size_t i;
-
-    for (i = 0; i < len; i++)
-        all |= (unsigned char)bytes[i];
-    return all > 127;
 }
 
 static apr_status_t keep_between(mg_template_t *t, mg_render_read_fn *read,
@@ -366,8 +389,9 @@ static void write_text(mg_render_piece_t *piece, written_t *w,
     mg_mime_out_t out;
 
     w->bytes = render_text(&w->len, text->tokens, values, text->place);
-    w->utf8 = !text->says_utf8 && has_eight_bit(w->bytes, w->len);
-    if (text->charset) {
+    w->utf8 = !text->says_utf8 && has_eight_bit(w->bytes, w->len)
+              && (!text->raw || (text->ascii && !text->eight_bit));
+    if (text->charset && !text->raw) {
         apr_size_t len;
         const char *bytes = mime_from_utf8(text->charset, w->bytes, w->len,
                                            &len, p);
@@ -381,13 +405,17 @@ static void write_text(mg_render_piece_t *piece, written_t *w,
     w->encoding = choose_encoding(text, w, values);
     mime_sink_init(&sink, w->len + w->len / (w->encoding == MIME_7BIT ? 64 : 2)
                               + 64, NULL, 0, p);
-    mime_put_text(&sink, w->bytes, w->len, w->encoding);
+    if (text->raw)
+        mime_put_octets(&sink, w->bytes, w->len, w->encoding, !spot->nested);
+    else
+        mime_put_text(&sink, w->bytes, w->len, w->encoding);
     mime_sink_finish(&out, &sink);
     piece->bytes = out.bytes;
     piece->len = out.size;
     /* the line end before a boundary is the boundary's */
     if (spot->nested && w->len
-        && (w->encoding == MIME_BASE64 || w->bytes[w->len - 1] != '\n'))
+        && (w->encoding == MIME_BASE64
+            || (!text->raw && w->bytes[w->len - 1] != '\n')))
         piece->len -= 2;
 }
 
@@ -428,6 +456,8 @@ static void write_head(mg_render_piece_t *piece, const spot_t *spot,
     if (text && w->encoding != text->encoding && !encoding)
         mime_put_plain(&sink, "Content-Transfer-Encoding",
                        mime_encoding_name(w->encoding));
+    if (json_object_get(spot->track, "u"))
+        render_track_fields(&sink, values);
     mime_put(&sink, "\r\n", 2);
     mime_sink_finish(&out, &sink);
     piece->bytes = out.bytes;
@@ -475,92 +505,6 @@ apr_status_t mg_render_copy(mg_render_copy_t *copy, const mg_template_t *t,
         if (i < t->spots->nelts)
             write_spot(copy, &APR_ARRAY_IDX(t->spots, i, spot_t), &values);
     }
+    copy->unsigned_links = values.unsigned_links;
     return values.over ? MG_ELIMIT : APR_SUCCESS;
-}
-
-/* --- all in memory --- */
-
-typedef struct {
-    const char *bytes;
-    apr_size_t len;
-} memory_t;
-
-static apr_status_t read_memory(const char **pbytes, apr_int64_t offset,
-                                apr_size_t len, void *baton, apr_pool_t *p)
-{
-    const memory_t *m = baton;
-
-    (void)p;
-    if (offset + (apr_int64_t)len > (apr_int64_t)m->len)
-        return MG_EBADINPUT;
-    *pbytes = m->bytes + offset;
-    return APR_SUCCESS;
-}
-
-apr_status_t mg_render_by_plan(const char **pbytes, apr_size_t *plen,
-                               const json_t *plan, const mg_render_for_t *who,
-                               const char *bytes, apr_size_t len,
-                               apr_pool_t *p)
-{
-    memory_t memory = { bytes, len };
-    mg_render_copy_t copy;
-    mg_template_t *t;
-    apr_status_t rv;
-    char *out;
-    int i;
-
-    rv = mg_template_parse(&t, plan, (apr_int64_t)len, read_memory, &memory,
-                           p);
-    if (rv == APR_SUCCESS)
-        rv = mg_render_copy(&copy, t, who, p);
-    if (rv != APR_SUCCESS)
-        return rv;
-    *pbytes = out = apr_palloc(p, (apr_size_t)copy.size + 1);
-    *plen = (apr_size_t)copy.size;
-    for (i = 0; i < copy.pieces->nelts; i++) {
-        const mg_render_piece_t *piece = &APR_ARRAY_IDX(copy.pieces, i,
-                                                        mg_render_piece_t);
-
-        memcpy(out, piece->bytes ? piece->bytes : bytes + piece->offset,
-               (apr_size_t)piece->len);
-        out += piece->len;
-    }
-    *out = '\0';
-    return APR_SUCCESS;
-}
-
-apr_status_t mg_render_whole(const char **pbytes, apr_size_t *plen,
-                             const mg_render_for_t *who, const char *bytes,
-                             apr_size_t len, apr_pool_t *p)
-{
-    mg_sending_t sending;
-
-    mg_sending_read(&sending, who->message->options, p);
-    if (sending.plan)
-        return mg_render_by_plan(pbytes, plen, sending.plan, who, bytes, len,
-                                 p);
-    *pbytes = bytes;
-    *plen = len;
-    return APR_SUCCESS;
-}
-
-void mg_render_head(const char **pbytes, apr_size_t *plen,
-                    const mg_render_for_t *who, const char *bytes,
-                    apr_size_t len, apr_pool_t *p)
-{
-    const json_t *root;
-    mg_sending_t sending;
-    apr_int64_t head_len;
-    json_t *plan;
-
-    *pbytes = bytes;
-    *plen = len;
-    mg_sending_read(&sending, who->message->options, p);
-    root = json_array_get(sending.plan, 0);
-    if (!plan_number(&head_len, root, 1, (apr_int64_t)len))
-        return;
-    plan = json_pack("[[iIiO?]]", 0, (json_int_t)head_len, 0,
-                     json_array_get(root, 3));
-    mg_json_bind(plan, p);
-    mg_render_by_plan(pbytes, plen, plan, who, bytes, (apr_size_t)head_len, p);
 }

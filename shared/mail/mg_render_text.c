@@ -50,6 +50,7 @@ static apr_size_t read_variable(render_token_t *token, const char *s,
     apr_size_t left = (apr_size_t)(end - s), i, len;
 
     token->key = NULL;
+    token->parts = NULL;
     token->text = s;
     if (left < 11 || !strchr("rutm", s[1]))
         return 0;
@@ -70,6 +71,13 @@ static apr_size_t read_variable(render_token_t *token, const char *s,
     if (p)
         token->key = apr_pstrmemdup(p, s + len, i);
     return token->len = len + i + 1;
+}
+
+apr_size_t render_variable_len(const char *s, const char *end)
+{
+    render_token_t token;
+
+    return read_variable(&token, s, end, NULL);
 }
 
 int render_has_variables(const char *text, apr_size_t len)
@@ -97,6 +105,7 @@ static void push_literal(apr_array_header_t *tokens, const char *s,
     token->text = s;
     token->len = (apr_size_t)(end - s);
     token->key = NULL;
+    token->parts = NULL;
 }
 
 void render_parse(apr_array_header_t **ptokens, int *pvariables,
@@ -228,13 +237,15 @@ static const char *link_value(render_values_t *values, render_kind_t kind)
 
     if (!values->links[i])
         values->links[i] = mg_render_link(kinds[i], values->who, values->p);
+    values->unsigned_links |= values->links[i] == NULL;
     return values->links[i];
 }
 
-/* NULL: this recipient has none. */
-static const char *value_of(const render_token_t *token,
-                            render_values_t *values, render_place_t place)
+const char *render_value(const render_token_t *token, render_values_t *values,
+                         render_place_t place)
 {
+    const char *link;
+
     switch (token->kind) {
     case RENDER_RECIPIENT:
         return place == RENDER_ADDRESS ? render_email(values)
@@ -250,7 +261,14 @@ static const char *value_of(const render_token_t *token,
     case RENDER_KEY:
         return key_value(values, token->key);
     case RENDER_LITERAL:
+    case RENDER_LINK:
+    case RENDER_PIXEL:
+    case RENDER_FOOTER:
         break;
+    case RENDER_UNSUBSCRIBE_EMAIL:
+        link = link_value(values, token->kind);
+        return link && token->key ? apr_pstrcat(values->p, token->key, link,
+                                                NULL) : link;
     default:
         return link_value(values, token->kind);
     }
@@ -333,14 +351,19 @@ char *render_text(apr_size_t *plen, const apr_array_header_t *tokens,
     for (i = 0; i < tokens->nelts; i++) {
         const render_token_t *token = &APR_ARRAY_IDX(tokens, i,
                                                      render_token_t);
-        const char *value = value_of(token, values, place);
+        int tracked = token->kind >= RENDER_LINK;
+        const char *value = tracked ? render_track_value(token, values, place)
+                                    : render_value(token, values, place);
 
         spans[i].text = token->text;
         spans[i].len = token->len;
         if (value) {
-            spans[i].text = escape(value, token->kind, place, at, values->p);
+            spans[i].text = tracked ? value : escape(value, token->kind, place,
+                                                     at, values->p);
             spans[i].len = strlen(spans[i].text);
-            values->dashes |= strstr(value, "--") != NULL;
+            /* links have no "--" where a line begins */
+            values->dashes |= token->kind < RENDER_URL
+                              && strstr(value, "--") != NULL;
         }
         else if (memchr(token->text, '@', token->len))
             at = 1;

@@ -77,6 +77,10 @@ mime_encoding_t mime_best_encoding(const char *text, apr_size_t len,
 /** Text with any line ends, with CRLF; the last line is ended. */
 void mime_put_text(mime_sink_t *sink, const char *text, apr_size_t len,
                    mime_encoding_t encoding);
+/** Each octet as it is; 7bit takes none that needs more. At its end a message's
+ * own body (is_last) gets the line end that mail needs. */
+void mime_put_octets(mime_sink_t *sink, const char *bytes, apr_size_t len,
+                     mime_encoding_t encoding, int is_last);
 /** One unbroken run; out has room for 4 octets for each 3, and a NUL. */
 int mime_base64(char *out, const void *bytes, apr_size_t len);
 

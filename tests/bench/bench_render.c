@@ -89,7 +89,7 @@ static double check(const char **poptions, const char *bytes, apr_size_t len,
         apr_pool_t *p;
 
         apr_pool_create(&p, parent);
-        if (mg_render_check(options, &error, 0, bytes, len, p)
+        if (mg_render_check(options, &error, 0, NULL, bytes, len, p)
             != APR_SUCCESS) {
             fprintf(stderr, "bench_render: %s\n", error);
             exit(1);
@@ -110,7 +110,7 @@ static double copies(const mg_template_t *t, int rounds, apr_pool_t *parent)
         .recipient_as_given = "J\xc3\xbcrgen Lee <bob@x.test>",
         .variables = "{\"name\":\"J\xc3\xbcrgen & Co\",\"id\":17}"
     };
-    mg_render_for_t who = { &message, &delivery, "d.test" };
+    mg_render_for_t who = { &message, &delivery, "d.test", NULL };
     double begun = used();
     mg_render_copy_t copy;
     apr_pool_t *p;

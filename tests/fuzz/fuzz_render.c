@@ -12,7 +12,7 @@
 static json_t *scan(const char *bytes, size_t len, size_t piece, int flags,
                     apr_status_t *rv, apr_pool_t *p)
 {
-    mg_render_scan_t *s = mg_render_scan_begin(flags, p);
+    mg_render_scan_t *s = mg_render_scan_begin(flags, NULL, p);
     json_t *options = json_object();
     const char *error;
     size_t i;
@@ -45,7 +45,7 @@ static void render(const char *options, const char *variables,
         .id = 2, .recipient = "bob@x.test", .variables = variables,
         .recipient_as_given = "\"B, \xc3\xbc <\" <bob@x.test>"
     };
-    mg_render_for_t who = { &message, &delivery, "d.test" };
+    mg_render_for_t who = { &message, &delivery, "d.test", NULL };
     const char *out, *again;
     apr_size_t out_len, again_len;
     apr_status_t rv;
@@ -75,7 +75,7 @@ FUZZ(text, len, p)
 
     options = scan(exact, n, n ? n : 1, flags, &rv, p);
     pieces = scan(exact, n, 1 + len % 7, flags, &rv_pieces, p);
-    rv_whole = mg_render_check(whole, &error, flags, exact, n, p);
+    rv_whole = mg_render_check(whole, &error, flags, NULL, exact, n, p);
     FUZZ_MUST(rv == rv_pieces && rv == rv_whole);
     FUZZ_MUST(json_equal(options, pieces) && json_equal(options, whole));
     if (json_object_size(options))

@@ -32,7 +32,7 @@ static void template_to(unit_sender_t *b, const char *recipients,
     json_t *options = json_object();
     const char *error;
 
-    assert_int_equal(mg_render_check(options, &error, 0, content, len,
+    assert_int_equal(mg_render_check(options, &error, 0, NULL, content, len,
                                      b->store->p), APR_SUCCESS);
     assert_int_equal(json_object_size(options), 1);
     b->options = mg_json_compact(options, b->store->p);

@@ -23,6 +23,9 @@ static void make_config(unit_sender_t *b, apr_pool_t *p)
 {
     mg_config_t *c = &b->config;
 
+    c->tracking_host = "email.<domain>";
+    c->tracking_scheme = "http";
+    c->tracking_secret = "/nonexistent";
     c->store = b->store->url;
     c->run_dir = b->store->dir;
     c->hostname = "us.test";
