@@ -101,14 +101,20 @@ def test_forwarded_mail_is_not_ours_to_sign(env):
 
 def test_one_copy_one_signature(env):
     """Fifty at one destination: one transaction, one message, one signature.
-    A retry of it is the same message."""
+    A retry of it is the same message, below the lines of the transaction."""
+    def signed(copy):
+        return copy[copy.index(b"DKIM-Signature:"):]
     d = env.new_domain()
     to = ["u%d@%s.out" % (i, d) for i in range(49)]
     send(env, d, to + ["greylist-1-x@%s.out" % d])
     message = arrived(env, to[0])
     assert is_good(env, d, message)
+    # the MX has it before the sender has read and written down all answers
+    env.wait("the greylisted to be put off", lambda: [
+        line for line in env.queued() if "greylist-1-x@%s.out" % d in line
+        and "in hand" not in line and "due now" not in line])
     env.faults.advance(3600)
-    assert arrived(env, "greylist-1-x@%s.out" % d) == message
+    assert signed(arrived(env, "greylist-1-x@%s.out" % d)) == signed(message)
     assert arrived(env, to[-1]) == message
 
 
