@@ -1,0 +1,128 @@
+"""Others read our webhooks: the Mailgun view of django-anymail takes every event
+that is posted, understands it, and refuses a forged one."""
+import json
+import sys
+import urllib.parse
+
+import pytest
+import requests
+
+from tests.stack.process import Process, free_ports
+from tests.stack.stack import ROOT
+
+pytestmark = pytest.mark.both
+
+
+class Judge:
+    def __init__(self, env):
+        self.env, self.port = env, free_ports(1)[0]
+        self.url = "http://127.0.0.1:%d/" % self.port
+        self.log = env.dir + "/log/anymail-%d.json" % self.port
+        self.process = Process("anymail", [
+            sys.executable, ROOT + "/tests/stack/anymail_judge.py", "--port",
+            str(self.port), "--log", self.log, "--key", env.key],
+            env.dir + "/log/anymail.log", cwd="/")
+
+    def start(self):
+        self.process.wait_listening(self.port)
+        return self
+
+    def lines(self):
+        return self.env.json_lines(self.log)
+
+    def event(self, kind, to):
+        return self.env.wait("%s of %s" % (kind, to), lambda: [
+            line for line in self.lines()
+            if line.get("event") == kind and line["recipient"] == to])[0]
+
+
+@pytest.fixture
+def judge(env):
+    judge = Judge(env)
+    try:
+        yield judge.start()
+    finally:
+        judge.process.stop()
+
+
+KINDS = ["deliver", "bounce", "drop", "spam", "unsubscribe", "click", "open"]
+
+
+def hooked(env, judge):
+    domain = env.new_domain()
+    for kind in KINDS:
+        env.ctl("domain", "set", domain,
+                "webhook.%s=%s%s" % (kind, judge.url, kind))
+    return domain
+
+
+def send(env, domain, to, **more):
+    r = env.api("POST", "/%s/messages" % domain, data=dict({
+        "from": "me@" + domain, "to": to, "subject": "Hello", "text": "hi",
+        "o:tag": ["one", "two words"], "v:order": "7",
+        "v:list": '{"a": [1, "\u00fc"]}'}, **more))
+    assert r.status_code == 200, r.text
+    return r.json()["id"]
+
+
+def check(env, event, sent):
+    assert event["message_id"] == sent
+    assert event["tags"] == ["one", "two words"]
+    assert abs(event["timestamp"] - env.faults.now()) < 600
+    assert len(event["id"]) == 50
+
+
+def variables(event):
+    """Where there is no message-headers they come one by one, as text."""
+    found = event["metadata"]
+    return {k: json.loads(v) if k == "list" and isinstance(v, str) else v
+            for k, v in found.items()}
+
+
+def test_what_the_sender_posts(env, judge):
+    domain = hooked(env, judge)
+    sent = send(env, domain, "judged@remote.test")
+    event = judge.event("delivered", "judged@remote.test")
+    check(env, event, sent)
+    assert variables(event) == {"order": "7", "list": {"a": [1, "\u00fc"]}}
+
+    sent = send(env, domain, "bounce-550-judged@remote.test")
+    event = judge.event("bounced", "bounce-550-judged@remote.test")
+    check(env, event, sent)
+    assert event["reason"] == "bounced"
+    assert "user unknown" in event["response"]
+    event = judge.event("rejected", "bounce-550-judged@remote.test")
+    check(env, event, sent)
+    assert event["reason"] == "bounced"
+    assert "user unknown" in event["description"]
+
+    sent = send(env, domain, "bounce-550-judged@remote.test")
+    event = env.wait("the drop", lambda: [
+        line for line in judge.lines() if line.get("message_id") == sent])[0]
+    assert (event["event"], event["reason"]) == ("rejected", "bounced")
+    assert "previously bounced" in event["description"]
+    assert not [line for line in judge.lines() if "refused" in line]
+
+
+def test_a_forged_one_is_refused(env, judge):
+    """The judge looks at the signature: what we posted, changed, does not get
+    past it; as it was, it does."""
+    domain = env.new_domain()
+    env.ctl("domain", "set", domain, "webhook.deliver=%s/%s" % (
+        env.hook_url, domain))
+    send(env, domain, "forged@remote.test")
+    hook = env.wait("the post", lambda: env.hooks("/hook/" + domain))[0]
+    fields = hook["fields"]
+
+    def post(**changed):
+        body = urllib.parse.urlencode(
+            {k: v for k, v in dict(fields, **changed).items()
+             if v is not None}, doseq=True)
+        return requests.post(judge.url, body, headers={
+            "Content-Type": "application/x-www-form-urlencoded"}).status_code
+    assert post() == 200
+    assert post(signature=fields["signature"][::-1]) == 400
+    assert post(token=fields["token"][::-1]) == 400
+    assert post(timestamp=str(int(fields["timestamp"]) + 1)) == 400
+    assert post(signature=None) == 400
+    assert len([line for line in judge.lines() if "event" in line]) == 1
