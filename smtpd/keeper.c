@@ -13,6 +13,7 @@
 #include "keeper_dns.h"
 #include "mg_dkim_key.h"
 #include "mg_destination.h"
+#include "mg_hit_journal.h"
 #include "mg_log.h"
 #include "mg_mailbox.h"
 #include "mg_message.h"
@@ -126,6 +127,21 @@ static apr_status_t release_claims(keeper_t *k, int *pmore)
         mg_bell_ring(w->config->run_dir, MG_ROLE_SENDER);
         mg_bell_ring(w->config->run_dir, MG_ROLE_NOTIFIER);
     }
+    return rv;
+}
+
+/* What httpd kept while it could not reach the store. */
+static apr_status_t replay_hits(keeper_t *k, int *pmore)
+{
+    const mg_config_t *config = k->worker->config;
+    int n = 0;
+    apr_status_t rv = mg_hit_journal_replay(&n, pmore, k->worker->db,
+                                            config->spool_dir, config,
+                                            k->ptemp);
+
+    if (n)
+        mg_log(MG_LOG_INFO, APR_SUCCESS, "%d opens and clicks came out of the "
+               "journal", n);
     return rv;
 }
 
@@ -332,6 +348,7 @@ static const task_t tasks[] = {
     { "claims of the dead", release_claims, SEC(5), SEC(5) },
     { "deleted mailboxes", remove_mailboxes, SEC(1), MSEC(2) },
     { "bounces", read_bounces, SEC(1), MSEC(2) },
+    { "journal of hits", replay_hits, SEC(1), MSEC(5) },
     { "statistics", fold_stats, SEC(60), MSEC(20) },
     { "usage", measure_usage, SEC(900), MSEC(20) },
     { "retention", forget_old, SEC(300), MSEC(50) },

@@ -268,7 +268,6 @@ apr_status_t smtp_server_create(smtp_server_t **pserver, worker_t *worker)
 {
     smtp_server_t *server = apr_pcalloc(worker->pool, sizeof(*server));
     unsigned char *key = apr_palloc(worker->pool, 32);
-    mg_track_keys_t *tracking;
     apr_status_t rv;
 
     *pserver = server;
@@ -289,10 +288,6 @@ apr_status_t smtp_server_create(smtp_server_t **pserver, worker_t *worker)
         key = NULL;
     server->routing = mg_routing_create(worker->domains, worker->shared, key,
                                         worker->pool);
-    /* without the file nobody unsubscribes by mail: the keeper says so */
-    (void)mg_track_keys_load(&tracking, worker->config->tracking_secret,
-                             worker->pool);
-    mg_routing_reports(server->routing, worker->config->feedback, tracking);
     make_texts(server);
     rv = smtp_commit_setup(server);
     return rv == APR_SUCCESS ? make_tls(server) : rv;

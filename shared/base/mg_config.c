@@ -85,10 +85,9 @@ static const mg_directive_t directives[] = {
       "How long an event waits until the events API shows it: longer than the "
       "clocks of the nodes are apart.",
       mg_config_set_time, AT(event_settle), NULL },
-    { "MailgunFeedbackAddress", "address|local-part", "",
-      "Where providers send their reports of spam (feedback loops): an address "
-      "in a domain of this platform, or a local part in all of them.",
-      mg_config_set_feedback, AT(feedback), NULL },
+    { "MailgunGeoIPFile", "path", "",
+      "A MaxMind database that tells where opens and clicks come from.",
+      mg_config_set_path, AT(geo_file), NULL },
     { "MailgunGroup", "name", "mailgun",
       "The group that may use the store and the run directory.",
       mg_config_set_text, AT(group), NULL },
@@ -136,6 +135,10 @@ static const mg_directive_t directives[] = {
     { "MailgunLogLevel", "err|warn|info|debug", "info",
       "The least important lines that are logged.",
       mg_config_set_word_text, AT(log_level), log_words },
+    { "MailgunMachineDelay", "time|off", "2s",
+      "A click that comes sooner than this after its message was delivered is "
+      "a machine's; off: the time says nothing.",
+      mg_config_set_time_or_off, AT(machine_delay), NULL },
     { "MailgunMailboxQuota", "size", "0",
       "The quota of mailboxes that have none of their own; 0 is unlimited.",
       mg_config_set_size, AT(mailbox_quota), NULL },
@@ -255,6 +258,9 @@ static const mg_directive_t directives[] = {
       "Where mail for a domain goes instead of its MX; * is all other "
       "domains; repeat it for more.",
       mg_config_set_transport, AT(transports), NULL },
+    { "MailgunUnsubscribeConfirm", "on|off", "on",
+      "Whether an unsubscribe link shows a page that asks, or acts at once.",
+      mg_config_set_word, AT(unsubscribe_confirm), switch_words },
     { "MailgunUser", "name", "mailgun",
       "The user that the workers run as.",
       mg_config_set_text, AT(user), NULL },

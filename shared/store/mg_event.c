@@ -171,7 +171,7 @@ static apr_status_t append_one(mg_db_t *db, const mg_event_t *event,
 {
     const mg_event_kind_info_t *kind = &mg_event_kinds[event->kind];
     mg_batch_t *batch = mg_batch_get(db);
-    apr_int64_t id = mg_id_next();
+    apr_int64_t id = event->id ? event->id : mg_id_next();
     apr_time_t at = event->at ? event->at : mg_now();
     apr_status_t rv;
 
@@ -192,7 +192,7 @@ static apr_status_t append_one(mg_db_t *db, const mg_event_t *event,
     mg_event_count_add(batch, event->domain_id, id);
     count(batch, event, mg_time_day(at), ptemp);
     rv = mg_suppression_of_event(db, event, ptemp);
-    if (rv != APR_SUCCESS || event->quiet)
+    if (rv != APR_SUCCESS)
         return rv;
     return mg_event_hooks(batch, event, id, at, ptemp);
 }

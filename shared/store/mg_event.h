@@ -52,6 +52,11 @@ typedef enum {
 } mg_event_kind_t;
 
 typedef struct {
+    apr_int64_t id;               /* 0: one is drawn. Who may have to ask
+                                   * whether it was committed draws it before,
+                                   * by mg_id_next(), as close to the commit as
+                                   * can be: readers trust that old ids are
+                                   * there */
     mg_event_kind_t kind;
     apr_int64_t account_id, domain_id;
     apr_int64_t message_id, delivery_id;  /* 0 where there is none */
@@ -63,7 +68,6 @@ typedef struct {
     int machine;                  /* opened, clicked: nobody has seen it (link
                                    * scanners, mail proxies): so say log and
                                    * detail; counted as "<kind>.machine" */
-    int quiet;                    /* no webhook is posted */
     apr_time_t at;                /* 0: now; before, for what was kept in a
                                    * journal while the store was down */
     const char *recipient;        /* bare */
