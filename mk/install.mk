@@ -22,6 +22,8 @@ install: all
 	    $(DESTDIR)$(SYSCONFDIR)/apache2/mods-available/mailgun.conf
 	$I 644 conf/httpd/mailgun-api.conf \
 	    $(DESTDIR)$(SYSCONFDIR)/apache2/sites-available/mailgun-api.conf
+	$I 644 conf/httpd/mailgun-tracking.conf \
+	    $(DESTDIR)$(SYSCONFDIR)/apache2/sites-available/mailgun-tracking.conf
 	$I 644 conf/dovecot-2.3.conf \
 	    $(DESTDIR)$(PREFIX)/share/doc/mailgun/dovecot-2.3.conf
 	$I 644 conf/dovecot-2.4.conf \

@@ -15,13 +15,16 @@
 #include "mg_config.h"
 #include "mg_domain.h"
 #include "mg_form.h"
+#include "mg_geo.h"
 #include "mg_group.h"
+#include "mg_hit_journal.h"
 #include "mg_json.h"
 #include "mg_options.h"
 #include "mg_path.h"
 #include "mg_routing.h"
 #include "mg_seal.h"
 #include "mg_shared.h"
+#include "mg_track.h"
 #include "mg_tracking.h"
 
 extern module AP_MODULE_DECLARE_DATA mailgun_module;
@@ -31,6 +34,7 @@ extern module AP_MODULE_DECLARE_DATA mailgun_module;
 typedef struct {
     int enabled;          /* MailgunAPI; -1: not said */
     const char *prefix;   /* path of the <Location>, or "" */
+    int tracking;         /* MailgunTracking; -1: not said */
 } api_dir_t;
 
 extern const command_rec api_commands[];
@@ -41,7 +45,7 @@ void *api_server_merge(apr_pool_t *p, void *base, void *add);
 const api_dir_t *api_dir(const request_rec *r);
 /** Of mailgun.conf: one for the whole process. */
 const mg_config_t *api_config(const server_rec *s);
-/** True if MailgunAPI stands anywhere. */
+/** True if MailgunAPI or MailgunTracking stands anywhere. */
 int api_is_wanted(void);
 int api_post_config(apr_pool_t *pconf, apr_pool_t *plog, apr_pool_t *ptemp,
                     server_rec *s);
@@ -57,6 +61,15 @@ typedef struct {
     apr_time_t asked;           /* mg_ticks(); 0: none is here */
 } api_key_t;
 
+/* A domain's tracking host (track_host.c). */
+#define TRACK_HOSTS 256
+typedef struct {
+    apr_int64_t domain_id;
+    apr_time_t asked;           /* mg_ticks(); 0: none is here */
+    int is_gone;
+    char domain[256], host[256];
+} track_host_t;
+
 /* What one request at a time may use. */
 typedef struct api_worker_t api_worker_t;
 struct api_worker_t {
@@ -64,6 +77,7 @@ struct api_worker_t {
     mg_domain_cache_t *domains;
     mg_routing_t *routing;
     api_key_t keys[API_KEYS];   /* proven lately, by their digest */
+    track_host_t *hosts;        /* TRACK_HOSTS, by domain id */
     api_worker_t *next;
 };
 
@@ -75,6 +89,11 @@ struct api_child_t {
     mg_shared_t *shared;
     mg_leader_t *leader;
     const mg_secret_t *secret;  /* seals only; NULL: there is none */
+    /* tracking */
+    mg_track_keys_t *track_keys;
+    mg_geo_t *geo;              /* NULL: there is none */
+    mg_hit_journal_t *journal;
+    volatile apr_time_t track_down;  /* mg_ticks(): the store failed then */
 };
 
 void api_child_init(apr_pool_t *pchild, server_rec *s);

@@ -92,6 +92,25 @@ static const char *store_dir(const char *url, apr_pool_t *p)
                  : ".";
 }
 
+static void begin_tracking(api_child_t *child)
+{
+    const mg_config_t *config = child->config;
+    apr_status_t rv;
+
+    rv = mg_track_keys_load(&child->track_keys, config->tracking_secret,
+                            child->pool);
+    if (rv != APR_SUCCESS)
+        mg_log(MG_LOG_WARN, rv, "%s: tracking links are not believed; "
+               "mailgunctl init makes it", config->tracking_secret);
+    child->journal = mg_hit_journal_create(config->spool_dir, child->pool);
+    if (!config->geo_file)
+        return;
+    rv = mg_geo_open(&child->geo, config->geo_file, child->pool);
+    if (rv != APR_SUCCESS)
+        mg_log(MG_LOG_WARN, rv, "MailgunGeoIPFile %s: nobody knows where opens "
+               "and clicks come from", config->geo_file);
+}
+
 void api_child_init(apr_pool_t *pchild, server_rec *s)
 {
     api_child_t *child = &self.child;
@@ -121,6 +140,8 @@ void api_child_init(apr_pool_t *pchild, server_rec *s)
     if (rv != APR_SUCCESS)
         mg_log(MG_LOG_WARN, rv, "%s.pub: no domains can be added",
                child->config->secret_file);
+    mg_event_hook_machines(child->config->hook_machines);
+    begin_tracking(child);
     if (access(child->config->spool_dir, W_OK | X_OK) != 0)
         mg_log(MG_LOG_WARN, APR_FROM_OS_ERROR(errno),
                "MailgunSpoolDir %s: large messages will be refused",
@@ -149,6 +170,7 @@ static api_worker_t *make_worker(api_child_t *child)
 
     worker->pool = pool;
     worker->domains = mg_domain_cache_create(child->shared, pool);
+    worker->hosts = apr_pcalloc(pool, TRACK_HOSTS * sizeof(*worker->hosts));
     worker->routing = mg_routing_create(worker->domains, child->shared, NULL,
                                         pool);
     return worker;

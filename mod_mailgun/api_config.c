@@ -1,8 +1,9 @@
 /* api_config.c - directives in httpd's configuration.
  *
  * Those of mailgun.conf come from the one table (mg_config.h): httpd includes
- * the file at its top level, one set of values for the process. MailgunAPI is
- * the only one that is httpd's own: it says where the API answers.
+ * the file at its top level, one set of values for the process. MailgunAPI and
+ * MailgunTracking are httpd's own: they say where the API answers, and where
+ * tracking links do.
  */
 #include "api.h"
 
@@ -50,12 +51,25 @@ static const char *set_api(cmd_parms *cmd, void *dir, int on)
     return NULL;
 }
 
+static const char *set_tracking(cmd_parms *cmd, void *dir, int on)
+{
+    const char *error = ap_check_cmd_context(
+        cmd, NOT_IN_DIRECTORY | NOT_IN_LOCATION | NOT_IN_FILES
+             | NOT_IN_HTACCESS);
+
+    if (error)
+        return error;
+    ((api_dir_t *)dir)->tracking = on;
+    wanted |= on;
+    return NULL;
+}
+
 __attribute__((constructor)) static void make_commands(void)
 {
     int n, i;
     const mg_directive_t *d = mg_config_directives(&n);
 
-    for (i = 0; i < n && i < COMMANDS_MAX - 2; i++) {
+    for (i = 0; i < n && i < COMMANDS_MAX - 3; i++) {
         commands[i].name = d[i].name;
         commands[i].AP_TAKE_ARGV = set_shared;
         commands[i].cmd_data = (void *)&d[i];
@@ -68,6 +82,13 @@ __attribute__((constructor)) static void make_commands(void)
     commands[i].req_override = RSRC_CONF | ACCESS_CONF;
     commands[i].args_how = FLAG;
     commands[i].errmsg = "on: the API answers here, under /v2 and /v3";
+    i++;
+    commands[i].name = "MailgunTracking";
+    commands[i].AP_FLAG = set_tracking;
+    commands[i].req_override = RSRC_CONF;
+    commands[i].args_how = FLAG;
+    commands[i].errmsg = "on: tracking links are answered here, under /o, /c "
+                         "and /u";
 }
 
 void *api_dir_create(apr_pool_t *p, char *dir)
@@ -75,15 +96,19 @@ void *api_dir_create(apr_pool_t *p, char *dir)
     api_dir_t *conf = apr_pcalloc(p, sizeof(*conf));
 
     (void)dir;
-    conf->enabled = -1;
+    conf->enabled = conf->tracking = -1;
     conf->prefix = "";
     return conf;
 }
 
 void *api_dir_merge(apr_pool_t *p, void *base, void *add)
 {
-    (void)p;
-    return ((api_dir_t *)add)->enabled >= 0 ? add : base;
+    const api_dir_t *old = base, *new = add;
+    api_dir_t *conf = apr_pmemdup(p, new->enabled >= 0 ? new : old,
+                                  sizeof(*conf));
+
+    conf->tracking = new->tracking >= 0 ? new->tracking : old->tracking;
+    return conf;
 }
 
 /* One mg_config_t: the main server's. Virtual hosts inherit it. */

@@ -5,6 +5,7 @@
  * restart. api.h says who does what.
  */
 #include "api.h"
+#include "track.h"
 
 #include <apr_strings.h>
 #include <http_connection.h>
@@ -12,15 +13,19 @@
 #include <http_request.h>
 
 #define HANDLER "mailgun-api"
+#define TRACK_HANDLER "mailgun-track"
 
-/* Paths of the API are no files: neither directory sections nor mod_mime have
- * a say. <Location> sections have. */
+/* Our paths are no files: neither directory sections nor mod_mime have a say.
+ * <Location> sections have. */
 static int on_translate_name(request_rec *r)
 {
-    if (!api_is_ours(r))
+    const char *handler = api_is_ours(r) ? HANDLER
+                          : track_is_ours(r) ? TRACK_HANDLER : NULL;
+
+    if (!handler)
         return DECLINED;
-    r->handler = HANDLER;
-    r->filename = apr_pstrdup(r->pool, HANDLER);
+    r->handler = handler;
+    r->filename = apr_pstrdup(r->pool, handler);
     return OK;
 }
 
@@ -30,19 +35,26 @@ static int is_api(const request_rec *r)
            api_dir(r)->enabled == 1;
 }
 
+static int is_track(const request_rec *r)
+{
+    return r->handler && strcmp(r->handler, TRACK_HANDLER) == 0 &&
+           track_is_ours(r);
+}
+
 static int on_map_to_storage(request_rec *r)
 {
-    return is_api(r) ? OK : DECLINED;
+    return is_api(r) || is_track(r) ? OK : DECLINED;
 }
 
 static int on_type_checker(request_rec *r)
 {
-    return is_api(r) ? OK : DECLINED;
+    return is_api(r) || is_track(r) ? OK : DECLINED;
 }
 
 static int on_request(request_rec *r)
 {
-    return is_api(r) ? api_handle(r) : DECLINED;
+    return is_api(r) ? api_handle(r)
+           : is_track(r) ? track_handle(r) : DECLINED;
 }
 
 static void register_hooks(apr_pool_t *p)

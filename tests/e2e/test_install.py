@@ -18,6 +18,7 @@ WHERE = {
     "etc/apache2/mods-available/mailgun.load": 0o644,
     "etc/apache2/mods-available/mailgun.conf": 0o644,
     "etc/apache2/sites-available/mailgun-api.conf": 0o644,
+    "etc/apache2/sites-available/mailgun-tracking.conf": 0o644,
     "usr/share/doc/mailgun/dovecot-2.3.conf": 0o644,
     "usr/share/doc/mailgun/dovecot-2.4.conf": 0o644,
     "lib/systemd/system/mailgun-smtpd.service": 0o644,

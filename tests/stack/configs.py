@@ -6,6 +6,9 @@ MAILGUN = """\
 MailgunStore {store_url}
 MailgunSecretFile {dir}/etc/secret
 MailgunTrackingSecretFile {dir}/etc/tracking
+MailgunGeoIPFile {dir}/etc/geo.mmdb
+# tests click as soon as there is something to click on
+MailgunMachineDelay off
 MailgunRunDir {run}
 MailgunSpoolDir {dir}/spool
 MailgunMailDir {dir}/mail
@@ -19,7 +22,6 @@ MailgunTLSCertificate {dir}/etc/cert.pem
 MailgunTLSKey {dir}/etc/key.pem
 MailgunTransport * 127.0.0.1:{mx_port}
 {resolver}MailgunLMTP unix:{run}/dovecot/lmtp
-MailgunFeedbackAddress fbl
 MailgunHookAllow 127.0.0.0/8
 MailgunMinFreeSpace 16M
 MailgunLogLevel {log_level}
@@ -45,6 +47,7 @@ LoadModule socache_shmcb_module {modules}/mod_socache_shmcb.so
 LoadModule ssl_module {modules}/mod_ssl.so
 LoadModule mime_module {modules}/mod_mime.so
 LoadModule status_module {modules}/mod_status.so
+LoadModule remoteip_module {modules}/mod_remoteip.so
 LoadModule mailgun_module {dir}/bin/mod_mailgun.so
 TypesConfig /etc/mime.types
 SSLSessionCache shmcb:{run}/ssl_cache(512000)
@@ -67,6 +70,21 @@ Include {dir}/etc/mailgun.conf
     SSLCertificateKeyFile {dir}/etc/key.pem
     MailgunAPI on
     AllowEncodedSlashes NoDecode
+</VirtualHost>
+<VirtualHost 127.0.0.1:{api_port}>
+    ServerName email.mailgun.test
+    ServerAlias email.*
+    MailgunTracking on
+    RemoteIPHeader X-Forwarded-For
+    RemoteIPInternalProxy 127.0.0.1
+</VirtualHost>
+<VirtualHost 127.0.0.1:{api_tls_port}>
+    ServerName email.mailgun.test
+    ServerAlias email.*
+    SSLEngine on
+    SSLCertificateFile {dir}/etc/cert.pem
+    SSLCertificateKeyFile {dir}/etc/key.pem
+    MailgunTracking on
 </VirtualHost>
 <VirtualHost 127.0.0.1:{site_port}>
     DocumentRoot {dir}/site

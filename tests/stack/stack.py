@@ -20,7 +20,7 @@ import subprocess
 import sys
 import tempfile
 
-from . import configs
+from . import configs, mmdb
 from .faults import Faults
 from .process import Process, free_ports, reachable_by, wait_for
 
@@ -103,6 +103,7 @@ class Stack:
             "/CN=localhost", "-addext", "basicConstraints=critical,CA:FALSE",
             "-addext",
             "subjectAltName=DNS:localhost,DNS:mail.mailgun.test,"
+            "DNS:email.mailgun.test,"
             "IP:127.0.0.1"], check=True, stderr=subprocess.DEVNULL)
         os.chmod(self.dir + "/etc/key.pem", 0o600)
 
@@ -136,6 +137,7 @@ class Stack:
             resolver = ""
         self.write("mailgun.conf", configs.MAILGUN.format(
             extra=self.extra, resolver=resolver, **v))
+        mmdb.write(os.path.join(self.dir, "etc", "geo.mmdb"), mmdb.SAMPLE)
         users = ""
         if self.as_root:
             users = "User www-data\nGroup mail"
