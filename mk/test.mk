@@ -70,6 +70,9 @@ bench-api: all
 bench-sign: all
 	@$(PYTHON) tests/bench/bench_sign.py $(BENCH_ARGS)
 .PHONY: bench-smtp bench-api bench-sign
+bench-events: all
+	@$(PYTHON) tests/bench/bench_events.py $(BENCH_ARGS)
+.PHONY: bench-events
 bench-queue: all
 	@$(PYTHON) tests/bench/bench_queue.py $(BENCH_ARGS)
 .PHONY: bench-smtp bench-api bench-queue

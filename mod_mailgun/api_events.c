@@ -131,7 +131,6 @@ static int read_parameters(api_t *q, api_events_query_t *query)
 typedef struct {
     api_t *q;
     mg_event_filter_t *filters[MG_FILTER_MAX];
-    const char *kinds;             /* mg_event_query_t.kinds */
     int in_detail;                 /* filters that look there */
     apr_pool_t *prow;              /* of one row */
 } sieve_t;
@@ -166,18 +165,25 @@ static int kind_passes(const sieve_t *sieve, mg_event_kind_t kind)
            passes(sieve, MG_FILTER_SEVERITY, *severity ? severity : NULL);
 }
 
-/* event= and severity= say which kinds the store should look for. */
-static void choose_kinds(sieve_t *sieve, apr_pool_t *p)
+/* event= and severity= say which kinds the store should look for; more than it
+ * takes are looked for here. */
+static void choose_kinds(mg_event_query_t *walk, const sieve_t *sieve)
 {
-    int i;
+    int i, n = 0;
 
     if (!sieve->filters[MG_FILTER_EVENT] && !sieve->filters[MG_FILTER_SEVERITY])
         return;
-    sieve->kinds = ",";
-    for (i = 0; i < MG_EVENT_MAX; i++)
-        if (kind_passes(sieve, i))
-            sieve->kinds = apr_pstrcat(p, sieve->kinds,
-                                       mg_event_kinds[i].name, ",", NULL);
+    for (i = 0; i < MG_EVENT_MAX; i++) {
+        if (!kind_passes(sieve, i))
+            continue;
+        if (n < MG_EVENT_KINDS)
+            walk->kinds[n] = mg_event_kinds[i].name;
+        n++;
+    }
+    if (n > MG_EVENT_KINDS)
+        walk->kinds[0] = NULL;
+    if (n == 0)
+        walk->limit = 0; /* there are none of that name */
 }
 
 static int list_passes(const sieve_t *sieve, mg_filter_field_t field,
@@ -357,11 +363,10 @@ static int read_page(api_t *q, page_t *page, const api_events_query_t *query)
 
     if (compile(q, &sieve, query) || api_reader(q))
         return API_REPLIED;
-    choose_kinds(&sieve, q->p);
+    choose_kinds(&walk, &sieve);
     sieve.in_detail = sieve.filters[MG_FILTER_TAGS] ||
                       sieve.filters[MG_FILTER_LIST];
     apr_pool_create(&sieve.prow, q->p);
-    walk.kinds = sieve.kinds;
     walk.recipient = whole_address(sieve.filters[MG_FILTER_RECIPIENT], q->p);
     walk.message_id = whole_id(sieve.filters[MG_FILTER_MESSAGE_ID], q->p);
     rv = mg_event_settled(&settled, q->db, q->config->event_settle);

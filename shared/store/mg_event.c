@@ -16,6 +16,9 @@
 #include "mg_time.h"
 #include "mg_usage.h"
 
+/* It stands in an index, whose entries are limited (PostgreSQL: 2704). */
+#define RECIPIENT_MAX 512
+
 /* --- what an event is filled with --- */
 
 static apr_array_header_t *strings(const json_t *json, apr_pool_t *p)
@@ -184,7 +187,8 @@ static apr_status_t append_one(mg_db_t *db, const mg_event_t *event,
         " VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         "iiiiitttti", id, event->account_id, event->domain_id,
         event->message_id, event->delivery_id, kind->name,
-        mg_text_clean(event->recipient, strlen(event->recipient), ptemp),
+        mg_text_clean(event->recipient, strnlen(event->recipient,
+                                                RECIPIENT_MAX), ptemp),
         mg_event_line(event, ptemp), mg_event_detail(event, ptemp),
         (apr_int64_t)at);
     if (rv != APR_SUCCESS)

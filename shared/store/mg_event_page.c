@@ -7,9 +7,12 @@
 #include "mg_time.h"
 
 /* Rows looked at by one statement: few at first, as most pages are full with
- * them; more where few are wanted. No statement reads for long. */
+ * them; more where few are wanted. No statement reads for long: index entries
+ * cost a tenth of a row. */
 #define WINDOW_MIN 128
 #define WINDOW_MAX 4096
+#define SIEVE_MIN 1024
+#define SIEVE_MAX 32768
 #define RECIPIENTS_MAX 100
 
 #define COLUMNS                                                               \
@@ -17,34 +20,40 @@
     " m.method, m.message_id, m.sender, m.from_header, m.subject, m.options," \
     " m.variables, m.summary, m.size, m.recipients"
 
-/* A window of the domain's rows, and of these what the store can tell apart.
- * $1 domain, $2 low, $3 high, $4 window, $5 kinds, $6 recipient */
+/* $1 domain, $2 low, $3 high, $4 window */
 #define WINDOW(direction)                                                     \
     "SELECT " COLUMNS " FROM (SELECT id, message_id, kind, recipient, detail,"\
     " created_at FROM event WHERE domain_id = $1 AND id >= $2 AND id < $3"    \
     " ORDER BY id " direction " LIMIT $4) e"                                  \
-    " LEFT JOIN message m ON m.id = e.message_id"                             \
-    " WHERE ($5 = '' OR $5 LIKE '%,' || e.kind || ',%')"                      \
-    " AND ($6 = '' OR lower(e.recipient) = $6)"                               \
-    " ORDER BY e.id " direction
+    " LEFT JOIN message m ON m.id = e.message_id ORDER BY e.id " direction
 
-/* Its last row. $1 domain, $2 low, $3 high, $4 window - 1 */
+/* A window of the index event_domain, and of these the rows that pass, the
+ * first $6 of them. $1 domain, $2 low, $3 high, $4 window, $5 recipient,
+ * $7 to $14 kinds */
+#define SIEVE(direction)                                                      \
+    "SELECT " COLUMNS " FROM event e"                                         \
+    " LEFT JOIN message m ON m.id = e.message_id WHERE e.id IN ("             \
+    "SELECT w.id FROM (SELECT id, kind, recipient FROM event"                 \
+    " WHERE domain_id = $1 AND id >= $2 AND id < $3 ORDER BY id " direction   \
+    " LIMIT $4) w WHERE ($5 = '' OR lower(w.recipient) = $5)"                 \
+    " AND ($7 = '' OR w.kind IN ($7, $8, $9, $10, $11, $12, $13, $14))"       \
+    " ORDER BY w.id " direction " LIMIT $6) ORDER BY e.id " direction
+
+/* Its last entry. $1 domain, $2 low, $3 high, $4 window - 1 */
 #define WINDOW_END(direction)                                                 \
     "SELECT id FROM event WHERE domain_id = $1 AND id >= $2 AND id < $3"      \
     " ORDER BY id " direction " LIMIT 1 OFFSET $4"
 
 /* Events of one message, found by it: the signs keep SQLite from walking the
- * domain's. $1 domain, $2 low, $3 high, $4 window, $5 kinds, $6 recipient,
- * $7 message-id */
+ * domain's. $1 domain, $2 low, $3 high, $4 window, $5 message-id */
 #define OF_MESSAGE(direction)                                                 \
     "SELECT " COLUMNS " FROM message m JOIN event e ON e.message_id = m.id"   \
-    " WHERE m.message_id = $7 AND +m.domain_id = $1 AND +e.domain_id = $1"    \
+    " WHERE m.message_id = $5 AND +m.domain_id = $1 AND +e.domain_id = $1"    \
     " AND +e.id >= $2 AND +e.id < $3"                                         \
-    " AND ($5 = '' OR $5 LIKE '%,' || e.kind || ',%')"                        \
-    " AND ($6 = '' OR lower(e.recipient) = $6)"                               \
     " ORDER BY +e.id " direction " LIMIT $4"
 
 static const char *const window_sql[2] = { WINDOW("ASC"), WINDOW("DESC") };
+static const char *const sieve_sql[2] = { SIEVE("ASC"), SIEVE("DESC") };
 static const char *const window_end_sql[2] = { WINDOW_END("ASC"),
                                                WINDOW_END("DESC") };
 static const char *const of_message_sql[2] = { OF_MESSAGE("ASC"),
@@ -161,24 +170,46 @@ static apr_status_t window_end(walk_t *walk, int window, apr_int64_t *plast,
 static apr_status_t look(walk_t *walk, int window, int *pend)
 {
     const mg_event_query_t *q = walk->query;
-    int is_sieved = q->kinds || q->recipient, read = 0;
-    apr_int64_t low = walk->low, high = walk->high, last = 0;
     mg_stmt_t *stmt;
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t rv;
+    int read = 0;
 
-    if (is_sieved)
-        rv = window_end(walk, window, &last, pend);
+    rv = mg_db_query(&stmt, walk->db, window_sql[q->is_down], "iiii",
+                     q->domain_id, walk->low, walk->high,
+                     (apr_int64_t)window);
     if (rv == APR_SUCCESS)
-        rv = mg_db_query(&stmt, walk->db, window_sql[q->is_down], "iiiitt",
-                         q->domain_id, low, high, (apr_int64_t)window,
-                         q->kinds ? q->kinds : "",
-                         q->recipient ? q->recipient : "");
+        rv = take_rows(walk, stmt, &read);
+    *pend = read < window;
+    return rv;
+}
+
+/* The same, and only what passes is read. */
+static apr_status_t sieve(walk_t *walk, int window, int *pend)
+{
+    const mg_event_query_t *q = walk->query;
+    const char *k[MG_EVENT_KINDS];
+    apr_int64_t last;
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+    int read, i;
+
+    for (i = 0; i < MG_EVENT_KINDS; i++)
+        k[i] = q->kinds[i] ? q->kinds[i] : i ? k[0] : "";
+    /* the end first: a row that comes later is behind it */
+    rv = window_end(walk, window, &last, pend);
+    if (rv == APR_SUCCESS)
+        rv = mg_db_query(&stmt, walk->db, sieve_sql[q->is_down],
+                         "iiiititttttttt", q->domain_id, walk->low,
+                         walk->high, (apr_int64_t)window,
+                         q->recipient ? q->recipient : "",
+                         (apr_int64_t)q->limit, k[0], k[1], k[2], k[3], k[4],
+                         k[5], k[6], k[7]);
     if (rv == APR_SUCCESS)
         rv = take_rows(walk, stmt, &read);
     if (rv != APR_SUCCESS || is_full(walk))
         return rv;
-    if (!is_sieved)
-        *pend = read < window;
+    if (read == q->limit)
+        *pend = 0; /* there may be more in this window */
     else if (last)
         pass(walk, last);
     return APR_SUCCESS;
@@ -191,34 +222,38 @@ static apr_status_t look_by_message(walk_t *walk)
     apr_status_t rv;
     int read;
 
-    rv = mg_db_query(&stmt, walk->db, of_message_sql[q->is_down], "iiiittt",
+    rv = mg_db_query(&stmt, walk->db, of_message_sql[q->is_down], "iiiit",
                      q->domain_id, walk->low, walk->high,
-                     (apr_int64_t)WINDOW_MAX, q->kinds ? q->kinds : "",
-                     q->recipient ? q->recipient : "", q->message_id);
+                     (apr_int64_t)WINDOW_MAX, q->message_id);
     return rv == APR_SUCCESS ? take_rows(walk, stmt, &read) : rv;
+}
+
+static int first_window(const mg_event_query_t *q, int is_sieved)
+{
+    int least = is_sieved ? SIEVE_MIN : q->wanted ? WINDOW_MIN : 1;
+
+    return q->limit > least ? q->limit : least;
 }
 
 static apr_status_t walk_on(walk_t *walk, int *pcut)
 {
-    apr_interval_time_t budget = walk->query->budget ? walk->query->budget
-                                                     : MG_EVENT_BUDGET;
+    const mg_event_query_t *q = walk->query;
+    int is_sieved = q->kinds[0] || q->recipient, end = 0;
+    int window = first_window(q, is_sieved);
+    int most = is_sieved ? SIEVE_MAX : WINDOW_MAX;
+    apr_interval_time_t budget = q->budget ? q->budget : MG_EVENT_BUDGET;
     apr_time_t began = mg_ticks();
-    int window = walk->query->limit > WINDOW_MIN ? walk->query->limit
-                                                 : WINDOW_MIN;
     apr_status_t rv = APR_SUCCESS;
-    int end = 0;
 
-    if (!walk->query->wanted && !walk->query->kinds && !walk->query->recipient)
-        window = walk->query->limit;
     while (rv == APR_SUCCESS && !end && !is_full(walk) &&
            walk->low < walk->high) {
         if (mg_ticks() - began > (walk->rows->nelts ? budget / 10 : budget)) {
             *pcut = 1;
             return APR_SUCCESS;
         }
-        rv = look(walk, window, &end);
+        rv = is_sieved ? sieve(walk, window, &end) : look(walk, window, &end);
         apr_pool_clear(walk->pwindow);
-        window = window * 2 > WINDOW_MAX ? WINDOW_MAX : window * 2;
+        window = window * 2 > most ? most : window * 2;
     }
     return rv;
 }

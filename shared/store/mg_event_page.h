@@ -39,6 +39,8 @@ typedef struct {
                                          * not called */
 } mg_event_row_t;
 
+#define MG_EVENT_KINDS 8
+
 typedef int mg_event_wanted_fn(const mg_event_row_t *row, void *baton);
 
 typedef struct {
@@ -46,10 +48,10 @@ typedef struct {
     apr_int64_t low, high;          /* ids from low on, below high */
     int is_down;                    /* from high on downwards */
     int limit;
-    /* What the store can look at by itself; each NULL: all */
-    const char *kinds;              /* ",failed,failed_temp," */
-    const char *recipient;          /* in lower case */
-    const char *message_id;         /* few rows, found by index */
+    /* What the store can look at by itself, in its index alone */
+    const char *kinds[MG_EVENT_KINDS]; /* event.kind; the first NULL: all */
+    const char *recipient;          /* in lower case; NULL: all */
+    const char *message_id;         /* found by its own index; NULL: all */
     mg_event_wanted_fn *wanted;     /* what else is asked for; NULL: nothing */
     void *baton;
     apr_interval_time_t budget;     /* for looking, while nothing was found; a

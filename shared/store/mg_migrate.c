@@ -20,6 +20,8 @@ typedef struct {
 #include "schema.h"
 
 #define MIGRATIONS (int)(sizeof(migrations) / sizeof(*migrations))
+_Static_assert(sizeof(migrations) / sizeof(*migrations) == MG_SCHEMA_VERSION,
+               "mg_migrate.h does not know the last schema_NNNN.sql");
 
 /* A program older than this does not understand the store any more. A
  * migration that contracts raises it. */

@@ -17,3 +17,7 @@ INSERT INTO event_hour (domain_id, hour, slot, n)
 
 -- JSON: "to", the field; "attachments", [{filename, content-type, size}]
 ALTER TABLE message ADD COLUMN summary @TEXT@ NOT NULL DEFAULT '{}';
+
+-- Filters by kind and recipient look at the index alone.
+DROP INDEX event_domain;
+CREATE INDEX event_domain ON event(domain_id, id, kind, recipient);
