@@ -39,7 +39,8 @@ static const struct {
     { "1.2", C_DNS, 0 },       { "1.3", C_UNKNOWN, 0 },
     { "1.4", C_UNKNOWN, 0 },   { "1.6", C_UNKNOWN, 0 },
     { "1.7", C_POLICY, 1 },    { "1.8", C_POLICY, 1 },
-    { "1.9", C_OTHER, 0 },     { "1.10", C_DNS, 0 },
+    { "1.9", C_OTHER, 0 },
+    { "1.10", C_DNS, 1 },      /* Exchange says so of unknown users */
     { "2.0", C_OTHER, 1 },     { "2.1", C_INACTIVE, 1 },
     { "2.2", C_FULL, 0 },      { "2.3", C_SIZE, 0 },
     { "2.4", C_OTHER, 1 },     { "3.1", C_FULL, 0 },
@@ -70,59 +71,106 @@ static const struct {
     const char *words;
     class_t class;
 } phrases[] = {
-    { "greylist", C_GREYLIST },         { "graylist", C_GREYLIST },
-    { "grey-list", C_GREYLIST },        { "grey list", C_GREYLIST },
-    { "user unknown", C_UNKNOWN },      { "unknown user", C_UNKNOWN },
-    { "no such user", C_UNKNOWN },      { "no such recipient", C_UNKNOWN },
-    { "no such mailbox", C_UNKNOWN },   { "no mailbox", C_UNKNOWN },
-    { "no such address", C_UNKNOWN },   { "no such person", C_UNKNOWN },
-    { "unknown recipient", C_UNKNOWN }, { "recipient unknown", C_UNKNOWN },
-    { "unknown address", C_UNKNOWN },   { "invalid recipient", C_UNKNOWN },
-    { "invalid mailbox", C_UNKNOWN },   { "invalid address", C_UNKNOWN },
-    { "recipient not found", C_UNKNOWN },
-    { "recipientnotfound", C_UNKNOWN }, { "mailbox not found", C_UNKNOWN },
-    { "user not found", C_UNKNOWN },    { "address not found", C_UNKNOWN },
-    { "unrouteable address", C_UNKNOWN }, { "unroutable address", C_UNKNOWN },
-    { "does not exist", C_UNKNOWN },    { "doesn't exist", C_UNKNOWN },
-    { "not a valid", C_UNKNOWN },       { "no longer valid", C_UNKNOWN },
-    { "mailbox unavailable", C_UNKNOWN },
-    { "not our customer", C_UNKNOWN },  { "user doesn't", C_UNKNOWN },
+    { "sender address rejected", C_POLICY },
+    { "sender verify failed", C_POLICY }, { "sender rejected", C_POLICY },
+    { "domain of sender", C_POLICY },
+    { "greylist", C_GREYLIST }, { "graylist", C_GREYLIST },
+    { "grey-list", C_GREYLIST }, { "grey list", C_GREYLIST },
+    { "postgrey", C_GREYLIST }, { "triplet", C_GREYLIST },
+    { "internal resource", C_GREYLIST }, { "too many hops", C_LOOP },
+    { "mail loop", C_LOOP }, { "loop detected", C_LOOP },
+    { "hop count", C_LOOP }, { "unusual rate", C_RATE },
+    { "too quickly", C_RATE }, { "rate that", C_RATE },
+    { "frequency limited", C_RATE }, { "server busy", C_RATE },
+    { "server is busy", C_RATE }, { "slow down", C_RATE },
+    { "concurrent connections", C_RATE }, { "does not accept mail", C_DNS },
+    { "domain does not exist", C_DNS }, { "domain doesn't exist", C_DNS },
+    { "user unknown", C_UNKNOWN }, { "unknown user", C_UNKNOWN },
+    { "no such user", C_UNKNOWN }, { "no such recipient", C_UNKNOWN },
+    { "no such mailbox", C_UNKNOWN }, { "no mailbox", C_UNKNOWN },
+    { "no such address", C_UNKNOWN }, { "no such person", C_UNKNOWN },
+    { "no such account", C_UNKNOWN }, { "unknown recipient", C_UNKNOWN },
+    { "recipient unknown", C_UNKNOWN }, { "addressee unknown", C_UNKNOWN },
+    { "unknown address", C_UNKNOWN }, { "unknown local part", C_UNKNOWN },
+    { "unknown local-part", C_UNKNOWN },
+    { "unknown or illegal alias", C_UNKNOWN },
+    { "invalid recipient", C_UNKNOWN }, { "invalid mailbox", C_UNKNOWN },
+    { "invalid address", C_UNKNOWN }, { "invalid user", C_UNKNOWN },
+    { "recipient not found", C_UNKNOWN }, { "recipientnotfound", C_UNKNOWN },
+    { "recipnotfound", C_UNKNOWN }, { "mailbox not found", C_UNKNOWN },
+    { "user not found", C_UNKNOWN }, { "address not found", C_UNKNOWN },
+    { "account not found", C_UNKNOWN }, { "unrouteable address", C_UNKNOWN },
+    { "unroutable address", C_UNKNOWN },
+    { "undeliverable address", C_UNKNOWN },
+    { "not listed in domino", C_UNKNOWN },
+    { "not listed in public", C_UNKNOWN },
+    { "not listed in address", C_UNKNOWN }, { "does not exist", C_UNKNOWN },
+    { "doesn't exist", C_UNKNOWN }, { "not a valid", C_UNKNOWN },
+    { "no longer valid", C_UNKNOWN }, { "mailbox unavailable", C_UNKNOWN },
+    { "not our customer", C_UNKNOWN }, { "not a known user", C_UNKNOWN },
+    { "user not known", C_UNKNOWN }, { "user doesn't", C_UNKNOWN },
     { "recipient address rejected: access denied", C_UNKNOWN },
-    { "account is disabled", C_INACTIVE },
-    { "account disabled", C_INACTIVE }, { "mailbox disabled", C_INACTIVE },
-    { "mailbox is disabled", C_INACTIVE },
+    { "account is disabled", C_INACTIVE }, { "account disabled", C_INACTIVE },
+    { "mailbox disabled", C_INACTIVE }, { "mailbox is disabled", C_INACTIVE },
+    { "reach is disabled", C_INACTIVE },
     { "account has been disabled", C_INACTIVE },
-    { "inactive", C_INACTIVE },         { "deactivated", C_INACTIVE },
-    { "suspended", C_INACTIVE },
-    { "quota", C_FULL },                { "mailbox full", C_FULL },
-    { "mailbox is full", C_FULL },      { "inbox is full", C_FULL },
-    { "out of storage", C_FULL },       { "not enough storage", C_FULL },
-    { "too large", C_SIZE },            { "too big", C_SIZE },
-    { "size limit", C_SIZE },           { "maximum size", C_SIZE },
-    { "dmarc", C_AUTH },                { "dkim", C_AUTH },
-    { "spf check", C_AUTH },            { "spf fail", C_AUTH },
-    { "sender policy framework", C_AUTH },
-    { "blacklist", C_BLOCKED },         { "black list", C_BLOCKED },
-    { "blocklist", C_BLOCKED },         { "block list", C_BLOCKED },
-    { "denylist", C_BLOCKED },          { "dnsbl", C_BLOCKED },
-    { "spamhaus", C_BLOCKED },          { "spamcop", C_BLOCKED },
-    { "barracuda", C_BLOCKED },         { "reputation", C_BLOCKED },
-    { "blocked using", C_BLOCKED },     { "ip address is blocked", C_BLOCKED },
-    { "reverse dns", C_BLOCKED },       { "ptr record", C_BLOCKED },
-    { "spam", C_SPAM },                 { "unsolicited", C_SPAM },
-    { "bulk mail", C_SPAM },            { "junk", C_SPAM },
-    { "virus", C_CONTENT },             { "malware", C_CONTENT },
-    { "attachment", C_CONTENT },
-    { "too many", C_RATE },             { "rate limit", C_RATE },
-    { "throttl", C_RATE },              { "try again in", C_RATE },
-    { "relay", C_RELAY },
-    { "starttls", C_TLS },              { "encryption required", C_TLS },
-    { "no mx for", C_DNS },             { "domain not found", C_DNS },
-    { "host not found", C_DNS },        { "no such domain", C_DNS },
-    { "unknown domain", C_DNS },        { "nxdomain", C_DNS },
-    { "timed out", C_NETWORK },         { "connection refused", C_NETWORK },
-    { "policy", C_POLICY },             { "blocked", C_BLOCKED },
-    { "not allowed", C_POLICY },        { "denied", C_POLICY },
+    { "temporarily disabled", C_INACTIVE }, { "inactive", C_INACTIVE },
+    { "deactivated", C_INACTIVE }, { "suspended", C_INACTIVE },
+    { "is terminated", C_INACTIVE }, { "account expired", C_INACTIVE },
+    { "account is locked", C_INACTIVE }, { "no longer in use", C_INACTIVE },
+    { "no longer available", C_INACTIVE }, { "discontinued", C_INACTIVE },
+    { "quota", C_FULL }, { "mailbox full", C_FULL },
+    { "mailbox is full", C_FULL }, { "inbox is full", C_FULL },
+    { "out of storage", C_FULL }, { "not enough storage", C_FULL },
+    { "exceeded storage allocation", C_FULL }, { "storage limit", C_FULL },
+    { "mailbox size limit", C_FULL }, { "too large", C_SIZE },
+    { "too big", C_SIZE }, { "size limit", C_SIZE },
+    { "maximum size", C_SIZE }, { "size exceeds", C_SIZE },
+    { "length exceeds", C_SIZE }, { "dmarc", C_AUTH }, { "dkim", C_AUTH },
+    { "unauthenticated", C_AUTH }, { "spf check", C_AUTH },
+    { "spf fail", C_AUTH }, { "spf validation", C_AUTH },
+    { "spf record", C_AUTH }, { "sender policy framework", C_AUTH },
+    { "spoof", C_AUTH }, { "blacklist", C_BLOCKED },
+    { "black list", C_BLOCKED }, { "blocklist", C_BLOCKED },
+    { "block list", C_BLOCKED }, { "denylist", C_BLOCKED },
+    { "dnsbl", C_BLOCKED }, { " rbl", C_BLOCKED }, { "spamhaus", C_BLOCKED },
+    { "spamcop", C_BLOCKED }, { "barracuda", C_BLOCKED },
+    { "ipcheck.proofpoint", C_BLOCKED }, { "reputation", C_BLOCKED },
+    { "banned", C_BLOCKED }, { "blocked using", C_BLOCKED },
+    { "blocked for spam", C_BLOCKED }, { "ip address is blocked", C_BLOCKED },
+    { "ip blocked", C_BLOCKED }, { "from your ip", C_BLOCKED },
+    { "from this ip", C_BLOCKED }, { "user complaints", C_BLOCKED },
+    { "client host rejected", C_BLOCKED }, { "reverse dns", C_BLOCKED },
+    { "reverse hostname", C_BLOCKED }, { "ptr record", C_BLOCKED },
+    { "ptr resource", C_BLOCKED }, { "dynamic ip", C_BLOCKED },
+    { "ask your postmaster for help", C_BLOCKED }, { "spam", C_SPAM },
+    { "unsolicited", C_SPAM }, { "bulk mail", C_SPAM }, { "junk", C_SPAM },
+    { "phish", C_SPAM }, { "dt:spm", C_SPAM }, { "uribl", C_SPAM },
+    { "surbl", C_SPAM }, { "virus", C_CONTENT }, { "malware", C_CONTENT },
+    { "infected", C_CONTENT }, { "attachment", C_CONTENT },
+    { "content presents", C_CONTENT }, { "due to content", C_CONTENT },
+    { "content restriction", C_CONTENT }, { "too many", C_RATE },
+    { "rate limit", C_RATE }, { "throttl", C_RATE },
+    { "try again in", C_RATE }, { "relay", C_RELAY }, { "starttls", C_TLS },
+    { "encryption required", C_TLS }, { "requires tls", C_TLS },
+    { "tls required", C_TLS }, { "tls is required", C_TLS },
+    { "no mx for", C_DNS }, { "domain not found", C_DNS },
+    { "host not found", C_DNS }, { "host unknown", C_DNS },
+    { "unknown host", C_DNS }, { "no such host", C_DNS },
+    { "find any host", C_DNS }, { "no such domain", C_DNS },
+    { "unknown domain", C_DNS }, { "unrouteable mail domain", C_DNS },
+    { "unroutable mail domain", C_DNS }, { "nxdomain", C_DNS },
+    { "timed out", C_NETWORK }, { "connection refused", C_NETWORK },
+    { "connection reset", C_NETWORK }, { "lost connection", C_NETWORK },
+    { "no route to host", C_NETWORK }, { "network is unreachable", C_NETWORK },
+    { "network unreachable", C_NETWORK },
+    { "establish an smtp connection", C_NETWORK },
+    { "queue too long", C_EXPIRED }, { "message expired", C_EXPIRED },
+    { "retry timeout exceeded", C_EXPIRED },
+    { "retry time not reached", C_EXPIRED }, { "policy", C_POLICY },
+    { "blocked", C_BLOCKED }, { "not allowed", C_POLICY },
+    { "denied", C_POLICY }, { "prohibit", C_POLICY },
+    { "service refused", C_POLICY },
 };
 
 /* Without an enhanced code or words that say more. RCPT: RFC 5321 4.2.3 has
@@ -146,19 +194,13 @@ static const struct {
 #define COUNT(table) (sizeof(table) / sizeof((table)[0]))
 #define LOOKED_AT 1000       /* of the words */
 
-void mg_bounce_enhanced(char enhanced[MG_ENHANCED_LEN], const char *reply)
+/* "5.1.1" at s, and no more. @return behind it; NULL: it is none */
+static const char *take_enhanced(char enhanced[MG_ENHANCED_LEN], const char *s)
 {
-    const char *s = reply;
     int parts = 0, digits = 0, i;
 
-    enhanced[0] = '\0';
-    if (!s)
-        return;
-    if (apr_isdigit(s[0]) && apr_isdigit(s[1]) && apr_isdigit(s[2])
-        && (s[3] == ' ' || s[3] == '-'))
-        s += 4;
     if ((*s != '2' && *s != '4' && *s != '5') || s[1] != '.')
-        return;
+        return NULL;
     for (i = 1; i < MG_ENHANCED_LEN - 1; i++) {
         if (s[i] == '.' && (i == 1 || digits > 0)) {
             parts++;
@@ -170,9 +212,35 @@ void mg_bounce_enhanced(char enhanced[MG_ENHANCED_LEN], const char *reply)
             break;
     }
     if (parts != 2 || digits == 0 || apr_isalnum(s[i]) || s[i] == '.')
-        return;
+        return NULL;
     memcpy(enhanced, s, (size_t)i);
     enhanced[i] = '\0';
+    return s + i;
+}
+
+/* "550 5.1.1 ...", "550: 5.1.1 ...", "550 #5.1.1 ..." (IronPort), and qmail's
+ * "550 sorry, no mailbox here by that name (#5.1.1)" */
+void mg_bounce_enhanced(char enhanced[MG_ENHANCED_LEN], const char *reply)
+{
+    const char *s = reply;
+
+    enhanced[0] = '\0';
+    if (!s)
+        return;
+    if (apr_isdigit(s[0]) && apr_isdigit(s[1]) && apr_isdigit(s[2])
+        && (s[3] == ' ' || s[3] == '-' || s[3] == ':'))
+        s += 4;
+    s += strspn(s, " ");
+    s += *s == '#';
+    if (take_enhanced(enhanced, s))
+        return;
+    for (s = reply; (s = strstr(s, "(#")) != NULL; s += 2) {
+        const char *end = take_enhanced(enhanced, s + 2);
+
+        if (end && *end == ')')
+            return;
+        enhanced[0] = '\0';
+    }
 }
 
 static class_t by_enhanced(const char *enhanced, int *pvague)

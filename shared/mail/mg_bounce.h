@@ -41,6 +41,7 @@ mg_bounce_t mg_bounce_classify(mg_stage_t stage, int code, const char *reply,
                                int permanent);
 
 #define MG_ENHANCED_LEN 12
-/** The enhanced code behind the three digits of a reply, or "". */
+/** The enhanced code of a reply, behind its three digits or as qmail has it,
+ * "(#5.1.1)"; else "". */
 void mg_bounce_enhanced(char enhanced[MG_ENHANCED_LEN], const char *reply);
 #endif

@@ -5,8 +5,15 @@
  *     <bob@x.test>: host mx.x.test[192.0.2.1] said: 550 5.1.1 no such user
  *         (in reply to RCPT TO command)
  *
- * So a paragraph of the text is looked for that quotes an SMTP reply; it goes
- * on one line, an address in it is the recipient.
+ * qmail, and others after it (QSBMF, cr.yp.to/proto/qsbmf.txt), a paragraph
+ * for each recipient:
+ *
+ *     <bob@x.test>:
+ *     Sorry, no mailbox here by that name. (#5.1.1)
+ *
+ * So, where recipients are not named so, a paragraph of the text is looked for
+ * that quotes an SMTP reply; it goes on one line, an address in it is the
+ * recipient.
  */
 #include <apr_lib.h>
 #include <apr_strings.h>
@@ -18,6 +25,7 @@
 
 #define LINE_MAX_LEN 1000
 #define TEXT_MAX (32 * 1024)
+#define TEXTS_READ 20         /* recipients whose words are looked for */
 
 const char *mg_dsn_line(const char *s, apr_size_t len, apr_pool_t *p)
 {
@@ -85,7 +93,7 @@ static int is_delay(const mg_dsn_read_t *r)
 
 /* An SMTP reply quoted in a line: at its start or behind a blank, and behind
  * it an enhanced code, or before it what introduces a quote. */
-static const char *find_reply(const char *line)
+const char *mg_dsn_find_reply(const char *line)
 {
     char enhanced[MG_ENHANCED_LEN];
     const char *c;
@@ -153,6 +161,22 @@ static const char *find_address(const char *line, apr_pool_t *p)
     return apr_pstrmemdup(p, begin, (apr_size_t)(end - begin));
 }
 
+/* Words without a reply: qmail's code says what it is; of others it has to be
+ * clear that the address is no good. */
+static const char *with_code(const mg_dsn_read_t *r, const char *words)
+{
+    char enhanced[MG_ENHANCED_LEN];
+
+    mg_bounce_enhanced(enhanced, words);
+    if (*enhanced == '4' || *enhanced == '5')
+        return apr_psprintf(r->p, "%c50 %s %s", *enhanced, enhanced, words);
+    if (!is_delay(r)
+        && mg_bounce_classify(MG_STAGE_LATER, 0, words, 1).severity
+               == MG_HARD)
+        return apr_pstrcat(r->p, "550 ", words, NULL);
+    return words;
+}
+
 static mg_dsn_report_t *add(mg_dsn_read_t *r, const char *recipient,
                             const char *reply)
 {
@@ -163,27 +187,62 @@ static mg_dsn_report_t *add(mg_dsn_read_t *r, const char *recipient,
     report = apr_array_push(r->dsn->reports);
     memset(report, 0, sizeof(*report));
     report->recipient = recipient;
-    report->code = mg_dsn_code(reply);
-    report->text = reply;
-    report->action = is_delay(r) || report->code / 100 == 4 ? MG_DSN_DELAYED
-                                                           : MG_DSN_FAILED;
+    report->text = mg_dsn_code(reply) ? reply : with_code(r, reply);
+    if (mg_dsn_code(reply) && reply[3] == ':') /* Yahoo's */
+        report->text = apr_pstrcat(r->p, apr_pstrndup(r->p, reply, 3),
+                                   reply + 4, NULL);
+    report->code = mg_dsn_code(report->text);
+    report->action = is_delay(r) || mg_dsn_code(reply) / 100 == 4
+                         ? MG_DSN_DELAYED : MG_DSN_FAILED;
     return report;
 }
 
-/* X-Failed-Recipients: a@x, b@y */
+/* X-Failed-Recipients: a@x, b@y. What the text says of each, or else the one
+ * reply there is. */
 static int by_failed_recipients(mg_dsn_read_t *r, const char *reply)
 {
     char *list = apr_pstrdup(r->p, header(r, "X-Failed-Recipients"));
     char *last = NULL, *one;
+    const char *words, *own;
     int n = 0;
 
     for (one = apr_strtok(list, ", \t", &last); one;
          one = apr_strtok(NULL, ", \t", &last)) {
         if (!strchr(one, '@') || strlen(one) > 320)
             continue;
-        add(r, mg_text_clean(one, strlen(one), r->p), reply);
+        words = n < TEXTS_READ ? mg_dsn_words(r, one) : "";
+        own = mg_dsn_find_reply(words);
+        if (!own && *words && mg_dsn_code(with_code(r, words)))
+            own = words;
+        add(r, mg_text_clean(one, strlen(one), r->p), own ? own : reply);
         n++;
     }
+    return n > 0;
+}
+
+/* "<bob@x.test>: what was wrong": a paragraph of qmail's, on one line. Of a
+ * host's reply, what the host said. */
+static int by_paragraph(mg_dsn_read_t *r, const char *line)
+{
+    const char *end = line[0] == '<' ? strstr(line, ">: ") : NULL;
+    const char *reply, *address;
+
+    if (!end || end - line > 322 || !memchr(line, '@', (size_t)(end - line)))
+        return 0;
+    reply = mg_dsn_find_reply(end + 3);
+    address = apr_pstrmemdup(r->p, line + 1, (apr_size_t)(end - line - 1));
+    return add(r, mg_text_clean(address, strlen(address), r->p),
+               reply ? reply : end + 3) != NULL;
+}
+
+static int by_paragraphs(mg_dsn_read_t *r, const char *text)
+{
+    const char *line;
+    int n = 0;
+
+    while ((line = paragraph(&text, r->p)) != NULL
+           && strncmp(line, "---", 3) != 0)
+        n += by_paragraph(r, line);
     return n > 0;
 }
 
@@ -191,20 +250,23 @@ int mg_dsn_guess(mg_dsn_read_t *r)
 {
     int failed = *header(r, "X-Failed-Recipients") != '\0';
     const char *text = r->text ? r->text : "", *line, *reply = NULL;
-    const char *recipient = NULL;
+    const char *recipient = NULL, *subject = header(r, "Subject");
 
     if (!failed && !looks_like_report(r))
         return 0;
     if (strlen(text) > TEXT_MAX)
         text = apr_pstrndup(r->p, text, TEXT_MAX);
+    if (!failed && by_paragraphs(r, text))
+        return 1;
     while (!reply && (line = paragraph(&text, r->p)) != NULL) {
-        reply = find_reply(line);
+        reply = mg_dsn_find_reply(line);
         if (reply)
             recipient = find_address(line, r->p);
     }
-    if (!reply)
-        reply = mg_dsn_line(header(r, "Subject"),
-                            strlen(header(r, "Subject")), r->p);
+    if (!reply) {
+        reply = mg_dsn_line(subject, strlen(subject), r->p);
+        recipient = find_address(reply, r->p);
+    }
     if (failed && by_failed_recipients(r, reply))
         return 1;
     return add(r, recipient ? mg_text_clean(recipient, strlen(recipient),

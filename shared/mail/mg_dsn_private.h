@@ -20,6 +20,8 @@ const char *mg_dsn_line(const char *s, apr_size_t len, apr_pool_t *p);
 /** What the text for people says behind a recipient's address, on a line; ""
  * if it does not name it. */
 const char *mg_dsn_words(mg_dsn_read_t *r, const char *recipient);
+/** An SMTP reply that is quoted in a line; NULL: there is none. */
+const char *mg_dsn_find_reply(const char *line);
 /** A report for people. @return whether it was understood */
 int mg_dsn_guess(mg_dsn_read_t *r);
 int mg_dsn_is_auto_reply(const mg_dsn_read_t *r);

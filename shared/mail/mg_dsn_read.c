@@ -72,7 +72,8 @@ int mg_dsn_code(const char *text)
 {
     if ((text[0] == '4' || text[0] == '5') && apr_isdigit(text[1])
         && apr_isdigit(text[2])
-        && (text[3] == ' ' || text[3] == '-' || text[3] == '\0'))
+        && (text[3] == ' ' || text[3] == '-' || text[3] == ':'
+            || text[3] == '\0'))
         return (int)apr_strtoi64(text, NULL, 10);
     return 0;
 }
@@ -97,7 +98,8 @@ static void set_words(mg_dsn_report_t *r, const char *status,
         mg_bounce_enhanced(quoted, words);
         if (!*quoted && strlen(words) > 4)
             words = apr_pstrcat(p, apr_pstrndup(p, words, 3), " ", enhanced,
-                                " ", words + 4, NULL);
+                                " ", words + 4 + strspn(words + 4, " "),
+                                NULL);
     }
     else if (class) {
         r->code = class * 100 + 50;
@@ -108,14 +110,19 @@ static void set_words(mg_dsn_report_t *r, const char *status,
 
 static mg_dsn_action_t action_of(const char *word, const char *status)
 {
-    if (strncasecmp(word, "failed", 6) == 0)
+    static const char *const well[] = { "delivered", "relayed", "expanded",
+        NULL };
+    int i;
+
+    if (strncasecmp(word, "fail", 4) == 0)
         return MG_DSN_FAILED;
     if (strncasecmp(word, "delayed", 7) == 0)
         return MG_DSN_DELAYED;
-    if (!*word)
-        return *status == '5' ? MG_DSN_FAILED
-               : *status == '4' ? MG_DSN_DELAYED : MG_DSN_WELL;
-    return MG_DSN_WELL;
+    for (i = 0; well[i]; i++)
+        if (strncasecmp(word, well[i], strlen(well[i])) == 0)
+            return MG_DSN_WELL;
+    return *status == '5' ? MG_DSN_FAILED
+           : *status == '4' ? MG_DSN_DELAYED : MG_DSN_WELL;
 }
 
 static void add_recipient(mg_dsn_t *dsn, const apr_array_header_t *headers,
@@ -141,7 +148,8 @@ static void add_recipient(mg_dsn_t *dsn, const apr_array_header_t *headers,
     set_words(r, status, field(headers, "Diagnostic-Code"), p);
 }
 
-/* Exim gives the reason of a failure of its own in its text alone. */
+/* Exim gives the reason of a failure of its own in its text alone, OpenSMTPD
+ * all replies. */
 static void add_missing_words(mg_dsn_read_t *r)
 {
     char enhanced[MG_ENHANCED_LEN];
@@ -150,14 +158,20 @@ static void add_missing_words(mg_dsn_read_t *r)
     for (i = 0; i < r->dsn->reports->nelts && i < TEXTS_READ; i++) {
         mg_dsn_report_t *report = &APR_ARRAY_IDX(r->dsn->reports, i,
                                                  mg_dsn_report_t);
-        const char *words;
+        const char *words, *reply;
 
         mg_bounce_enhanced(enhanced, report->text);
         if (!*enhanced || strlen(report->text) > 4 + strlen(enhanced)
             || !report->recipient)
             continue;
         words = mg_dsn_words(r, report->recipient);
-        if (*words)
+        reply = mg_dsn_find_reply(words);
+        if (reply && strcmp(enhanced + 1, ".0.0") == 0
+            && reply[0] == enhanced[0]) {
+            report->code = mg_dsn_code(reply);
+            report->text = reply;
+        }
+        else if (*words)
             report->text = apr_pstrcat(r->p, report->text, " ", words, NULL);
     }
 }
