@@ -50,9 +50,12 @@ static apr_status_t recipients_of(apr_array_header_t **plist, mg_db_t *db,
     apr_status_t rv;
 
     *plist = apr_array_make(p, 4, sizeof(const char *));
+    /* what a route forwards went to others than it came for */
     rv = mg_db_query(&stmt, db, "SELECT recipient FROM event"
-                     " WHERE message_id = $1 AND kind = 'accepted'"
-                     " ORDER BY id", "i", message_id);
+                     " WHERE message_id = $1 AND kind IN ('accepted', 'posted')"
+                     " UNION SELECT recipient FROM delivery"
+                     " WHERE message_id = $1 AND transport = 1 ORDER BY 1", "i",
+                     message_id);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS)
         APR_ARRAY_PUSH(*plist, const char *) = mg_stmt_text(stmt, 0, p);
     return rv == APR_EOF ? APR_SUCCESS : rv;
@@ -130,7 +133,8 @@ static apr_status_t is_booked(int *pbooked, mg_db_t *db, apr_int64_t id,
         rv = mg_db_get_int(
             db, &one,
             "SELECT 1 FROM event WHERE message_id = $1 AND recipient = $2"
-            " AND (kind IN ('failed', 'failed_late', 'dropped')"
+            " AND (kind IN ('failed', 'failed_late', 'dropped',"
+            "   'forward_failed')"
             "  OR ($3 = 1 AND kind = 'failed_temp' AND delivery_id = 0))"
             " LIMIT 1", "iti", id, recipient, (apr_int64_t)delayed);
     *pbooked = rv == APR_SUCCESS;
@@ -172,7 +176,8 @@ static apr_status_t tell_sender(report_t *r, mg_db_t *db,
     apr_status_t rv;
 
     rv = mg_db_query(&stmt, db, "SELECT detail FROM event WHERE message_id ="
-                     " $1 AND recipient = $2 AND kind = 'delivered' LIMIT 1",
+                     " $1 AND recipient = $2 AND kind IN"
+                     " ('delivered', 'posted') LIMIT 1",
                      "it", r->about->id, recipient);
     if (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
         detail = mg_stmt_text(stmt, 0, p);

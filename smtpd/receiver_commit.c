@@ -185,16 +185,18 @@ static void on_committed(apr_status_t rv, const char *words,
         mg_log(MG_LOG_DEBUG, rv, "smtp: committed %d in %" APR_INT64_T_FMT
                " us", n, (apr_int64_t)took);
     server->n_batch = 0;
+    smtp_refused_done(server->refused);
     for (i = 0; i < n; i++)
         tell(server, server->batch[i], rv);
 }
 
 static void commit(smtp_server_t *server)
 {
-    mg_unit_t *units = NULL;
+    mg_unit_t *units;
     int i;
 
     gather(server);
+    units = smtp_refused_unit(server->refused);
     for (i = server->n_batch - 1; i >= 0; i--) {
         mg_unit_t *unit = smtp_tx_unit(server->batch[i]);
 
@@ -208,7 +210,8 @@ static void commit(smtp_server_t *server)
 
 int smtp_commit_is_idle(const smtp_server_t *server)
 {
-    return !committer_is_busy(server->committer);
+    return !committer_is_busy(server->committer)
+           && !smtp_refused_is_any(server->refused);
 }
 
 static void at_turn_end(loop_t *loop, void *baton)
@@ -218,7 +221,8 @@ static void at_turn_end(loop_t *loop, void *baton)
 
     (void)loop;
     if (!committer_is_busy(server->committer)
-        && (storing || (server->n_ready > 0 && !shall_wait(server))))
+        && (storing || (server->n_ready > 0 && !shall_wait(server))
+            || smtp_refused_is_due(server->refused)))
         commit(server);
     smtp_session_reap(server);
 }
@@ -230,6 +234,7 @@ apr_status_t smtp_commit_setup(smtp_server_t *server)
     APR_RING_INIT(&server->ready, smtp_tx_t, link);
     APR_RING_INIT(&server->storing, smtp_tx_t, link);
     server->epoch = 1;
+    server->refused = smtp_refused_create(worker, worker->pool);
     loop_at_turn_end(worker->loop, at_turn_end, server);
     return committer_create(&server->committer, worker, on_committed, server,
                             worker->pool);

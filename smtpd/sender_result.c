@@ -142,6 +142,17 @@ void sender_released(sender_t *s, sender_entry_t *entry, apr_time_t due_at)
 
 /* --- the unit of one result --- */
 
+/* A forward that ran out has failed, too. */
+static sender_verdict_t verdict_of(const sender_entry_t *e)
+{
+    const mg_message_t *message = e->message->row;
+
+    return e->verdict == SENDER_DROPPED && message
+                   && message->direction == MG_INCOMING
+                   && e->row.transport == MG_TRANSPORT_SMTP
+               ? SENDER_FAILED : e->verdict;
+}
+
 static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
 {
     static const mg_event_kind_t kinds[] = {
@@ -150,7 +161,7 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
         [SENDER_FAILED] = MG_EVENT_FAILED,
         [SENDER_DROPPED] = MG_EVENT_DROPPED,
     };
-    mg_event_t event = mg_event_of(kinds[e->verdict], &e->row,
+    mg_event_t event = mg_event_of(kinds[verdict_of(e)], &e->row,
                                    e->message->row, p);
     mg_render_for_t who = { e->message->row, &e->row, "", NULL };
     mg_dsn_rcpt_t rcpt = { NULL, NULL };

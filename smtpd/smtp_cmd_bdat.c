@@ -64,6 +64,8 @@ static void chunk_refused(smtp_session_t *s, smtp_reply_t reply)
 {
     int ends = reply == SAY_OK ? 0 : s->chunk.back & (S_RCPT | S_BDAT);
 
+    if (ends)
+        smtp_refused_message(s, reply);
     smtp_refuse(s, reply, NULL);
     if (ends)
         smtp_session_reset(s);

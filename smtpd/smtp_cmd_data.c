@@ -46,6 +46,7 @@ void smtp_data_end(smtp_session_t *s)
     if (reply == SAY_OK)
         reply = smtp_tx_finish(s->tx);
     if (reply != SAY_OK) {
+        smtp_refused_message(s, reply);
         smtp_refuse(s, reply, s->tx->why);
         smtp_session_reset(s);
         smtp_session_enter(s, S_READY);

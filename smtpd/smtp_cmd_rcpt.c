@@ -57,6 +57,9 @@ void smtp_cmd_rcpt(smtp_session_t *s, const char *args)
         reply = smtp_tx_recipient(s->tx, rcpt, &dsn);
     if (reply != SAY_RECIPIENT_OK) {
         s->tx->refused++;
+        if (reply == SAY_UNKNOWN_USER && rcpt->domain != NULL)
+            smtp_refused_recipient(s, s->tx->nobody_account,
+                                   s->tx->nobody_domain, rcpt->address, reply);
         smtp_refuse(s, reply, rcpt ? rcpt->as_given : NULL);
         return;
     }

@@ -23,6 +23,7 @@
 #include "conn.h"
 #include "mg_routing.h"
 #include "receiver_rates.h"
+#include "smtp_refused.h"
 #include "smtp_reply.h"
 #include "smtp_tx.h"
 #include "worker.h"
@@ -128,6 +129,7 @@ struct smtp_server_t {
     apr_time_t ready_since, heard;
     loop_timer_t *again;         /* while a batch waits for company */
     struct committer_t *committer;
+    smtp_refused_t *refused;
     smtp_tx_t *batch[SMTP_BATCH_MAX]; /* under way */
     int n_batch;
     /* receiver_clients.c */
@@ -196,7 +198,8 @@ void smtp_rate_taken(smtp_session_t *s, int messages, int recipients);
 
 /* --- receiver_commit.c --- */
 apr_status_t smtp_commit_setup(smtp_server_t *server);
-/** False while messages of sessions, gone ones too, are with the store. */
+/** False while messages of sessions, gone ones too, are with the store, and
+ * events of the refused wait. */
 int smtp_commit_is_idle(const smtp_server_t *server);
 /** A session was heard: a batch that waits may wait for it. */
 void smtp_commit_heard(smtp_session_t *s);

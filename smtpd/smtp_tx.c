@@ -158,6 +158,11 @@ static apr_status_t route(smtp_tx_t *tx, const mg_address_t *address,
                               tx->incoming ? 0
                                            : tx->session->login.account_id,
                               tx->pool);
+    tx->nobody_domain = 0;
+    if (rv == APR_ENOENT && domain != NULL) {
+        tx->nobody_account = domain->account_id;
+        tx->nobody_domain = domain->id;
+    }
     if (rv == APR_SUCCESS) {
         request_dsn(found, dsn, tx->pool);
         take_envelopes(tx, domain, found);

@@ -48,6 +48,8 @@ struct smtp_tx_t {
     int incoming;                    /* nobody logged in */
     apr_int64_t id;                  /* the first message's; in Received: */
     int refused;                     /* RCPTs */
+    apr_int64_t nobody_account, nobody_domain; /* of the last RCPT, where the
+                                      * domain is ours and has no such user */
     apr_hash_t *seen;                /* recipients, from the second on */
     const char *first, *first_key;   /* the first recipient */
     int n_recipients;

@@ -16,6 +16,7 @@ typedef struct {
     enum { MG_ACTION_FORWARD_URL, MG_ACTION_FORWARD_ADDRESS,
            MG_ACTION_STOP } kind;
     const char *target;
+    const char *filter;          /* of its route; mg_ruleset_apply() */
 } mg_action_t;
 
 /** @param perror  what is wrong and where @return MG_EBADINPUT */

@@ -159,11 +159,15 @@ static const char *domain_of(const char *address, apr_pool_t *p)
     return at ? mg_text_lower(at + 1, p) : "";
 }
 
-static void add_smtp(apr_array_header_t *envelopes, const char *recipient,
-                     const char *as_given, apr_pool_t *p)
+static mg_envelope_t *add_smtp(apr_array_header_t *envelopes,
+                               const char *recipient, const char *as_given,
+                               apr_pool_t *p)
 {
-    add_envelope(envelopes, MG_TRANSPORT_SMTP, recipient, as_given)->dest =
-        domain_of(recipient, p);
+    mg_envelope_t *e = add_envelope(envelopes, MG_TRANSPORT_SMTP, recipient,
+                                    as_given);
+
+    e->dest = domain_of(recipient, p);
+    return e;
 }
 
 static apr_status_t add_mailbox(apr_array_header_t *envelopes, mg_db_t *db,
@@ -201,15 +205,19 @@ static apr_status_t add_routes(apr_array_header_t *envelopes,
         mg_envelope_t *e;
 
         if (action->kind == MG_ACTION_FORWARD_ADDRESS) {
-            add_smtp(envelopes, target, target, p);
-            continue;
+            e = add_smtp(envelopes, target, target, p);
+            e->came_to = to->address;
+            e->came_to_as_given = to->as_given;
         }
-        e = add_envelope(envelopes, MG_TRANSPORT_HTTP, to->address,
-                         to->as_given);
-        e->target = target;
-        e->dest = mg_queue_url_dest(target, p);
-        if (!e->dest)
-            e->dest = "";
+        else {
+            e = add_envelope(envelopes, MG_TRANSPORT_HTTP, to->address,
+                             to->as_given);
+            e->target = target;
+            e->dest = mg_queue_url_dest(target, p);
+            if (!e->dest)
+                e->dest = "";
+        }
+        e->filter = apr_pstrdup(p, action->filter);
     }
     return APR_SUCCESS;
 }

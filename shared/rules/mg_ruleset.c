@@ -4,6 +4,8 @@
  * later program may see it otherwise) is left out and said so in the log: it
  * must not stop the others.
  */
+#include <apr_strings.h>
+
 #include "mg_expression.h"
 #include "mg_log.h"
 #include "mg_route.h"
@@ -34,12 +36,14 @@ static apr_status_t rule_compile(rule_t *rule, const mg_route_t *route,
         rv = mg_action_parse(all, APR_ARRAY_IDX(route->actions, i,
                                                 const char *), perror, p);
     for (i = 0; rv == APR_SUCCESS && i < all->nelts; i++) {
-        const mg_action_t *action = &APR_ARRAY_IDX(all, i, mg_action_t);
+        mg_action_t *action = &APR_ARRAY_IDX(all, i, mg_action_t);
 
-        if (action->kind == MG_ACTION_STOP)
+        if (action->kind == MG_ACTION_STOP) {
             rule->stops = 1;
-        else
-            APR_ARRAY_PUSH(rule->actions, mg_action_t) = *action;
+            continue;
+        }
+        action->filter = apr_pstrdup(p, route->expression);
+        APR_ARRAY_PUSH(rule->actions, mg_action_t) = *action;
     }
     return rv;
 }

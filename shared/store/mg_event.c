@@ -74,6 +74,25 @@ mg_event_t mg_event_from(const mg_message_t *message, apr_pool_t *p)
     return event;
 }
 
+/* What became of a route's forward, or of mail for a mailbox of ours that came
+ * in, has kinds of its own. */
+static mg_event_kind_t kind_of(mg_event_kind_t kind,
+                               const mg_delivery_t *delivery, int direction)
+{
+    int forwards = delivery->transport == MG_TRANSPORT_HTTP
+                   || (delivery->transport == MG_TRANSPORT_SMTP
+                       && direction == MG_INCOMING);
+
+    if (kind == MG_EVENT_DELIVERED && forwards)
+        return MG_EVENT_POSTED;
+    if (kind == MG_EVENT_FAILED && forwards)
+        return MG_EVENT_FORWARD_FAILED;
+    if (kind == MG_EVENT_DELIVERED && direction == MG_INCOMING
+        && delivery->transport == MG_TRANSPORT_LMTP)
+        return MG_EVENT_MAILBOX;
+    return kind;
+}
+
 mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
                        const mg_message_t *message, apr_pool_t *p)
 {
@@ -91,6 +110,7 @@ mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
     event.attempt = delivery->attempts + 1;
     if (message)
         read_message(&event, message, p);
+    event.kind = kind_of(kind, delivery, event.direction);
     return event;
 }
 

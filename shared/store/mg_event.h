@@ -119,7 +119,9 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
 /** mg_event_t with what it has from its message: options are read once for
  * many recipients. */
 mg_event_t mg_event_from(const mg_message_t *message, apr_pool_t *p);
-/** mg_event_t filled from a delivery and its message (NULL: forgotten). */
+/** mg_event_t filled from a delivery and its message (NULL: forgotten). Of
+ * incoming mail "delivered" and "failed" become "mailbox", "posted" and
+ * "forward_failed", as the transport was. */
 mg_event_t mg_event_of(mg_event_kind_t kind, const mg_delivery_t *delivery,
                        const mg_message_t *message, apr_pool_t *p);
 /** The same where there is no delivery any more: opens, clicks, complaints.

@@ -90,8 +90,13 @@ static const char *ending(const mg_event_t *event, apr_pool_t *p)
 const char *mg_event_line(const mg_event_t *event, apr_pool_t *p)
 {
     const char *recipient = event->recipient_as_given;
+    const char *subject = "";
 
-    if (!recipient || !*recipient)
+    if (event->subject || event->message_id) /* at RCPT there is none yet */
+        subject = apr_pstrcat(p, " '", one_line(event->subject, FIELD_MAX, p),
+                              "'", NULL);
+    /* a path of SMTP says no more than the address */
+    if (!recipient || !*recipient || *recipient == '<')
         recipient = event->recipient;
     return apr_pstrcat(p, word_of(event, p),
                        event->testmode  ? " (test mode): "
@@ -99,8 +104,7 @@ const char *mg_event_line(const mg_event_t *event, apr_pool_t *p)
                                         : ": ",
                        one_line(event->sender, FIELD_MAX, p),
                        " \xE2\x86\x92 ", one_line(recipient, FIELD_MAX, p),
-                       " '", one_line(event->subject, FIELD_MAX, p), "'",
-                       ending(event, p), NULL);
+                       subject, ending(event, p), NULL);
 }
 
 /* --- many --- */

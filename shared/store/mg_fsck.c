@@ -3,7 +3,8 @@
  * Each check is one statement over whole tables, good for millions of rows and
  * consistent in itself while others write; a finding is a sentence with ids.
  * The balance of a message: each delivery it began with has ended (one event
- * delivered, failed, dropped or posted; or a dead letter), or is still queued.
+ * delivered, dropped, mailbox, posted or forward_failed; failed, with a dropped
+ * if it went out; or a dead letter), or is still queued.
  * Events without a delivery (test mode, bounces that come back) are outside of
  * it, and so are reports that wait to be read.
  */
@@ -30,7 +31,8 @@ typedef struct {
  * refused has two, failed and dropped. */
 #define ENDED                                                                 \
     "SELECT e.message_id, e.delivery_id FROM event e WHERE e.kind IN"         \
-    " ('delivered', 'failed', 'dropped', 'posted') AND e.delivery_id <> 0"    \
+    " ('delivered', 'failed', 'dropped', 'posted', 'mailbox',"                \
+    "  'forward_failed') AND e.delivery_id <> 0"                              \
     " UNION SELECT l.message_id, l.id FROM dead_letter l"                     \
     " WHERE l.transport <> 4"
 #define QUEUED                                                                \
@@ -57,7 +59,8 @@ static const check_t checks[] = {
       " AND" ALL_EVENTS_THERE " ORDER BY m.id LIMIT 51", NO_TIME },
     { "message %1: delivery %2 ended %3 times",
       "SELECT e.message_id, e.delivery_id, COUNT(*), 0, 0 FROM event e"
-      " WHERE e.kind IN ('delivered', 'failed', 'dropped', 'posted')"
+      " WHERE e.kind IN ('delivered', 'failed', 'dropped', 'posted',"
+      "  'mailbox', 'forward_failed')"
       " AND e.delivery_id <> 0 GROUP BY e.message_id, e.delivery_id"
       " HAVING SUM(CASE e.kind WHEN 'failed' THEN 0 ELSE 1 END) > 1"
       " OR SUM(CASE e.kind WHEN 'failed' THEN 1 ELSE 0 END) > 1"
@@ -72,7 +75,8 @@ static const check_t checks[] = {
     { "message %1: delivery %2 has ended and is still queued",
       "SELECT q.message_id, q.id, 0, 0, 0 FROM delivery q JOIN event e"
       " ON e.message_id = q.message_id AND e.delivery_id = q.id"
-      " WHERE e.kind IN ('delivered', 'failed', 'dropped', 'posted')"
+      " WHERE e.kind IN ('delivered', 'failed', 'dropped', 'posted',"
+      "  'mailbox', 'forward_failed')"
       " AND q.transport <> 4 ORDER BY q.id LIMIT 51", NO_TIME },
     { "events without their message %1, the first is %2",
       "SELECT e.message_id, MIN(e.id), 0, 0, 0 FROM event e LEFT JOIN message"

@@ -43,13 +43,30 @@ static int is_bounce(const mg_message_t *message, int i)
     return envelope_at(message, i)->transport == MG_TRANSPORT_BOUNCE;
 }
 
+/* Whom it was accepted for. */
+static const char *came_to(const mg_envelope_t *envelope)
+{
+    return envelope->came_to ? envelope->came_to : envelope->recipient;
+}
+
 /* Envelopes of one recipient stand together. */
 static int is_new_recipient(const mg_message_t *message, int i)
 {
     if (is_bounce(message, i))
         return 0;
-    return i == 0 || strcmp(envelope_at(message, i)->recipient,
-                            envelope_at(message, i - 1)->recipient) != 0;
+    return i == 0 || strcmp(came_to(envelope_at(message, i)),
+                            came_to(envelope_at(message, i - 1))) != 0;
+}
+
+/* ... and then those of one route. */
+static int is_new_route(const mg_message_t *message, int i)
+{
+    const char *filter = envelope_at(message, i)->filter, *before;
+
+    if (!filter)
+        return 0;
+    before = i > 0 ? envelope_at(message, i - 1)->filter : NULL;
+    return is_new_recipient(message, i) || !before || strcmp(filter, before);
 }
 
 static apr_status_t insert_message(mg_db_t *db, const mg_message_t *message,
@@ -140,8 +157,10 @@ static apr_status_t append(mg_db_t *db, mg_event_kind_t kind,
 {
     event->kind = kind;
     event->delivery_id = event->testmode ? 0 : envelope->id;
-    event->recipient = envelope->recipient;
-    event->recipient_as_given = envelope->recipient_as_given;
+    event->recipient = came_to(envelope);
+    event->recipient_as_given = envelope->came_to
+                                    ? envelope->came_to_as_given
+                                    : envelope->recipient_as_given;
     event->variables = envelope->variables;
     return mg_event_append(db, event, p);
 }
@@ -155,6 +174,31 @@ static apr_status_t append_recipient(mg_db_t *db, mg_event_t *event,
 
     if (rv == APR_SUCCESS && event->testmode)
         rv = append(db, MG_EVENT_DELIVERED, event, envelope, p);
+    return rv;
+}
+
+static apr_status_t append_routed(mg_db_t *db, const mg_event_t *message,
+                                  const mg_envelope_t *envelope,
+                                  apr_pool_t *p)
+{
+    mg_event_t event = *message;
+
+    event.kind = MG_EVENT_ROUTED;
+    event.delivery_id = 0;
+    event.recipient = event.recipient_as_given = came_to(envelope);
+    event.reply = envelope->filter;
+    return mg_event_append(db, &event, p);
+}
+
+static apr_status_t append_events(mg_db_t *db, const mg_message_t *message,
+                                  mg_event_t *event, int i, apr_pool_t *p)
+{
+    apr_status_t rv = APR_SUCCESS;
+
+    if (is_new_recipient(message, i))
+        rv = append_recipient(db, event, envelope_at(message, i), p);
+    if (rv == APR_SUCCESS && is_new_route(message, i))
+        rv = append_routed(db, event, envelope_at(message, i), p);
     return rv;
 }
 
@@ -189,8 +233,8 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
                                  ptemp);
             mg_batch_ring(batch, role_of(envelope_at(message, i)->transport));
         }
-        if (rv == APR_SUCCESS && is_new_recipient(message, i))
-            rv = append_recipient(db, &event, envelope_at(message, i), ptemp);
+        if (rv == APR_SUCCESS)
+            rv = append_events(db, message, &event, i, ptemp);
     }
     return rv;
 }

@@ -39,6 +39,10 @@ typedef struct {
     mg_transport_kind_t transport;
     const char *recipient;        /* bare address */
     const char *recipient_as_given; /* "Bob <bob@x>" */
+    const char *came_to;          /* where a route forwards from: whom it was
+                                     accepted for; NULL: recipient */
+    const char *came_to_as_given;
+    const char *filter;           /* of the route that matched; NULL */
     const char *variables;        /* JSON or NULL */
     const char *dest;             /* smtp: domain; lmtp: mailbox id; http: host */
     const char *target;           /* http: URL; else NULL; of smtp it is made
@@ -80,7 +84,7 @@ apr_status_t mg_message_store_content(mg_db_t *db, apr_int64_t message_id,
                                       apr_pool_t *ptemp);
 /** Inside a transaction. Rings the doorbells of its transports after COMMIT.
  * Envelopes of one recipient stand together (mg_routing_recipient() has them
- * so): they are one "accepted" event.
+ * so), and of one route: they are one "accepted" event, one "routed".
  * @return MG_ECONFLICT if an id is taken: the caller draws anew */
 apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
                                apr_pool_t *ptemp);

@@ -1,5 +1,6 @@
 """GET /<domain>/log: order, paging, what an item holds."""
 import re
+import smtplib
 
 import pytest
 
@@ -115,3 +116,55 @@ def test_whoever_is_given_up_is_dropped_once(env):
     assert lines(second) == [
         ("dropped", "error", "Dropped: " + words +
          "Reason: Not delivering to previously bounced address")]
+
+
+def words(env, domain):
+    """(hap, message), oldest first"""
+    return [(i["hap"], i["message"]) for i in log(env, domain)["items"][::-1]]
+
+
+@pytest.mark.both
+def test_incoming(env):
+    """Received, routed, put in a mailbox, forwarded by HTTP and SMTP, or not;
+    refused."""
+    d = env.new_domain()
+    url = env.hook_url.rsplit("/", 1)[0]
+    env.ctl("mailbox", "add", "box@" + d, "password")
+    routes = {"post": url + "/hook/" + d, "gone": url + "/status/406/" + d,
+              "mail": "out@log.test", "bad": "bounce-550-in@log.test"}
+    for name, target in routes.items():
+        env.ctl("route", "add", env.account, "--expression",
+                'match_recipient("%s@%s")' % (name, d), "--action",
+                'forward("%s")' % target)
+    arrow = "al@example.net \u2192 "
+
+    def route(name):
+        return ("routed", "Routed: %s%s@%s 'hi' Route: match_recipient"
+                "(\"%s@%s\")" % (arrow, name, d, name, d))
+    with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+        for name in ("box", "post", "gone", "mail", "bad"):
+            s.sendmail("al@example.net", ["%s@%s" % (name, d)],
+                       "From: al@example.net\r\nSubject: hi\r\n\r\nx\r\n")
+        s.mail("al@example.net")
+        assert s.rcpt("nobody@" + d)[0] == 550
+    wanted = {
+        ("mailbox", "Put in mailbox: %sbox@%s 'hi'" % (arrow, d)),
+        route("post"), route("gone"), route("mail"), route("bad"),
+        ("forwarded", "Forwarded: %spost@%s 'hi'" % (arrow, d)),
+        ("forwarded", "Forwarded: %sout@log.test 'hi'" % arrow),
+        ("forwardfail", "Cannot forward: %sbounce-550-in@log.test 'hi' Server "
+         "response: 550 5.1.1 user unknown" % arrow),
+        ("refused", "Refused: %snobody@%s Reason: 550 5.1.1 Recipient unknown"
+         % (arrow, d)),
+        *[("received", "Received: %s%s@%s 'hi'" % (arrow, name, d))
+          for name in ("box", "post", "gone", "mail", "bad")]}
+    env.wait("all of them", lambda: not wanted - set(words(env, d)))
+    failed = env.wait("the other failure", lambda: [
+        m for hap, m in words(env, d) if hap == "forwardfail" and "gone@" in m])
+    assert "406" in failed[0]
+    types = {i["hap"]: i["type"] for i in log(env, d)["items"]
+             if "Undelivered" not in i["message"]}  # the sender was told
+    assert types == {"received": "info", "routed": "info", "mailbox": "info",
+                     "forwarded": "info", "forwardfail": "error",
+                     "refused": "warn"}
+    assert env.api("GET", "/%s/stats" % d).json()["items"] == []

@@ -119,7 +119,7 @@ def test_406_is_never_again(env):
     send(env, to, simple(to))
     env.wait("the failure in the log", lambda: [
         i for i in env.api("GET", "/%s/log" % domain).json()["items"]
-        if i["hap"] == "bounced"])
+        if i["hap"] == "forwardfail"])
     assert len(env.hooks(path)) == 1
 
 
@@ -133,7 +133,7 @@ def test_private_addresses_are_refused(env, url):
     send(env, to, simple(to))
     env.wait("the failure in the log", lambda: [
         i for i in env.api("GET", "/%s/log" % domain).json()["items"]
-        if i["hap"] == "bounced"])
+        if i["hap"] == "forwardfail"])
 
 
 def test_webhook_is_posted_once(env):
@@ -178,7 +178,7 @@ def test_forward_schedule(own_env):
     env.wait("the last attempt", lambda: len(env.hooks(path)) == 8)
     items = env.wait("the failure in the log", lambda: [
         i for i in env.api("GET", "/%s/log" % env.domain).json()["items"]
-        if i["hap"] == "bounced"])
+        if i["hap"] == "forwardfail"])
     assert "503" in items[0]["message"]
     assert env.ctl("fsck")
 

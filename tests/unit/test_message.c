@@ -322,9 +322,54 @@ static void sweeps_large_ones_in_steps(void **state)
     }
 }
 
+/* A route forwards one recipient to two others: one was accepted. */
+static void routed(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    mg_message_t *m = unit_message(s, d);
+    apr_array_header_t *items;
+    mg_envelope_t *e;
+    apr_int64_t total;
+    const char *lines = "";
+    int i;
+
+    m->direction = MG_INCOMING;
+    m->sender = "x@y.test";
+    unit_envelope(m, MG_TRANSPORT_LMTP, "bob@a.test", "1");
+    for (i = 0; i < 3; i++) {
+        e = unit_envelope(m, MG_TRANSPORT_SMTP, i == 2 ? "c@z.test"
+                                                       : "b@z.test", "z.test");
+        e->came_to = "bob@a.test";
+        e->came_to_as_given = "Bob <bob@a.test>";
+        e->filter = i == 2 ? "catch_all()" : "match_recipient(\"bob\")";
+    }
+    unit_store_ok(s->db, unit_accept(s->db, m, s->p));
+    unit_store_ok(s->db, mg_event_log(&items, &total, s->db, d->id, 0, 10,
+                                      s->p));
+    for (i = items->nelts - 1; i >= 0; i--) {
+        const mg_log_item_t *item = APR_ARRAY_IDX(items, i, mg_log_item_t *);
+
+        lines = apr_pstrcat(s->p, lines, item->hap, " ", item->message, "\n",
+                            NULL);
+    }
+    assert_string_equal(
+        lines,
+        "received Received: x@y.test \xe2\x86\x92 bob@a.test 'Hello'\n"
+        "routed Routed: x@y.test \xe2\x86\x92 bob@a.test 'Hello' Route: "
+        "match_recipient(\"bob\")\n"
+        "routed Routed: x@y.test \xe2\x86\x92 bob@a.test 'Hello' Route: "
+        "catch_all()\n");
+    assert_int_equal(unit_store_int(s->db, "SELECT n FROM account_usage"
+                                    " WHERE kind = 'received'"), 1);
+    assert_int_equal(unit_store_int(s->db, "SELECT recipients FROM message"),
+                     1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        UNIT_ON_BOTH(routed),
         UNIT_ON_BOTH(accepts),
         UNIT_ON_BOTH(test_mode),
         UNIT_ON_BOTH(ends),

@@ -196,7 +196,7 @@ static void test_lmtp(void **state)
     assert_int_equal(strncmp(b->lmtp->contents[0],
                              "X-Mailgun-Delivery-Id: ", 23), 0);
     assert_null(strstr(b->lmtp->contents[0], "X-Mailgun-Sid"));
-    assert_int_equal(unit_rows(b, "event WHERE kind = 'delivered'"), 2);
+    assert_int_equal(unit_rows(b, "event WHERE kind = 'mailbox'"), 2);
 
     unit_store_ok(b->look, mg_mailbox_delete(b->look, b->mailbox_id));
     mg_shared_bump(b->worker.shared);

@@ -950,9 +950,51 @@ static int teardown(void **state)
     return 0;
 }
 
+/* Who is refused is in the log of his domain; a flood of them is not. */
+static void test_refused(void **state)
+{
+    static const char refused[] = "event WHERE kind = 'refused'";
+    const char *to[] = { "bob@a.test" };
+    unit_client_t *c = hello(MG_LISTEN_MX);
+    int session, i;
+
+    (void)state;
+    expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
+    expect(c, "RCPT TO:<nobody@a.test>\r\n", "550 5.1.1");
+    expect(c, "RCPT TO:<nobody@remote.test>\r\n", "550 5.7.1");
+    unit_client_close(c);
+    assert_int_equal(count(refused), 0); /* it waits for company */
+    c = up_to_data(to, 1);
+    expect(c, "Subject: x\r\n\r\na\nb\r\n.\r\n", "550 5.5.2");
+    expect(c, "QUIT\r\n", "221 ");
+    unit_client_close(c);
+    unit_smtp_turn(u, apr_time_from_msec(1300));
+    assert_int_equal(count(refused), 2);
+    assert_int_equal(count("event WHERE recipient = 'nobody@a.test' AND"
+                           " log_text = 'Refused: x@remote.test \xe2\x86\x92"
+                           " nobody@a.test Reason: 550 5.1.1 Recipient"
+                           " unknown' AND message_id = 0 AND detail LIKE"
+                           " '%\"code\":550,%\"ip\":\"127.0.0.1\"%'"), 1);
+    assert_int_equal(count("event WHERE kind = 'refused' AND recipient ="
+                           " 'bob@a.test' AND log_text LIKE '%bare CR%'"), 1);
+    assert_int_equal(count("stat WHERE kind = 'refused.in'"), 1);
+
+    for (session = 0; session < 4; session++) {
+        c = hello(MG_LISTEN_MX);
+        expect(c, "MAIL FROM:<x@remote.test>\r\n", "250 ");
+        for (i = 0; i < SMTP_ERROR_LIMIT - 1; i++)
+            expect(c, apr_psprintf(pool, "RCPT TO:<guess%d@a.test>\r\n", i),
+                   "550 5.1.1");
+        unit_client_close(c);
+    }
+    unit_smtp_turn(u, apr_time_from_msec(1300));
+    assert_int_equal(count(refused), SMTP_REFUSED_A_MINUTE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_refused),
         cmocka_unit_test(test_incoming),
         cmocka_unit_test(test_two_domains),
         cmocka_unit_test(test_submitted),
