@@ -11,6 +11,7 @@ import smtplib
 import pytest
 
 from tests.bench.postfix import Postfix
+from tests.stack.relays import EximElsewhere
 
 RETRY = "MailgunRetry 1h\nMailgunRetryLimit 3d\n"
 
@@ -18,6 +19,12 @@ RETRY = "MailgunRetry 1h\nMailgunRetryLimit 3d\n"
 def log(env, domain=None):
     return env.api("GET", "/%s/log" % (domain or env.domain),
                    params={"limit": 1000}).json()["items"]
+
+
+def line_in(env, domain, hap, to):
+    return env.wait("%s for %s" % (hap, to), lambda: [
+        i for i in log(env, domain) if i["hap"] == hap
+        and to in i["message"]])[0]
 
 
 def line(env, hap, to):
@@ -163,9 +170,12 @@ def test_incoming_mail_that_finds_no_room(own_env):
 
 class Elsewhere(Postfix):
     """A Postfix that takes any mail for late.test, finds nobody there, and
-    sends its report to our receiver."""
+    sends its report to our receiver; that for onward.test it tries at the
+    sandbox MX."""
 
-    def __init__(self, directory, back_to):
+    def __init__(self, directory, back_to, mx_port):
+        self.mx_port = mx_port
+
         class Nothing:
             @staticmethod
             def env():
@@ -178,7 +188,9 @@ class Elsewhere(Postfix):
         text = text.replace("mydestination =", "mydestination = late.test\n"
                             "local_recipient_maps =\n"
                             "alias_maps =\nalias_database =\n"
-                            "smtpd_recipient_restrictions =\n")
+                            "smtpd_recipient_restrictions =\n"
+                            "transport_maps = inline:{ { onward.test ="
+                            " smtp:[127.0.0.1]:%d } }\n" % self.mx_port)
         with open(self.dir + "/etc/main.cf", "w") as f:
             f.write(text)
         super().master_cf()
@@ -188,14 +200,16 @@ class Elsewhere(Postfix):
 def test_reports_of_a_real_postfix(own_env):
     env = own_env
     postfix = Elsewhere("/tmp/mailgun-test-postfix-%d" % env.smtp_port,
-                        env.smtp_port)
+                        env.smtp_port, env.mx_port)
     try:
         path = env.dir + "/etc/mailgun.conf"
         with open(path) as f:
             conf = f.read()
         with open(path, "w") as f:
-            f.write("MailgunTransport late.test 127.0.0.1:%d\n" % postfix.port
-                    + conf)
+            for domain in ("late.test", "onward.test"):
+                f.write("MailgunTransport %s 127.0.0.1:%d\n" % (
+                    domain, postfix.port))
+            f.write(conf)
         env.restart("smtpd")
         sent = env.send(to="no-such-user@late.test")
         line(env, "delivered", "no-such-user@late.test")
@@ -204,6 +218,14 @@ def test_reports_of_a_real_postfix(own_env):
         assert "unknown user" in item["message"]
         rows = env.ctl("suppression", "list", env.domain, "bounce")
         assert "no-such-user@late.test" in rows and "unknown" in rows
+        # what another server told it
+        env.send(to="bounce-550-p@onward.test")
+        env.send(to="reject-554-p@onward.test")
+        assert "550 5.1.1 user unknown" in line(
+            env, "bounced", "bounce-550-p@")["message"]
+        assert "554" in line(env, "bounced", "reject-554-p@")["message"]
+        rows = env.ctl("suppression", "list", env.domain, "bounce")
+        assert "bounce-550-p@" in rows and "reject-554-p@" not in rows
         # of a shared copy each is booked, and the SMTP sender is told. Two
         # of Dovecot's processes that make a new mailbox's index at the same
         # time may wait for each other: it is made before
@@ -218,6 +240,46 @@ def test_reports_of_a_real_postfix(own_env):
     finally:
         postfix.stop()
         shutil.rmtree(postfix.dir)
+
+
+@pytest.fixture
+def exim(env):
+    reason = EximElsewhere.why_not()
+    if reason:
+        pytest.skip(reason)
+    elsewhere = EximElsewhere("/tmp/mailgun-test-exim-late-%d" % env.smtp_port,
+                              env.smtp_port, env.mx_port)
+    yield elsewhere
+    shutil.rmtree(elsewhere.dir)
+
+
+@pytest.mark.both
+def test_reports_of_a_real_exim(env, exim):
+    """What it says of an address it cannot route, and of what another server
+    refuses at RCPT and at the end of the content."""
+    d = env.new_domain()
+    cases = {
+        "nobody-%s@late.test": ("Unrouteable address", "unknown"),
+        "bounce-550-%s@late.test": ("550 5.1.1 user unknown", "unknown"),
+        "bounce-552-%s@late.test": ("552", None),
+        "bounce-554-%s@late.test": ("554", None),
+    }
+    for pattern, (words, kind) in cases.items():
+        to = pattern % d
+        # the sandbox stands for the Exim that takes it
+        taken = "x-" + to
+        r = env.api("POST", "/%s/messages" % d, data={
+            "from": "me@" + d, "to": taken, "subject": "hi", "text": "there"})
+        assert r.status_code == 200, r.text
+        copy = env.wait_mx(taken)[0]
+        line_in(env, d, "delivered", taken)
+        content = env.mx_content(copy).decode().replace("\r\n", "\n")
+        exim.take(copy["from"], [to], content)
+        item = line_in(env, d, "bounced", taken)
+        assert words in item["message"], item
+        rows = env.api("GET", "/%s/bounces/%s" % (d, taken))
+        assert (rows.status_code == 200) == (kind is not None), rows.text
+    assert "nothing wrong" in env.ctl("fsck")
 
 
 def test_verp_addresses_that_are_not_ours(env):
