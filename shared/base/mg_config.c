@@ -85,8 +85,11 @@ static const mg_directive_t directives[] = {
       "system (relaxed: a power failure may lose accepted messages).",
       mg_config_set_word, AT(relaxed), durability_words },
     { "MailgunEventRetention", "time", "180d",
-      "How long events and statistics are kept.",
+      "How long events and the log are kept, and what messages were.",
       mg_config_set_time, AT(event_retention), NULL },
+    { "MailgunStatRetention", "time", "180d",
+      "How long statistics and usage are kept.",
+      mg_config_set_time, AT(stat_retention), NULL },
     { "MailgunEventSettle", "time", "2s",
       "How long an event waits until the events API shows it: longer than the "
       "clocks of the nodes are apart.",

@@ -163,6 +163,7 @@ typedef struct mg_config_t {
     /* MailgunCampaignDeliveredRetention */
     apr_interval_time_t campaign_delivered_retention;
     apr_interval_time_t dead_letter_retention; /* MailgunDeadLetterRetention */
+    apr_interval_time_t stat_retention;  /* MailgunStatRetention */
     apr_interval_time_t event_settle;    /* MailgunEventSettle */
     const char *log_level;    /* MailgunLogLevel err|warn|info|debug */
 

@@ -78,6 +78,12 @@ static const check_t checks[] = {
       " WHERE e.kind IN ('delivered', 'failed', 'dropped', 'posted',"
       "  'mailbox', 'forward_failed')"
       " AND q.transport <> 4 ORDER BY q.id LIMIT 51", NO_TIME },
+    { "domain %1: %2 events are counted by the hour, %3 are there",
+      "SELECT x.domain_id, CAST(SUM(x.h) AS BIGINT), CAST(SUM(x.e) AS BIGINT),"
+      " 0, 0 FROM (SELECT domain_id, n AS h, 0 AS e FROM event_hour UNION ALL"
+      " SELECT domain_id, 0, COUNT(*) FROM event GROUP BY domain_id) x"
+      " GROUP BY x.domain_id HAVING SUM(x.h) <> SUM(x.e)"
+      " ORDER BY x.domain_id LIMIT 51", NO_TIME },
     { "events without their message %1, the first is %2",
       "SELECT e.message_id, MIN(e.id), 0, 0, 0 FROM event e LEFT JOIN message"
       " m ON m.id = e.message_id WHERE m.id IS NULL AND e.message_id <> 0"

@@ -361,3 +361,20 @@ def test_of_another_account(env):
     account, key = env.new_account()
     r = env.api("GET", "/%s/events" % env.domain, key=key)
     assert r.status_code == 404
+
+
+@pytest.mark.both
+def test_old_events_expire(own_env):
+    """The keeper forgets them; log, total and events agree."""
+    env, d = own_env, own_env.domain
+    for i in range(5):
+        send(env, d, "old%d@events.test" % i)
+    env.faults.advance(181 * 86400)
+    send(env, d, "new@events.test")
+    settle(env)
+    env.wait("expiry", lambda: env.faults.advance(61) or env.api(
+        "GET", "/%s/log" % d).json()["total_count"] == 2)
+    assert len(env.api("GET", "/%s/log" % d).json()["items"]) == 2
+    page = events(env, d, begin=1, ascending="yes")
+    assert recipients(page) == ["new@events.test"] * 2
+    assert "WRONG" not in env.ctl("fsck")

@@ -4,6 +4,7 @@
 
 #include "mg_id.h"
 #include "mg_status.h"
+#include "mg_retention.h"
 #include "mg_time.h"
 #include "unit_records.h"
 
@@ -87,7 +88,8 @@ static void good_store(void **state)
     unit_store_t *s = *state;
     apr_array_header_t *found, *counts;
     mg_domain_t *d = lived_in(s);
-    int i, seen = 0;
+    mg_retention_t at = { 0, 0, 0 };
+    int i, more, seen = 0;
 
     unit_fsck(s, 0, NULL);
     unit_store_ok(s->db, mg_fsck(&found, &counts, s->db, s->p));
@@ -98,9 +100,10 @@ static void good_store(void **state)
     unit_store_ok(s->db, mg_domain_remove(s->db, d->id, s->p));
     unit_fsck(s, 0, NULL);
     /* events expire, oldest first: their messages are no longer balanced */
-    unit_store_ok(s->db, mg_db_exec(s->db, NULL, "DELETE FROM event WHERE id"
-                                    " IN (SELECT id FROM event ORDER BY id"
-                                    " LIMIT 13)", ""));
+    unit_store_ok(s->db, mg_retention_events(&i, &more, &at, s->db, mg_now() +
+                                             apr_time_from_sec(60), 13,
+                                             s->p));
+    assert_int_equal(i, 13);
     unit_fsck(s, 0, NULL);
 }
 
@@ -133,6 +136,7 @@ static void bad_stores(void **state)
           " delivery)", "is not there" },
         { "DELETE FROM message WHERE id = (SELECT MAX(message_id) FROM"
           " event)", "events without their message" },
+        { "UPDATE event_hour SET n = n + 1", "are counted by the hour" },
         { "DELETE FROM content WHERE message_id = (SELECT MAX(message_id)"
           " FROM delivery)", "has no content" },
         { "UPDATE content SET seq = 1", "2 slices|is number 1" },

@@ -8,6 +8,7 @@
 
 #include <apr_strings.h>
 
+#include "mg_event_count.h"
 #include "mg_id.h"
 #include "mg_retention.h"
 #include "mg_saved_delivery.h"
@@ -162,32 +163,117 @@ static void reaps(void **state)
     assert_int_equal(unit_claim(s, s->db, claimer, 10)->nelts, 3);
 }
 
+/* Until all was looked at. @return rows that went */
+static int forget_all(unit_store_t *s, apr_time_t before)
+{
+    mg_retention_t at = { 0, 0, 0 };
+    int n, more, total = 0;
+
+    do {
+        unit_store_ok(s->db, mg_retention_events(&n, &more, &at, s->db, before,
+                                                 2, s->p));
+        assert_true(n <= 2);
+        total += n;
+    } while (more);
+    return total;
+}
+
 static void retention(void **state)
 {
     unit_store_t *s = *state;
     mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
     apr_time_t later = mg_now() + apr_time_from_sec(86400 * 3);
-    int n, total = 0;
 
     unit_accept_many(s, d, 5);
-    unit_store_ok(s->db, mg_retention_step(&n, s->db, mg_now() -
-                                           apr_time_from_sec(60), 10, s->p));
-    assert_int_equal(n, 0);
-    /* still queued: they stay, however old */
-    do {
-        unit_store_ok(s->db, mg_retention_step(&n, s->db, later, 2, s->p));
-    } while (n);
+    assert_int_equal(forget_all(s, mg_now() - apr_time_from_sec(60)), 0);
+    /* still queued: messages stay, however old */
+    assert_int_equal(forget_all(s, later), 5);
     assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM message"),
                      5);
-    unit_store_ok(s->db, mg_db_exec(s->db, NULL, "DELETE FROM delivery", ""));
-    do {
-        unit_store_ok(s->db, mg_retention_step(&n, s->db, later, 2, s->p));
-        total += n;
-    } while (n);
-    assert_int_equal(total, 5);
     assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM event"), 0);
-    assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM stat"), 0);
-    unit_fsck(s, 1, "has no DKIM key"); /* and nothing else */
+    assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM event_hour"),
+                     0);
+    unit_store_ok(s->db, mg_db_exec(s->db, NULL, "DELETE FROM delivery", ""));
+    assert_int_equal(forget_all(s, later), 5);
+    assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM message"),
+                     0);
+    assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM content"),
+                     0);
+}
+
+/* What is opened late keeps its message, and the log is as long as it is
+ * said to be. */
+static void retention_of_one_by_one(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    apr_int64_t second, total;
+    apr_array_header_t *items;
+
+    unit_accept_many(s, d, 5);
+    unit_store_ok(s->db, mg_db_exec(s->db, NULL, "DELETE FROM delivery", ""));
+    second = unit_store_int(s->db, "SELECT id FROM message ORDER BY id"
+                                   " LIMIT 1 OFFSET 1");
+    unit_store_ok(s->db, mg_db_exec(
+        s->db, NULL, "UPDATE event SET id = $1 WHERE message_id = $2", "ii",
+        mg_id_floor(mg_now() + apr_time_from_sec(86400 * 9)), second));
+    unit_store_ok(s->db, mg_db_exec(
+        s->db, NULL, "INSERT INTO event_hour (domain_id, hour, slot, n)"
+        " VALUES ($1, $2, 0, 1)", "ii", d->id,
+        mg_event_hour(mg_id_floor(mg_now() + apr_time_from_sec(86400 * 9)))));
+    unit_store_ok(s->db, mg_db_exec(
+        s->db, NULL, "UPDATE event_hour SET n = n - 1 WHERE hour = $1", "i",
+        mg_event_hour(second)));
+    assert_int_equal(forget_all(s, mg_now() + apr_time_from_sec(86400 * 3)),
+                     4 + 4);
+    assert_int_equal(unit_store_int(s->db, "SELECT id FROM message"), second);
+    unit_store_ok(s->db, mg_event_log(&items, &total, s->db, d->id, 0, 10,
+                                      s->p));
+    assert_int_equal(total, 1);
+    assert_int_equal(items->nelts, 1);
+}
+
+static void count(unit_store_t *s, const char *sql, apr_int64_t owner,
+                  apr_int64_t day)
+{
+    unit_store_ok(s->db, mg_db_exec(s->db, NULL, sql, "ii", owner, day));
+}
+
+static void retention_of_counters(void **state)
+{
+    unit_store_t *s = *state;
+    apr_int64_t today = mg_time_day(mg_now());
+    mg_retention_t at = { 0, 0, 0 };
+    int owner, day, n, more, total = 0;
+
+    for (owner = 1; owner <= 100; owner++)
+        for (day = 0; day < 3; day++) {
+            count(s, "INSERT INTO stat (domain_id, day, kind, slot, n) VALUES"
+                     " ($1, $2, 'a', 0, 1), ($1, $2, 'a', 1, 1),"
+                     " ($1, $2, 'b', 0, 1)", owner, today - day * 100);
+            count(s, "INSERT INTO stat_tag (domain_id, day, kind, tag, slot,"
+                     " n) VALUES ($1, $2, 'a', 'x', 0, 1)", owner,
+                  today - day * 100);
+            count(s, "INSERT INTO account_usage (account_id, day, kind, slot,"
+                     " n) VALUES ($1, $2, 'sent', 0, 1)", owner,
+                  today - day * 100);
+        }
+    do {
+        unit_store_ok(s->db, mg_retention_counters(
+            &n, &more, &at, s->db, mg_now() - apr_time_from_sec(86400) * 100,
+            2, s->p));
+        assert_true(n <= 2);
+        total += n;
+    } while (more);
+    assert_int_equal(total, 100 * (3 + 1 + 1));
+    assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM stat"),
+                     600);
+    assert_int_equal(unit_store_int(s->db, "SELECT count(*) FROM stat_tag"),
+                     200);
+    unit_store_ok(s->db, mg_retention_counters(
+        &n, &more, &at, s->db, mg_now() - apr_time_from_sec(86400) * 100, 2,
+        s->p));
+    assert_int_equal(n, 0);
 }
 
 static void expires_deliveries(void **state)
@@ -212,6 +298,8 @@ int main(void)
         UNIT_ON_SQLITE(forgets_mailboxes),
         UNIT_ON_BOTH(reaps),
         UNIT_ON_BOTH(retention),
+        UNIT_ON_BOTH(retention_of_one_by_one),
+        UNIT_ON_BOTH(retention_of_counters),
         UNIT_ON_BOTH(expires_deliveries),
     };
 
