@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "mg_batch.h"
-#include "mg_campaign_event.h"
 #include "mg_event.h"
 #include "mg_event_count.h"
 #include "mg_message.h"
@@ -83,9 +82,7 @@ static apr_status_t batch_before(mg_db_t *db, void *baton)
     apr_status_t rv = mg_stat_write(batch);
 
     (void)db;
-    if (rv == APR_SUCCESS)
-        rv = mg_event_count_write(batch);
-    return rv == APR_SUCCESS ? mg_campaign_count_write(batch) : rv;
+    return rv == APR_SUCCESS ? mg_event_count_write(batch) : rv;
 }
 
 static void batch_after(mg_db_t *db, void *baton)

@@ -192,8 +192,6 @@ apr_status_t mg_domain_add(mg_domain_t **pdomain, mg_db_t *db,
     rv = insert_domain(db, domain);
     if (rv == APR_SUCCESS && dkim)
         rv = mg_dkim_insert(db, secret, domain->id, dkim, p);
-    if (rv == APR_SUCCESS && secret)
-        rv = mg_tracking_key_insert(db, secret, domain->id, p);
     if (rv == APR_SUCCESS)
         rv = mg_mailbox_add(&postmaster, db, account_id, domain->id,
                             apr_pstrcat(p, "postmaster@", domain->name_lc,
@@ -315,9 +313,6 @@ static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
     if (rv == APR_SUCCESS)
         rv = mg_db_exec(db, NULL, "DELETE FROM dns_check WHERE domain_id = $1",
                         "i", domain_id);
-    if (rv == APR_SUCCESS)
-        rv = mg_db_exec(db, NULL, "DELETE FROM tracking_key"
-                        " WHERE domain_id = $1", "i", domain_id);
     if (rv == APR_SUCCESS)
         rv = mg_campaign_remove_all(db, domain_id);
     if (rv == APR_SUCCESS)

@@ -50,7 +50,7 @@ const char *mg_domain_setting_check(const char *name, const char **pvalue,
 /**
  * Add a domain, unverified: its row, DKIM keys (RSA-2048 and Ed25519, sealed;
  * RSA takes ~100 ms: make them with mg_dkim_make() before the transaction),
- * tracking key, and mailbox postmaster@<domain> with that password.
+ * and mailbox postmaster@<domain> with that password.
  * @return APR_EEXIST: the name is taken; MG_EBADINPUT: no domain name
  */
 typedef struct mg_dkim_t mg_dkim_t;
@@ -95,15 +95,6 @@ typedef struct {
 } mg_dkim_public_t;
 apr_status_t mg_domain_dkim(apr_array_header_t **pkeys, mg_db_t *db,
                             apr_int64_t domain_id, apr_pool_t *p);
-
-/** The key that signs a domain's tracking links now, made with the domain, and
- * its id, which the links name. For who can open seals.
- * @return APR_ENOENT: it has none; MG_ECRYPT, as of mg_unseal() */
-#define MG_TRACKING_KEY_LEN 32
-apr_status_t mg_domain_tracking_key(unsigned char key[MG_TRACKING_KEY_LEN],
-                                    apr_int64_t *pid, mg_db_t *db,
-                                    const mg_secret_t *secret,
-                                    apr_int64_t domain_id, apr_pool_t *p);
 
 /* A process's cache of domains, dropped when the generation changes. Answers
  * APR_ENOENT are not kept. Not thread-safe: one per thread or loop. The domain

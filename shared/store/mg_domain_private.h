@@ -16,8 +16,6 @@ apr_status_t mg_domain_load_settings(mg_domain_t *domain, mg_db_t *db,
 apr_status_t mg_dkim_insert(mg_db_t *db, const mg_secret_t *secret,
                             apr_int64_t domain_id, const mg_dkim_t *dkim,
                             apr_pool_t *p);
-apr_status_t mg_tracking_key_insert(mg_db_t *db, const mg_secret_t *secret,
-                                    apr_int64_t domain_id, apr_pool_t *p);
 /* Within a transaction: whoever removes the domain now waits for us, or we for
  * him: no login is left behind that would get the next owner's mail.
  * APR_ENOENT: it is gone. */

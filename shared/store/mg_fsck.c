@@ -143,10 +143,6 @@ static const check_t checks[] = {
       "  GROUP BY domain_id UNION ALL SELECT domain_id, kind, 0, n FROM"
       "  suppression_total) x GROUP BY x.domain_id, x.kind"
       " HAVING SUM(x.n) <> SUM(x.t) LIMIT 51", NO_TIME },
-    { "tracking key %1: there is no domain %2",
-      "SELECT k.id, k.domain_id, 0, 0, 0 FROM tracking_key k"
-      " LEFT JOIN domain d ON d.id = k.domain_id WHERE d.id IS NULL"
-      " LIMIT 51", NO_TIME },
     { "campaign %1: there is no domain %2",
       "SELECT c.public_id, c.domain_id, 0, 0, 0 FROM campaign c"
       " LEFT JOIN domain d ON d.id = c.domain_id WHERE d.id IS NULL"

@@ -75,6 +75,5 @@ CREATE TABLE campaign_column (
 -- Deleted; the keeper removes what they counted.
 CREATE TABLE campaign_gone (
     campaign_id @ID@,
-    gone_at BIGINT NOT NULL,
-    cleared_at BIGINT NOT NULL DEFAULT 0      -- nothing was left then
+    gone_at BIGINT NOT NULL
 );

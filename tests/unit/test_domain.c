@@ -90,14 +90,13 @@ static int holds(const void *bytes, apr_size_t len, const void *part,
     return memmem(bytes, len, part, part_len) != NULL;
 }
 
-/* DKIM and tracking keys: neither lies in the store as it is, both come back
- * for who has the secret, and for nobody else. */
+/* DKIM keys: they do not lie in the store as they are, and come back for who
+ * has the secret, and for nobody else. */
 static void keys_are_sealed(void **state)
 {
     unit_store_t *s = *state;
     mg_secret_t *secret = unit_secret(s), *httpd;
-    unsigned char key[MG_TRACKING_KEY_LEN], other[MG_TRACKING_KEY_LEN];
-    apr_int64_t a = unit_account(s, "a"), id, row;
+    apr_int64_t a = unit_account(s, "a"), id;
     const void *sealed, *data;
     apr_size_t len, sealed_len;
     mg_domain_t *d, *e;
@@ -111,14 +110,8 @@ static void keys_are_sealed(void **state)
                                sealed_len, s->p), APR_SUCCESS);
     assert_true(len > 1000); /* a PKCS#8 of RSA-2048 */
     assert_false(holds(sealed, sealed_len, (const char *)data + 200, 16));
-    assert_int_equal(mg_unseal(&data, &len, secret, "tracking_key", id,
-                               sealed, sealed_len, s->p), MG_ECRYPT);
-
-    unit_store_ok(s->db, mg_domain_tracking_key(key, &id, s->db, secret,
-                                                d->id, s->p));
-    sealed = sealed_in(s, "tracking_key", &row, &sealed_len);
-    assert_int_equal(row, id);
-    assert_false(holds(sealed, sealed_len, key, 16));
+    assert_int_equal(mg_unseal(&data, &len, secret, "api_key", id, sealed,
+                               sealed_len, s->p), MG_ECRYPT);
     /* httpd has the public half only */
     assert_int_equal(apr_file_copy(
         apr_pstrcat(s->p, s->dir, "/secret.pub", NULL),
@@ -126,18 +119,12 @@ static void keys_are_sealed(void **state)
         APR_FPROT_OS_DEFAULT, s->p), APR_SUCCESS);
     assert_int_equal(mg_secret_load(&httpd, apr_pstrcat(
         s->p, s->dir, "/half", NULL), s->p), APR_SUCCESS);
-    assert_int_not_equal(mg_domain_tracking_key(other, &id, s->db, httpd,
-                                                d->id, s->p), APR_SUCCESS);
-
+    assert_int_equal(mg_unseal(&data, &len, httpd, "dkim_key", id, sealed,
+                               sealed_len, s->p), MG_ECRYPT);
     unit_store_ok(s->db, mg_domain_add(&e, s->db, httpd, a, "b.test",
                                        "$2y$h", dkim, s->p));
-    unit_store_ok(s->db, mg_domain_tracking_key(other, &id, s->db, secret,
-                                                e->id, s->p));
-    assert_memory_not_equal(key, other, sizeof(key));
     unit_fsck(s, 0, NULL);
     unit_store_ok(s->db, mg_domain_remove(s->db, d->id, s->p));
-    unit_store_is(s->db, mg_domain_tracking_key(key, &id, s->db, secret,
-                                                d->id, s->p), APR_ENOENT);
     unit_fsck(s, 0, NULL);
 }
 
