@@ -73,6 +73,9 @@ bench-sign: all
 bench-events: all
 	@$(PYTHON) tests/bench/bench_events.py $(BENCH_ARGS)
 .PHONY: bench-events
+bench-track: all
+	@$(PYTHON) tests/bench/bench_track.py $(BENCH_ARGS)
+.PHONY: bench-track
 bench-queue: all
 	@$(PYTHON) tests/bench/bench_queue.py $(BENCH_ARGS)
 .PHONY: bench-smtp bench-api bench-queue

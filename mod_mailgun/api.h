@@ -61,15 +61,6 @@ typedef struct {
     apr_time_t asked;           /* mg_ticks(); 0: none is here */
 } api_key_t;
 
-/* A domain's tracking host (track_host.c). */
-#define TRACK_HOSTS 256
-typedef struct {
-    apr_int64_t domain_id;
-    apr_time_t asked;           /* mg_ticks(); 0: none is here */
-    int is_gone;
-    char domain[256], host[256];
-} track_host_t;
-
 /* What one request at a time may use. */
 typedef struct api_worker_t api_worker_t;
 struct api_worker_t {
@@ -77,7 +68,6 @@ struct api_worker_t {
     mg_domain_cache_t *domains;
     mg_routing_t *routing;
     api_key_t keys[API_KEYS];   /* proven lately, by their digest */
-    track_host_t *hosts;        /* TRACK_HOSTS, by domain id */
     api_worker_t *next;
 };
 
@@ -255,8 +245,6 @@ int api_domains_load(api_t *q, mg_domain_t **pdomain);
 
 api_handler_fn api_campaigns_list, api_campaigns_get, api_campaigns_create,
     api_campaigns_update, api_campaigns_delete;
-api_handler_fn api_campaign_events, api_campaign_stats, api_campaign_clicks,
-    api_campaign_opens, api_campaign_unsubscribes, api_campaign_complaints;
 
 /** The campaign that the path names, or 404. */
 int api_campaign_find(api_t *q, mg_campaign_t **pcampaign);

@@ -170,7 +170,6 @@ static api_worker_t *make_worker(api_child_t *child)
 
     worker->pool = pool;
     worker->domains = mg_domain_cache_create(child->shared, pool);
-    worker->hosts = apr_pcalloc(pool, TRACK_HOSTS * sizeof(*worker->hosts));
     worker->routing = mg_routing_create(worker->domains, child->shared, NULL,
                                         pool);
     return worker;

@@ -19,12 +19,13 @@ typedef struct {
     request_rec *r;
     apr_pool_t *p;
     api_child_t *child;
-    api_worker_t *worker;
     const char *token;          /* what stands behind /o/ */
     mg_track_t track;
     const char *domain;         /* its name; NULL: it is gone, or the store
                                    cannot say */
     int unchecked;              /* nobody could say whether the host is its */
+    mg_client_t client;
+    int machine;                /* HEAD, prefetching, a scanner's name */
 } track_t;
 
 /* track_request.c */
@@ -36,11 +37,10 @@ int track_handle(request_rec *r);
 void track_find_domain(int *pfits, track_t *t);
 
 /* track_hit.c */
-/** Commit it, or keep it. What fails is in the log: the answer is the same.
- * @param machine  what the request says (track_is_machine()) */
+/** Who it is, by what the request says. */
+void track_client(track_t *t);
+/** Commit it, or keep it. What fails is in the log: the answer is the same. */
 void track_hit(track_t *t, int machine, int undo);
-/** HEAD, prefetching, a scanner's name. */
-int track_is_machine(const request_rec *r);
 
 /* track_page.c: unsubscribing */
 int track_unsubscribe(track_t *t);

@@ -37,16 +37,17 @@ static int says(const request_rec *r, const char *field, const char *word)
     return value && ap_strcasestr(value, word) != NULL;
 }
 
-int track_is_machine(const request_rec *r)
+void track_client(track_t *t)
 {
-    mg_client_t client;
+    const request_rec *r = t->r;
 
-    if (r->header_only || says(r, "Sec-Purpose", "prefetch")
-        || says(r, "Purpose", "prefetch") || says(r, "Purpose", "preview")
-        || says(r, "X-Purpose", "preview") || says(r, "X-Moz", "prefetch"))
-        return 1;
-    mg_client_read(&client, apr_table_get(r->headers_in, "User-Agent"));
-    return client.machine;
+    mg_client_read(&t->client, apr_table_get(r->headers_in, "User-Agent"));
+    t->machine = t->client.machine || r->header_only
+                 || says(r, "Sec-Purpose", "prefetch")
+                 || says(r, "Purpose", "prefetch")
+                 || says(r, "Purpose", "preview")
+                 || says(r, "X-Purpose", "preview")
+                 || says(r, "X-Moz", "prefetch");
 }
 
 static void fill(mg_hit_t *hit, track_t *t)
@@ -57,7 +58,7 @@ static void fill(mg_hit_t *hit, track_t *t)
     hit->at = mg_now();
     hit->ip = t->r->useragent_ip;
     hit->host = t->unchecked ? (t->r->hostname ? t->r->hostname : "") : NULL;
-    mg_client_read(&hit->client, agent);
+    hit->client = t->client;
     if (agent && *agent) {
         apr_size_t len = strnlen(agent, MG_USER_AGENT_MAX);
 

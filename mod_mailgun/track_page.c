@@ -253,7 +253,7 @@ int track_unsubscribe(track_t *t)
 
     if (t->r->method_number == M_POST)
         return post(t, words);
-    if (!t->child->config->unsubscribe_confirm && !track_is_machine(t->r)) {
+    if (!t->child->config->unsubscribe_confirm && !t->machine) {
         track_hit(t, 0, 0);
         return show_done(t, words);
     }

@@ -49,7 +49,7 @@ static int answer_open(track_t *t)
 {
     request_rec *r = t->r;
 
-    track_hit(t, track_is_machine(r), 0);
+    track_hit(t, t->machine, 0);
     ap_set_content_type(r, "image/png");
     ap_set_content_length(r, sizeof(pixel));
     if (!r->header_only)
@@ -82,7 +82,7 @@ static int answer_click(track_t *t)
 {
     request_rec *r = t->r;
 
-    track_hit(t, track_is_machine(r), 0);
+    track_hit(t, t->machine, 0);
     apr_table_setn(r->headers_out, "Location", location(t->track.text, t->p));
     r->status = HTTP_MOVED_TEMPORARILY;
     ap_set_content_length(r, 0);
@@ -107,7 +107,7 @@ static int answer(track_t *t)
 int track_handle(request_rec *r)
 {
     track_t *t = apr_pcalloc(r->pool, sizeof(*t));
-    int status, fits = 0;
+    int fits = 0;
 
     t->r = r;
     t->p = r->pool;
@@ -121,9 +121,7 @@ int track_handle(request_rec *r)
             != APR_SUCCESS
         || mg_track_letter(t->track.kind) != r->uri[1])
         return HTTP_NOT_FOUND;
-    t->worker = api_worker_borrow(t->child);
+    track_client(t);
     track_find_domain(&fits, t);
-    status = fits ? answer(t) : HTTP_NOT_FOUND;
-    api_worker_return(t->child, t->worker);
-    return status;
+    return fits ? answer(t) : HTTP_NOT_FOUND;
 }
