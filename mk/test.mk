@@ -76,6 +76,9 @@ bench-events: all
 bench-track: all
 	@$(PYTHON) tests/bench/bench_track.py $(BENCH_ARGS)
 .PHONY: bench-track
+bench-hooks: all
+	@$(PYTHON) tests/bench/bench_hooks.py $(BENCH_ARGS)
+.PHONY: bench-hooks
 bench-queue: all
 	@$(PYTHON) tests/bench/bench_queue.py $(BENCH_ARGS)
 .PHONY: bench-smtp bench-api bench-queue
