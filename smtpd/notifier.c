@@ -332,8 +332,8 @@ static void take_renewed(apr_array_header_t *rows, apr_time_t lease_until)
             post->lease_until = lease_until;
             continue;
         }
-        mg_log(MG_LOG_WARN, MG_ELEASE, "notifier: delivery %" APR_INT64_T_FMT,
-               post->row.id);
+        mg_log(post->running ? MG_LOG_WARN : MG_LOG_INFO, MG_ELEASE,
+               "notifier: delivery %" APR_INT64_T_FMT, post->row.id);
         if (!post->running) {
             notifier_post_left(post);
             notifier_let_go(post);

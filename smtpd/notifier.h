@@ -85,7 +85,7 @@ struct notifier_post_t {
     apr_pool_t *body_pool;
     CURL *easy;
     curl_mime *mime;
-    struct curl_slist *headers, *resolve;
+    struct curl_slist *resolve;
     const char *url_host, *url_port;
     int looking;              /* for its address */
     apr_time_t begun_at;      /* mg_ticks() */
@@ -104,6 +104,17 @@ struct notifier_post_t {
     apr_time_t due_at;
     mg_unit_t unit;
 };
+
+/* The message of the last webhook. */
+typedef struct {
+    apr_pool_t *pool;
+    mg_message_t *message;    /* NULL: none */
+    json_t *options;          /* read; NULL: not yet, or none */
+    const char *head;         /* its first slice; NULL: not read */
+    apr_size_t head_len;
+} notifier_seen_t;
+
+#define NOTIFIER_HANDLES 64   /* of curl, kept for the next posts */
 
 struct notifier_t {
     worker_t *worker;
@@ -124,11 +135,16 @@ struct notifier_t {
     struct notifier_ring_t running, results;
 
     int nresults;
+    int commit_lazy;          /* this one needs no sync */
     apr_time_t results_since, commit_took;
     loop_timer_t *commit_timer;
     apr_time_t store_down_until;
 
     curl_loop_t *curl;
+    CURL *handles[NOTIFIER_HANDLES];
+    int nhandles;
+    struct curl_slist *headers;
+    notifier_seen_t seen;
     dns_t *dns;
     int closing;              /* its pool goes */
 
@@ -182,6 +198,8 @@ void notifier_post_refuse(notifier_post_t *post, const char *address,
                           const char *what);
 /** Frees what belongs to the request alone. */
 void notifier_post_free_request(notifier_post_t *post);
+/** Those that are kept; at the end. */
+void notifier_handles_free(notifier_t *n);
 /** When to try again after this many attempts (from 1), microseconds; 0: give
  * up. hook: else it is a forward. */
 apr_interval_time_t notifier_retry_delay(int hook, int attempts);

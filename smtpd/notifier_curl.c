@@ -16,6 +16,7 @@ static apr_status_t take_out_running(void *baton)
         curl_loop_remove(n->curl, post->easy);
         notifier_post_free_request(post);
     }
+    notifier_handles_free(n);
     return APR_SUCCESS;
 }
 

@@ -65,23 +65,20 @@ static apr_status_t signing_key(const char **pkey, notifier_t *n,
     return APR_SUCCESS;
 }
 
-/* The stored bytes, or only the slice that holds the header. */
-static apr_status_t read_content(const char **pbytes, apr_size_t *plen,
-                                 const notifier_post_t *post, int whole,
-                                 apr_pool_t *p)
+/* All slices in one piece. */
+static apr_status_t join_slices(const char **pbytes, apr_size_t *plen,
+                                const notifier_post_t *post, apr_pool_t *p)
 {
     mg_db_t *db = post->notifier->worker->db;
-    apr_size_t size = whole ? (apr_size_t)post->message->size + 1
-                            : MG_CONTENT_SLICE;
+    apr_size_t size = (apr_size_t)post->message->size + 1, used = 0, len;
     char *bytes = apr_palloc(p, size);
-    apr_size_t used = 0, len;
-    apr_pool_t *ptemp;
     apr_status_t rv = APR_SUCCESS;
+    apr_pool_t *ptemp;
     const void *slice;
     apr_int64_t seq;
 
     apr_pool_create(&ptemp, p);
-    for (seq = 0; rv == APR_SUCCESS && (whole || seq == 0); seq++) {
+    for (seq = 0; rv == APR_SUCCESS; seq++) {
         apr_pool_clear(ptemp);
         rv = mg_message_slice(&slice, &len, db, post->row.message_id, seq,
                               ptemp);
@@ -102,6 +99,73 @@ static apr_status_t read_content(const char **pbytes, apr_size_t *plen,
     *plen = used;
     if (rv == APR_EOF)
         rv = seq ? APR_SUCCESS : APR_ENOENT;
+    return rv;
+}
+
+/* The stored bytes, or only the slice that holds the header. */
+static apr_status_t read_content(const char **pbytes, apr_size_t *plen,
+                                 const notifier_post_t *post, int whole,
+                                 apr_pool_t *p)
+{
+    const void *slice;
+    apr_status_t rv;
+
+    if (whole && post->message->size > MG_CONTENT_SLICE)
+        return join_slices(pbytes, plen, post, p);
+    rv = mg_message_slice(&slice, plen, post->notifier->worker->db,
+                          post->row.message_id, 0, p);
+    *pbytes = slice;
+    return rv == APR_EOF ? APR_ENOENT : rv;
+}
+
+/* A message has many recipients, whose posts follow each other: it is read
+ * once. What is stored of a message never changes. */
+static apr_status_t read_message(notifier_post_t *post)
+{
+    notifier_t *n = post->notifier;
+    notifier_seen_t *seen = &n->seen;
+    apr_status_t rv;
+
+    if (seen->pool == NULL)
+        apr_pool_create(&seen->pool, n->pool);
+    if (seen->message == NULL || seen->message->id != post->row.message_id) {
+        apr_pool_clear(seen->pool);
+        memset(&seen->message, 0, sizeof(*seen) - APR_OFFSETOF(
+            notifier_seen_t, message));
+        rv = mg_message_get(&seen->message, n->worker->db,
+                            post->row.message_id, seen->pool);
+        if (rv != APR_SUCCESS) {
+            seen->message = NULL;
+            return rv;
+        }
+    }
+    post->message = seen->message;
+    return APR_SUCCESS;
+}
+
+static const json_t *read_options(notifier_post_t *post)
+{
+    notifier_seen_t *seen = &post->notifier->seen;
+    const mg_message_t *m = post->message;
+    const char *error;
+
+    if (m && !seen->options && m->options && *m->options)
+        seen->options = mg_json_parse(m->options, strlen(m->options), &error,
+                                      seen->pool);
+    return m ? seen->options : NULL;
+}
+
+/* As read_content(), of what was read last. */
+static apr_status_t read_head(const char **pbytes, apr_size_t *plen,
+                              const notifier_post_t *post)
+{
+    notifier_seen_t *seen = &post->notifier->seen;
+    apr_status_t rv = APR_SUCCESS;
+
+    if (seen->head == NULL)
+        rv = read_content(&seen->head, &seen->head_len, post, 0, seen->pool);
+    *pbytes = seen->head;
+    *plen = seen->head_len;
     return rv;
 }
 
@@ -152,7 +216,8 @@ static apr_status_t read_copy(mg_hook_event_t *e, notifier_post_t *post,
     if (!mg_hook_has_headers(e->event))
         return APR_SUCCESS;
     if (post->message)
-        rv = read_content(&bytes, &len, post, with_file, p);
+        rv = with_file ? read_content(&bytes, &len, post, 1, p)
+                       : read_head(&bytes, &len, post);
     if (rv == APR_SUCCESS && with_file)
         rv = mg_render_whole(&bytes, &len, who, bytes, len, p);
     else if (rv == APR_SUCCESS)
@@ -179,10 +244,9 @@ static apr_status_t add_event(apr_array_header_t *fields,
 {
     mg_render_for_t who = { post->message, &post->row,
                             apr_pstrdup(p, domain->name), NULL };
-    const json_t *payload = notifier_payload(post), *options = NULL;
+    const json_t *payload = notifier_payload(post), *options;
     const mg_message_t *m = post->message;
     apr_array_header_t *campaigns = NULL;
-    const char *error;
     mg_hook_event_t e;
     apr_status_t rv;
 
@@ -194,8 +258,7 @@ static apr_status_t add_event(apr_array_header_t *fields,
     e.domain = who.domain;
     e.message = m;
     e.said = json_object_get(payload, "fields");
-    if (m && m->options && *m->options)
-        options = mg_json_parse(m->options, strlen(m->options), &error, p);
+    options = read_options(post);
     if (m)
         e.variables = mg_render_variables(&who, p);
     rv = read_campaigns(&campaigns, post, options, p);
@@ -215,16 +278,16 @@ static apr_status_t make_hook(apr_array_header_t *fields, const char **pwhy,
     const mg_domain_t *domain;
     apr_status_t rv;
 
-    rv = mg_message_get(&post->message, worker->db, post->row.message_id,
-                        post->pool);
-    if (APR_STATUS_IS_ENOENT(rv))
-        post->message = NULL; /* forgotten: the news is told all the same */
-    else if (rv != APR_SUCCESS)
-        return rv;
+    rv = read_message(post);
+    if (rv != APR_SUCCESS && !APR_STATUS_IS_ENOENT(rv))
+        return rv; /* forgotten: the news is told all the same */
     *pwhy = "the domain was removed";
     rv = mg_domain_cached_by_id(&domain, worker->domains, worker->db,
                                 post->row.domain_id);
-    return rv == APR_SUCCESS ? add_event(fields, post, domain, p) : rv;
+    if (rv == APR_SUCCESS)
+        rv = add_event(fields, post, domain, p);
+    post->message = NULL; /* another's soon */
+    return rv;
 }
 
 /* --- forwards --- */

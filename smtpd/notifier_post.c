@@ -214,6 +214,30 @@ static void set_body(notifier_post_t *post, const apr_array_header_t *fields)
     curl_easy_setopt(post->easy, CURLOPT_POSTFIELDS, body);
 }
 
+/* What is the same for every post. */
+static CURL *make_handle(notifier_t *n)
+{
+    CURL *e = curl_easy_init();
+
+    if (e == NULL)
+        return NULL;
+    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
+    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
+    curl_easy_setopt(e, CURLOPT_PROXY, ""); /* whatever the environment says */
+    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
+    curl_easy_setopt(e, CURLOPT_USERAGENT, "mailgun/" MG_VERSION);
+    curl_easy_setopt(e, CURLOPT_BUFFERSIZE, 4096L);
+    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
+    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_answer);
+    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_answer_header);
+    /* no "100-continue": many servers never answer it */
+    if (n->headers == NULL)
+        n->headers = curl_slist_append(NULL, "Expect:");
+    curl_easy_setopt(e, CURLOPT_HTTPHEADER, n->headers);
+    return e;
+}
+
 static void set_options(notifier_post_t *post)
 {
     CURL *e = post->easy;
@@ -221,35 +245,45 @@ static void set_options(notifier_post_t *post)
     curl_easy_setopt(e, CURLOPT_PRIVATE, post);
     curl_easy_setopt(e, CURLOPT_ERRORBUFFER, post->error);
     curl_easy_setopt(e, CURLOPT_URL, post->row.target);
-    curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(e, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(e, CURLOPT_PROXY, ""); /* whatever the environment says */
-    curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(e, CURLOPT_USERAGENT, "mailgun/" MG_VERSION);
-    curl_easy_setopt(e, CURLOPT_OPENSOCKETFUNCTION, open_socket);
     curl_easy_setopt(e, CURLOPT_OPENSOCKETDATA, post);
-    curl_easy_setopt(e, CURLOPT_WRITEFUNCTION, on_answer);
     curl_easy_setopt(e, CURLOPT_WRITEDATA, post);
-    curl_easy_setopt(e, CURLOPT_HEADERFUNCTION, on_answer_header);
     curl_easy_setopt(e, CURLOPT_HEADERDATA, post);
-    /* no "100-continue": many servers never answer it */
-    post->headers = curl_slist_append(NULL, "Expect:");
-    curl_easy_setopt(e, CURLOPT_HTTPHEADER, post->headers);
+}
+
+/* A handle that had a form of several parts is not used again. */
+static void free_handle(notifier_post_t *post)
+{
+    notifier_t *n = post->notifier;
+    CURL *e = post->easy;
+
+    if (post->mime || n->closing || n->nhandles == NOTIFIER_HANDLES) {
+        curl_easy_cleanup(e);
+        return;
+    }
+    curl_easy_setopt(e, CURLOPT_ERRORBUFFER, NULL);
+    curl_easy_setopt(e, CURLOPT_RESOLVE, NULL);
+    curl_easy_setopt(e, CURLOPT_POSTFIELDS, "");
+    n->handles[n->nhandles++] = e;
+}
+
+void notifier_handles_free(notifier_t *n)
+{
+    while (n->nhandles)
+        curl_easy_cleanup(n->handles[--n->nhandles]);
+    curl_slist_free_all(n->headers);
+    n->headers = NULL;
 }
 
 void notifier_post_free_request(notifier_post_t *post)
 {
     if (post->easy)
-        curl_easy_cleanup(post->easy);
+        free_handle(post);
     curl_mime_free(post->mime);
-    curl_slist_free_all(post->headers);
     curl_slist_free_all(post->resolve);
     if (post->body_pool)
         apr_pool_destroy(post->body_pool);
     post->easy = NULL;
     post->mime = NULL;
-    post->headers = NULL;
     post->resolve = NULL;
     post->body_pool = NULL;
 }
@@ -282,7 +316,9 @@ apr_status_t notifier_post_start(notifier_post_t *post)
         notifier_post_free_request(post);
         return rv;
     }
-    post->easy = curl_easy_init();
+    post->easy = post->notifier->nhandles
+                     ? post->notifier->handles[--post->notifier->nhandles]
+                     : make_handle(post->notifier);
     if (post->easy == NULL) {
         notifier_post_free_request(post);
         return APR_ENOMEM;

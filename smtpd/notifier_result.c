@@ -44,6 +44,8 @@ static apr_status_t run_result(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     apr_status_t rv;
 
     post->lost = 0;
+    if (post->notifier->commit_lazy)
+        mg_tx_lazy(db);
     switch (post->verdict) {
     case NOTIFIER_DONE:
         rv = mg_queue_settle(db, &post->row);
@@ -132,8 +134,10 @@ static void take_leave(notifier_t *n, int units)
             APR_RING_INSERT_TAIL(&n->results, post, notifier_post_t, link);
             continue;
         }
-        if (post->lost)
-            mg_log(MG_LOG_WARN, MG_ELEASE, "notifier: message %"
+        if (post->lost) /* what was never posted: dropped, or another's */
+            mg_log(post->verdict == NOTIFIER_GIVEN_BACK ? MG_LOG_INFO
+                                                        : MG_LOG_WARN,
+                   MG_ELEASE, "notifier: message %"
                    APR_INT64_T_FMT " delivery %" APR_INT64_T_FMT
                    ": its result came too late", post->row.message_id,
                    post->row.id);
@@ -152,7 +156,12 @@ static void commit(notifier_t *n)
     apr_pool_t *ptemp;
     int count_units = 0;
 
+    /* what a machine that loses power forgets of webhooks is posted again; a
+     * forward is mail */
+    n->commit_lazy = 1;
     APR_RING_FOREACH(post, &n->results, notifier_post_t, link) {
+        if (!notifier_is_hook(post) && post->verdict != NOTIFIER_GIVEN_BACK)
+            n->commit_lazy = 0;
         post->unit.run = run_result;
         post->unit.is_there = result_is_there;
         post->unit.baton = post;

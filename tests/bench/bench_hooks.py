@@ -97,9 +97,9 @@ def customer(stack, name, url):
 
 
 def fill(api, domain, count):
-    for i in range(0, count, 1000):
+    for i in range(0, count, 5):
         api.send(domain, ["r%d@out.test" % k
-                          for k in range(i, min(count, i + 1000))])
+                          for k in range(i, min(count, i + 5))])
 
 
 def notifier_pid(stack):

@@ -5,8 +5,13 @@ import hmac
 import json
 import os
 import re
+import signal
+import time
 
 import pytest
+
+from tests.stack.nameserver import Nameserver
+from tests.stack.process import children, title
 
 pytestmark = pytest.mark.both
 
@@ -233,3 +238,291 @@ def test_recipient_s_own_variables(env):
         assert ["Subject", "Hi N%d" % i] in headers
         assert ["To", who[i]] in headers
         assert "Subject: Hi N%d\r\n" % i in p["files"][0]["text"]
+
+
+# --- when, and how often ---
+
+def hook_rows(env):
+    return [r for r in env.ctl("queue", "list", "--transport", "hook",
+                               "--limit", "100000").splitlines()[1:]
+            if r[:1].isdigit()]
+
+
+def failed(env, domain=None):
+    """Rows of mailgunctl webhooks failed: {column: value}."""
+    lines = env.ctl(*["webhooks", "failed"] + [domain] * bool(domain)
+                    ).splitlines()
+    if not lines[0].startswith("ID"):
+        return []
+    names = re.split(r"\s{2,}", lines[0].strip())
+    return [dict(zip(names, re.split(r"\s{2,}", row.strip(),
+                                     maxsplit=len(names) - 1)))
+            for row in lines[1:]]
+
+
+@pytest.mark.stack()
+def test_schedule_dead_letter_replay(own_env):
+    """Three times at 10 minutes, four at 30, then it is given up; posted again
+    when somebody says so, where the domain wants it then."""
+    env, path = own_env, "/status/503/schedule"
+    domain = hooked_domain(env, path, ["drop", "deliver"])
+    send_labelled(env, domain, ["bounce-550-s@x.test", "ok@x.test"])
+    drops = path + "/drop"
+    for n, minutes in enumerate([10, 10, 10, 30, 30, 30, 30]):
+        env.wait("post %d" % (n + 1), lambda n=n: len(
+            env.hooks(drops)) == n + 1)
+        env.wait("it to be put off", lambda n=n: " %d " % (n + 1) in "".join(
+            hook_rows(env)))
+        env.faults.advance(60 * minutes - 30)
+        time.sleep(1.2)
+        assert len(env.hooks(drops)) == n + 1
+        env.faults.advance(31)
+    env.wait("the last post", lambda: len(env.hooks(drops)) == 8)
+    env.wait("an empty queue", lambda: not hook_rows(env))
+    assert len(env.hooks(path + "/deliver")) == 1  # once, by the manual
+    rows = failed(env)
+    assert sorted((r["DOMAIN"], r["EVENT"], r["RECIPIENT"], r["URL"],
+                   r["TRIES"], r["LAST ANSWER"]) for r in rows) == [
+        (domain, "delivered", "ok@x.test",
+         base_url(env) + path + "/deliver", "1", "503 ok"),
+        (domain, "dropped", "bounce-550-s@x.test",
+         base_url(env) + drops, "8", "503 ok")]
+    assert failed(env, env.domain) == []
+
+    # the customer mends his URL
+    r = env.api("PUT", "/domains/%s/webhooks/drop" % domain, data={
+        "url": base_url(env) + "/hook/mended"})
+    assert r.status_code == 200
+    [dropped] = [r for r in rows if r["EVENT"] == "dropped"]
+    assert "1 webhook is posted again" in env.ctl(
+        "webhooks", "replay", dropped["ID"])
+    again = env.wait_hook(lambda h: True, "/hook/mended")[0]
+    first = env.hooks(drops)[0]
+    assert verified(again, env.key)
+    assert again["files"] == first["files"] and first["files"]
+    fresh = {"timestamp", "token", "signature"}
+    assert {k: v for k, v in again["fields"].items() if k not in fresh} == {
+        k: v for k, v in first["fields"].items() if k not in fresh}
+    assert again["fields"]["token"] != first["fields"]["token"]
+    assert [r["EVENT"] for r in failed(env)] == ["delivered"]
+    assert "no webhook" in env.ctl("webhooks", "replay", dropped["ID"],
+                                   check=False).stderr
+
+    # all of a domain, long after its message was forgotten; then for good
+    env.ctl("domain", "set", domain, "webhook.deliver=%s/hook/late" %
+            base_url(env))
+    assert "1 webhook is" in env.ctl("webhooks", "replay", domain)
+    late = env.wait_hook(lambda h: True, "/hook/late")[0]["fields"]
+    assert late["my_id"] == "7" and late["recipient"] == "ok@x.test"
+    assert failed(env) == []
+    env.ctl("fsck")
+
+
+@pytest.mark.stack(extra="MailgunRetry 1h\nMailgunRetryLimit 2h\n"
+                   "MailgunHookRetryDelivered on\n")
+def test_given_up_at_last(own_env):
+    """A soft bounce that runs out is dropped once, maxfails, and no bounce; a
+    delivered webhook is tried again where that is wanted."""
+    env, path = own_env, "/hook/last"
+    domain = hooked_domain(env, path, ["drop", "bounce"])
+    env.ctl("domain", "set", domain, "webhook.deliver=%s/status/500/d" %
+            base_url(env))
+    send_labelled(env, domain, ["defer-451-m@x.test", "ok@x.test"])
+    env.wait("the first post", lambda: len(env.hooks("/status/500/d")) == 1)
+    env.wait("the first try", lambda: "tempfail" in [
+        i["hap"] for i in env.api("GET", "/%s/log" % domain).json()["items"]])
+    env.faults.advance(601)
+    env.wait("the second post", lambda: len(env.hooks("/status/500/d")) == 2)
+    for _ in range(3):
+        env.faults.advance(3000)
+        time.sleep(1.2)
+    post = env.wait_hook(lambda h: True, path + "/drop")[0]["fields"]
+    assert (post["recipient"], post["reason"]) == ("defer-451-m@x.test",
+                                                   "maxfails")
+    assert post["code"].startswith("4")
+    time.sleep(1)
+    assert len(env.hooks(path)) == 1
+    log = env.api("GET", "/%s/log" % domain).json()["items"]
+    assert sorted(i["hap"] for i in log if i["hap"] in (
+        "dropped", "bounced")) == ["dropped"]
+
+
+def test_406_stops(env):
+    path = "/status/406/stops-%d" % os.getpid()
+    domain = hooked_domain(env, path, ["drop"])
+    send_labelled(env, domain, "bounce-550-4@x.test")
+    row = env.wait("the dead letter", lambda: failed(env, domain))[0]
+    assert (row["TRIES"], row["LAST ANSWER"]) == ("1", "406 ok")
+    assert len(env.hooks(path)) == 1
+
+
+@pytest.mark.stack(extra="MailgunHookTimeout 5s\n")
+def test_hanging_customer(own_env):
+    """Hundreds of posts of one customer hang: others do not wait for them, not
+    for those to the same host either."""
+    env, path = own_env, "/hook/beside"
+    account, key = env.new_account()
+    hanging = hooked_domain(env, "/hang", ["deliver"], account)
+    quick = hooked_domain(env, path, ["deliver"])
+    for i in range(6):
+        send_labelled(env, hanging, ["h%d-%d@x.test" % (i, k)
+                                     for k in range(60)], key)
+    env.wait("some of them", lambda: len(env.hooks("/hang")) >= 4)
+    took = []
+    for i in range(40):  # longer than the time limit
+        begun = time.time()
+        send_labelled(env, quick, "q%d@x.test" % i)
+        env.wait("the post beside", lambda i=i: len(env.hooks(path)) > i, 10)
+        took.append(time.time() - begun)
+        time.sleep(0.2)
+    # most of the time is the delivery's itself
+    assert sorted(took)[-1] < 3, took
+    assert len(env.hooks("/hang")) < 10
+    assert "left alone" in env.log_text("smtpd")
+
+
+# --- nothing is lost ---
+
+@pytest.mark.stack(extra="MailgunHookRetryDelivered on\n")
+def test_nothing_is_lost(own_env):
+    """Notifier, all of smtpd, and httpd are killed again and again: each event
+    is posted at least once, twice only where the answer was not committed."""
+    env, path, count = own_env, "/hook/crash", 60
+    env.expect_log("killed by signal 9|exit signal|child pid|lease|lost|"
+                   "again|restarted|too late|pid file|master is gone")
+    domain = hooked_domain(env, path, ["deliver", "bounce", "drop"])
+    kills, accepted = [], []
+
+    def kill_notifier():
+        for pid in children(env.processes["smtpd"].pid):
+            if "notifier" in title(pid):
+                os.kill(pid, signal.SIGKILL)
+        kills.append(time.time())
+
+    def kill_smtpd():
+        process = env.processes["smtpd"]
+        os.kill(process.pid, signal.SIGKILL)
+        kills.append(time.time())
+        process.popen.wait()
+        env.start_smtpd()
+
+    def kill_httpd():
+        process = env.processes["httpd"]
+        for pid in [process.pid] + children(process.pid):
+            os.kill(pid, signal.SIGKILL)
+        process.popen.wait()
+        env.start_httpd()
+    deeds = [kill_notifier, kill_smtpd, kill_notifier, kill_httpd] * 2
+    for i in range(count):
+        to = "%s-%d@x.test" % (["ok", "bounce-550"][i % 2], i)
+        send_labelled(env, domain, to)
+        accepted.append(to)
+        if i % 8 == 4 and deeds:
+            deeds.pop(0)()
+            env.http.close()
+    want = {("delivered" if to[0] == "o" else kind, to) for to in accepted
+            for kind in ("bounced", "dropped")}
+
+    def posts():
+        return [((p["fields"]["event"], p["fields"]["recipient"]), p["time"])
+                for p in env.hooks(path)]
+    env.wait("all posts", lambda: {k for k, _ in posts()} == want, 60)
+    env.wait("an empty queue", lambda: not env.queued(), 60)
+    last = dict(posts())
+    unpaired = [k for k, t in posts() if t != last[k]
+                and not any(-0.5 < kill - t < 2 for kill in kills)]
+    assert not unpaired
+    assert failed(env) == []
+    env.ctl("fsck")
+
+
+# --- where a URL must not lead ---
+
+@pytest.mark.parametrize("url, what", [
+    ("http://10.0.0.1/", "10.0.0.1 is a private"),
+    ("http://167772161/", "10.0.0.1 is a private"),
+    ("http://0xa000001/", "10.0.0.1 is a private"),
+    ("http://012.0.0.1/", "10.0.0.1 is a private"),
+    ("http://0x0a.1:81/", "10.0.0.1 is a private"),
+    ("http://good.test@10.0.0.1/", "10.0.0.1 is a private"),
+    ("https://172.16.3.4/", "172.16.3.4 is a private"),
+    ("http://0/", "0.0.0.0 is a this network"),
+    ("http://169.254.169.254/latest/meta-data/",
+     "169.254.169.254 is a link-local"),
+    ("http://[::ffff:10.0.0.1]/", "::ffff:10.0.0.1 is a private"),
+    ("http://[::ffff:a00:1]/", "::ffff:10.0.0.1 is a private"),
+    ("http://[::10.0.0.1]/", "is a not global unicast"),
+    ("http://[64:ff9b::10.0.0.1]/", "is a private"),
+    ("http://[2002:a00:1::1]/", "is a private"),
+    ("http://[fe80::1]/", "fe80::1 is a link-local"),
+    ("http://[fd00:ec2::254]/", "fd00:ec2::254 is a unique local"),
+    ("http://[::1]:1/", "::1 is a loopback"),
+])
+def test_refused_addresses(env, url, what):
+    domain = env.new_domain()
+    env.expect_log("given up: domain %s message .*refused: " % domain)
+    env.ctl("domain", "set", domain, "webhook.deliver=" + url)
+    send_labelled(env, domain, "ok@x.test", **{"o:testmode": "yes"})
+    row = env.wait("the dead letter", lambda: failed(env, domain))[0]
+    assert row["LAST ANSWER"].startswith("refused: ")
+    assert what in row["LAST ANSWER"]
+
+
+@pytest.fixture
+def by_dns(own_env, tmp_path):
+    """A stack that asks a nameserver of ours."""
+    with Nameserver(tmp_path) as dns:
+        path = own_env.dir + "/etc/mailgun.conf"
+        with open(path) as f:
+            text = f.read()
+        with open(path, "w") as f:
+            f.write(re.sub(r"MailgunResolver .*",
+                           "MailgunResolver 127.0.0.1:%d" % dns.port, text))
+        own_env.restart("smtpd")
+        own_env.dns = dns
+        yield own_env
+
+
+@pytest.mark.stack()
+def test_names_that_lead_elsewhere(by_dns):
+    """Names that only our resolver knows: what they resolve to decides, each
+    time anew, and a redirect leads nowhere."""
+    env = by_dns
+    env.expect_log("given up: domain .*refused: ")
+    domain = env.new_domain()
+
+    def post_to(url, n=[0]):
+        n[0] += 1
+        env.ctl("domain", "set", domain, "webhook.deliver=" + url)
+        send_labelled(env, domain, "n%d@x.test" % n[0],
+                      **{"o:testmode": "yes"})
+        return "n%d@x.test" % n[0]
+
+    def fate(to):
+        return env.wait("the dead letter of " + to, lambda: [
+            r["LAST ANSWER"] for r in failed(env, domain)
+            if r["RECIPIENT"] == to])[0]
+    port = env.hook_port
+    env.dns.zone(host={
+        "private.hook.test": "192.168.7.7", "meta.hook.test":
+        "169.254.169.254", "six.hook.test": "::1", "mapped.hook.test":
+        "::ffff:10.0.0.1", "rebind.hook.test": "127.0.0.1"})
+    for name, what in (("private", "192.168.7.7 is a private"),
+                       ("meta", "169.254.169.254 is a link-local"),
+                       ("six", "::1 is a loopback"),
+                       ("mapped", "10.0.0.1 is a private")):
+        to = post_to("http://%s.hook.test:%d/hook/trap" % (name, port))
+        assert what in fate(to)
+    assert not env.hooks("/hook/trap")
+    # allowed at first (MailgunHookAllow), elsewhere when it is asked again
+    post_to("http://rebind.hook.test:%d/hook/rebind" % port)
+    env.wait_hook(lambda h: True, "/hook/rebind")
+    env.dns.zone(host={"rebind.hook.test": "192.168.7.8"})
+    env.faults.advance(400)  # what is cached and kept open ages
+    to = post_to("http://rebind.hook.test:%d/hook/rebind" % port)
+    assert "192.168.7.8 is a private" in fate(to)
+    # nobody knows that name
+    assert "nobody.hook.test" in fate(post_to("http://nobody.hook.test/"))
+    target = "http%3A%2F%2F192.168.7.7%2F"
+    to = post_to("http://127.0.0.1:%d/redirect/%s" % (port, target))
+    assert fate(to).startswith("302")
