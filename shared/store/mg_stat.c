@@ -79,12 +79,6 @@ void mg_stat_add_usage(mg_batch_t *batch, apr_int64_t account_id,
     counter_get(batch, USAGE, account_id, day, kind, "")->n += n;
 }
 
-void mg_stat_forget(mg_batch_t *batch, apr_int64_t domain_id, apr_int64_t day,
-                    apr_int64_t n)
-{
-    mg_stat_add(batch, domain_id, day, "forgotten", -n);
-}
-
 static int by_key(const void *a, const void *b)
 {
     const counter_t *x = *(counter_t *const *)a, *y = *(counter_t *const *)b;

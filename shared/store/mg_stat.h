@@ -27,16 +27,8 @@ void mg_stat_add_tag(mg_batch_t *batch, apr_int64_t domain_id,
                      apr_int64_t n);
 void mg_stat_add_usage(mg_batch_t *batch, apr_int64_t account_id,
                        apr_int64_t day, const char *kind, apr_int64_t n);
-/** n events of that day are deleted: the log has so many fewer, what happened
- * is counted as before. */
-void mg_stat_forget(mg_batch_t *batch, apr_int64_t domain_id, apr_int64_t day,
-                    apr_int64_t n);
 /** Write what was added up; the batch's before-commit hook. */
 apr_status_t mg_stat_write(mg_batch_t *batch);
-
-/** How many events a domain has: all that were counted less the deleted. */
-apr_status_t mg_stat_total(apr_int64_t *ptotal, mg_db_t *db,
-                           apr_int64_t domain_id);
 
 /** Lower case; whatever is no letter, digit or hyphen becomes "_", several in
  * a row one. The slug of a slug is the slug. */

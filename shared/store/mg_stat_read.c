@@ -22,16 +22,6 @@ const char *const mg_stat_events[MG_STAT_MAX] = {
     "('accepted', 'delivered', 'opened', 'clicked', 'failed', 'failed_late'," \
     " 'dropped', 'complained', 'unsubscribed')"
 
-apr_status_t mg_stat_total(apr_int64_t *ptotal, mg_db_t *db,
-                           apr_int64_t domain_id)
-{
-    *ptotal = 0;
-    return mg_db_get_int(db, ptotal,
-                         "SELECT CAST(COALESCE(SUM(n), 0) AS BIGINT)"
-                         " FROM stat WHERE domain_id = $1",
-                         "i", domain_id);
-}
-
 const char *mg_stat_slug(const char *tag, apr_pool_t *p)
 {
     char *slug = apr_palloc(p, strlen(tag) + 1), *out = slug;

@@ -169,24 +169,6 @@ static void a_tag_goes(void **state)
     is(items, 0, MG_STAT_SENT, 3, "x=3 ", s->p);
 }
 
-/* What is deleted leaves the log's total, and no statistic. */
-static void forgotten(void **state)
-{
-    unit_store_t *s = *state;
-    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
-    apr_array_header_t *items;
-    apr_int64_t total;
-
-    happen(s, d, MG_EVENT_ACCEPTED, NULL, 3);
-    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
-    mg_stat_forget(mg_batch_get(s->db), d->id, mg_time_day(mg_now()), 2);
-    unit_store_ok(s->db, mg_tx_commit(s->db));
-    unit_store_ok(s->db, mg_stat_total(&total, s->db, d->id));
-    assert_int_equal(total, 1);
-    items = list(s, d, ALL, 0, 0, 100, 1);
-    is(items, 0, MG_STAT_SENT, 3, "", s->p);
-}
-
 static void usage_counts(unit_store_t *s, const mg_domain_t *d)
 {
     mg_event_t e = { .account_id = d->account_id, .domain_id = d->id,
@@ -248,7 +230,6 @@ int main(void)
         UNIT_ON_SQLITE(slugs),
         UNIT_ON_BOTH(stats),
         UNIT_ON_BOTH(a_tag_goes),
-        UNIT_ON_BOTH(forgotten),
         UNIT_ON_BOTH(usage),
     };
     return unit_store_run("stat", tests);
