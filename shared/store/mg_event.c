@@ -9,6 +9,7 @@
 #include "mg_event_private.h"
 #include "mg_id.h"
 #include "mg_json.h"
+#include "mg_render.h"
 #include "mg_stat.h"
 #include "mg_status.h"
 #include "mg_suppression_private.h"
@@ -139,16 +140,35 @@ static apr_status_t recall(mg_event_t *event, mg_db_t *db, apr_pool_t *p)
     return APR_SUCCESS;
 }
 
+/* As the recipient saw it. */
+static const char *subject_of(const mg_event_t *event,
+                              const mg_message_t *message, apr_pool_t *p)
+{
+    mg_delivery_t delivery = { .recipient = event->recipient,
+                               .recipient_as_given = event->recipient,
+                               .variables = event->variables };
+    mg_render_for_t who = { .message = message, .delivery = &delivery,
+                            .domain = "" };
+
+    return mg_render_line(event->subject, &who, p);
+}
+
 apr_status_t mg_event_of_message(mg_event_t *event, mg_event_kind_t kind,
                                  mg_db_t *db, const mg_message_t *message,
                                  const char *recipient, apr_pool_t *p)
 {
+    apr_status_t rv = APR_SUCCESS;
+
     *event = mg_event_from(message, p);
     event->kind = kind;
     event->recipient = event->recipient_as_given = recipient;
-    if (!message->options || !strstr(message->options, "\"batch\""))
+    if (!message->options)
         return APR_SUCCESS;
-    return recall(event, db, p);
+    if (strstr(message->options, "\"batch\""))
+        rv = recall(event, db, p);
+    if (rv == APR_SUCCESS && strstr(message->options, "\"template\""))
+        event->subject = subject_of(event, message, p);
+    return rv;
 }
 
 /* --- appending --- */
@@ -235,5 +255,6 @@ apr_status_t mg_event_append(mg_db_t *db, const mg_event_t *event,
         one.reason = "hardfail";
     rv = append_one(db, &one, ptemp);
     one.kind = MG_EVENT_DROPPED;
+    one.id = 0;
     return rv == APR_SUCCESS ? append_one(db, &one, ptemp) : rv;
 }

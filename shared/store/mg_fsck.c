@@ -84,6 +84,15 @@ static const check_t checks[] = {
       " SELECT domain_id, 0, COUNT(*) FROM event GROUP BY domain_id) x"
       " GROUP BY x.domain_id HAVING SUM(x.h) <> SUM(x.e)"
       " ORDER BY x.domain_id LIMIT 51", NO_TIME },
+    { "domain %1, day %2: %3 events are there, %4 were counted",
+      "SELECT e.domain_id, e.day, e.n, COALESCE(s.n, 0), 0 FROM"
+      " (SELECT domain_id, created_at / 86400000000 AS day, COUNT(*) AS n"
+      "  FROM event GROUP BY domain_id, created_at / 86400000000) e"
+      " LEFT JOIN (SELECT domain_id, day, SUM(n) AS n FROM stat"
+      "  GROUP BY domain_id, day) s"
+      " ON s.domain_id = e.domain_id AND s.day = e.day"
+      " WHERE e.n > COALESCE(s.n, 0)" /* fewer: some have expired */
+      " AND e.day >= (SELECT MIN(day) FROM stat) LIMIT 51", NO_TIME },
     { "events without their message %1, the first is %2",
       "SELECT e.message_id, MIN(e.id), 0, 0, 0 FROM event e LEFT JOIN message"
       " m ON m.id = e.message_id WHERE m.id IS NULL AND e.message_id <> 0"

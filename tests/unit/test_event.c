@@ -313,7 +313,9 @@ static void of_a_message(void **state)
     apr_array_header_t *list;
     mg_event_t e;
 
-    m->options = "{\"tags\":[\"t 1\",\"t2\"],\"batch\":true}";
+    m->options = "{\"tags\":[\"t 1\",\"t2\"],\"batch\":true,"
+                 "\"template\":[]}";
+    m->subject = "Hello %recipient.id%";
     to->variables = "{\"id\":7}";
     unit_store_ok(s->db, unit_accept(s->db, m, s->p));
     list = unit_claim(s, s->db, c, 10);
@@ -326,7 +328,7 @@ static void of_a_message(void **state)
     assert_int_equal(e.message_id, m->id);
     assert_int_equal(e.delivery_id, 0);
     assert_string_equal(e.recipient, "a@x.test");
-    assert_string_equal(e.subject, "Hello");
+    assert_string_equal(e.subject, "Hello 7");
     assert_string_equal(e.variables, "{\"id\":7}");
     assert_int_equal(e.tags->nelts, 2);
     assert_string_equal(APR_ARRAY_IDX(e.tags, 0, const char *), "t 1");

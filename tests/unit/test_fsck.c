@@ -132,6 +132,8 @@ static void bad_stores(void **state)
           " delivery_id, kind, recipient, log_text, detail, created_at"
           " FROM event WHERE id = (SELECT MAX(id) FROM event"
           " WHERE kind = 'delivered')", "ended 2 times" },
+        { "UPDATE stat SET n = n - 1 WHERE kind = 'accepted'",
+          "were counted" },
         { "DELETE FROM message WHERE id = (SELECT MAX(message_id) FROM"
           " delivery)", "is not there" },
         { "DELETE FROM message WHERE id = (SELECT MAX(message_id) FROM"
