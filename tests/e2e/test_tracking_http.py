@@ -436,6 +436,28 @@ def keeper(env):
 
 
 @pytest.mark.stack()
+def test_another_program_has_the_lock(own_env):
+    """SQLite's write lock, for longer than we wait: the redirect comes, and so
+    does the event."""
+    env = own_env
+    if env.pg:
+        pytest.skip("SQLite's lock")
+    env.expect_log(OUTAGE)
+    link = Link(env)
+    assert link.fetch(link.path(track.OPEN)).status_code == 200
+    with sqlite3.connect(env.dir + "/store/mailgun.db",
+                         isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for i in range(3):
+            assert link.fetch(link.path(
+                track.CLICK, "http://x.test/%d" % i)).status_code == 302
+        assert journals(env)
+        other.execute("ROLLBACK")
+    wait_for("the clicks", lambda: len(link.events("clicked")) == 3)
+    wait_for("the end of the journal", lambda: not journals(env))
+
+
+@pytest.mark.stack()
 def test_hits_while_the_store_is_down(own_env):
     """Redirects go on; each hit becomes one event, though the keeper is killed
     while it reads them."""
