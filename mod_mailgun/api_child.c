@@ -172,6 +172,8 @@ static api_worker_t *make_worker(api_child_t *child)
     worker->domains = mg_domain_cache_create(child->shared, pool);
     worker->routing = mg_routing_create(worker->domains, child->shared, NULL,
                                         pool);
+    mg_routing_reports(worker->routing, child->config->feedback,
+                       child->track_keys);
     return worker;
 }
 

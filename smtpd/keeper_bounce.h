@@ -1,4 +1,4 @@
-/* keeper_bounce.h - what came to our VERP senders is read and booked.
+/* keeper_bounce.h - what came to addresses of ours is read and booked.
  *
  * A receiver queues it (MG_TRANSPORT_BOUNCE): reading takes no time of its
  * loop, and a report is not lost if we die. Here it is read (mg_dsn.h):
@@ -7,7 +7,13 @@
  *                often it is repeated; a hard one enters the bounce table
  *   delayed      "failed_temp", once
  *   a machine's  replies and receipts are swallowed: there may be a million
- *   anything     else goes to the domain's postmaster
+ *   spam         reports of it (mg_arf.h), here or at MailgunFeedbackAddress:
+ *                "complained", once for message and recipient; the complaint
+ *                table (keeper_complaint.c)
+ *   unsubscribe  whatever came to an address that does so: "unsubscribed"
+ *                (keeper_unsubscribe.c)
+ *   anything     else goes to the mailbox of that address, or the domain's
+ *                postmaster
  */
 #ifndef KEEPER_BOUNCE_H
 #define KEEPER_BOUNCE_H

@@ -22,6 +22,7 @@
 #include "mg_time.h"
 #include "smtp_session.h"
 #include "tls.h"
+#include "worker_links.h"
 
 /* blocks of freed sessions that are kept for new ones */
 #define KEEP_FREE (16 * 1024 * 1024)
@@ -288,6 +289,8 @@ apr_status_t smtp_server_create(smtp_server_t **pserver, worker_t *worker)
         key = NULL;
     server->routing = mg_routing_create(worker->domains, worker->shared, key,
                                         worker->pool);
+    mg_routing_reports(server->routing, worker->config->feedback,
+                       worker_track_keys(worker));
     make_texts(server);
     rv = smtp_commit_setup(server);
     return rv == APR_SUCCESS ? make_tls(server) : rv;

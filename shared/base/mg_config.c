@@ -88,6 +88,10 @@ static const mg_directive_t directives[] = {
       "How long an event waits until the events API shows it: longer than the "
       "clocks of the nodes are apart.",
       mg_config_set_time, AT(event_settle), NULL },
+    { "MailgunFeedbackAddress", "address|local-part", "",
+      "Where providers send their reports of spam (feedback loops): an address "
+      "in a domain of this platform, or a local part in all of them.",
+      mg_config_set_feedback, AT(feedback), NULL },
     { "MailgunGeoIPFile", "path", "",
       "A MaxMind database that tells where opens and clicks come from.",
       mg_config_set_path, AT(geo_file), NULL },

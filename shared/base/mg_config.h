@@ -141,6 +141,8 @@ typedef struct mg_config_t {
     const char *tracking_host;   /* MailgunTrackingHost; see
                                     mg_config_tracking_host() */
     const char *tracking_scheme; /* MailgunTrackingScheme http|https */
+    const char *feedback;        /* MailgunFeedbackAddress, "fbl" or
+                                    "fbl@a.test"; NULL: none */
     const char *geo_file;        /* MailgunGeoIPFile; NULL: none */
     apr_interval_time_t machine_delay; /* MailgunMachineDelay; 0: off */
     int unsubscribe_confirm;     /* MailgunUnsubscribeConfirm off|on */

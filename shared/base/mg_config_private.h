@@ -52,6 +52,7 @@ const char *mg_config_check_pools(const mg_config_t *config, apr_pool_t *p);
 
 /* mg_config_tracking.c */
 MG_CONFIG_SETTER(mg_config_set_tracking_host);
+MG_CONFIG_SETTER(mg_config_set_feedback);
 MG_CONFIG_SETTER(mg_config_set_time_or_off);
 
 #endif

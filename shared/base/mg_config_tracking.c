@@ -1,4 +1,5 @@
-/* mg_config_tracking.c - directives of tracking links. */
+/* mg_config_tracking.c - directives of tracking links, and where reports of
+ * spam come to. */
 #include "mg_config_private.h"
 #include "mg_text.h"
 
@@ -38,6 +39,27 @@ MG_CONFIG_SETTER(mg_config_set_tracking_host)
         return apr_psprintf(p, "%s: '%s' is no host name; try "
                             "email.<domain> or links.example.com", d->name,
                             argv[0]);
+    *value = mg_text_lower(argv[0], p);
+    return NULL;
+}
+
+/* A dot-string (RFC 5321 4.1.2), with or without a domain. */
+MG_CONFIG_SETTER(mg_config_set_feedback)
+{
+    const char **value = (const char **)((char *)config + d->offset);
+    const char *c, *at;
+    int is_good = argc == 1 && argv[0][0] && argv[0][0] != '.';
+
+    at = is_good ? strchr(argv[0], '@') : NULL;
+    for (c = argc == 1 ? argv[0] : ""; is_good && *c && c != at; c++)
+        is_good = (apr_isalnum(*c) || strchr("!#$%&'*+-/=?^_`{|}~.", *c))
+                  && c - argv[0] < 64;
+    if (at)
+        is_good = is_good && at > argv[0] && at[1] && is_host_text(at + 1);
+    if (!is_good)
+        return apr_psprintf(p, "%s: '%s' is no address; try fbl or "
+                            "fbl@example.com", d->name,
+                            argc == 1 ? argv[0] : "");
     *value = mg_text_lower(argv[0], p);
     return NULL;
 }

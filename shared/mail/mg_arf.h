@@ -33,6 +33,8 @@ typedef struct {
     int is_bare;              /* no feedback-report: a message in a message */
     const char *type;         /* Feedback-Type in lower case, or "" */
     const char *reporter;     /* who says so: User-Agent, one line, or "" */
+    const char *original;     /* the message, or its header, maybe cut; NULL */
+    apr_size_t original_len;
     apr_array_header_t *claims;      /* of mg_verp_claim_t, each once */
     apr_array_header_t *recipients;  /* of const char *: addresses */
 } mg_arf_t;

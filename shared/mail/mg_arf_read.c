@@ -153,30 +153,15 @@ static void read_report(reader_t *r, const char *s, apr_size_t len)
     }
 }
 
+/* To says nothing: it names who else got the copy. */
 static void take_message(reader_t *r, const apr_array_header_t *headers)
 {
     static const char *const names[] = { JMRP_FIELD, "Delivered-To",
-        "X-Original-To", "Envelope-To", "X-Envelope-To", "X-Rcpt-To", "To",
-        NULL };
+        "X-Original-To", "Envelope-To", "X-Envelope-To", "X-Rcpt-To", NULL };
 
     r->has_message = 1;
     add_recipients(r, headers, names);
     find_claims(r, headers);
-}
-
-static int is_message(const mime_entity_t *e)
-{
-    apr_size_t len = e->filename ? strlen(e->filename) : 0;
-
-    if (strcmp(e->type, "message") == 0)
-        return strcmp(e->subtype, "rfc822") == 0
-               || strcmp(e->subtype, "global") == 0
-               || strcmp(e->subtype, "rfc822-headers") == 0
-               || strcmp(e->subtype, "global-headers") == 0;
-    if (strcmp(e->type, "text") == 0)
-        return strcmp(e->subtype, "rfc822-headers") == 0
-               || strcmp(e->subtype, "rfc822") == 0;
-    return len > 4 && strcasecmp(e->filename + len - 4, ".eml") == 0;
 }
 
 static void look_into(reader_t *r, const char *bytes, apr_size_t len,
@@ -221,8 +206,12 @@ static void look_into(reader_t *r, const char *bytes, apr_size_t len,
         bytes = mime_entity_decode(&len, &e, r->p);
         read_report(r, bytes, len);
     }
-    else if (depth < DEPTH_MAX && !is_returned && is_message(&e)) {
+    else if (depth < DEPTH_MAX && !is_returned && mime_entity_is_message(&e)) {
         bytes = mime_entity_decode(&len, &e, r->p);
+        if (!r->arf->original) {
+            r->arf->original = bytes;
+            r->arf->original_len = len;
+        }
         look_into(r, bytes, len, depth + 1, 1);
     }
     else if (strcmp(e.type, "multipart") == 0 && e.boundary && *e.boundary

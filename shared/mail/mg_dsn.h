@@ -37,6 +37,9 @@ typedef enum {
 typedef struct {
     mg_dsn_kind_t kind;
     apr_array_header_t *reports;  /* of mg_dsn_report_t */
+    const char *original;         /* the message, or its header, as it came
+                                     back, maybe cut; NULL: it did not */
+    apr_size_t original_len;
 } mg_dsn_t;
 
 /** @param len  what is beyond MG_DSN_READ_MAX is not looked at */

@@ -233,6 +233,12 @@ static void look_into(mg_dsn_read_t *r, const char *bytes, apr_size_t len,
         r->is_receipt = 1;
         return;
     }
+    if (mime_entity_is_message(&e)) {
+        if (!r->dsn->original)
+            r->dsn->original = mime_entity_decode(&r->dsn->original_len, &e,
+                                                  r->p);
+        return;
+    }
     if (strcmp(e.type, "text") == 0 && !r->text) {
         bytes = mime_entity_decode(&len, &e, r->p);
         r->text = mime_to_utf8(e.charset, bytes, len, r->p);

@@ -89,6 +89,21 @@ void mime_entity_read(mime_entity_t *e, const char *bytes, apr_size_t len,
                     : GMIME_CONTENT_ENCODING_DEFAULT;
 }
 
+int mime_entity_is_message(const mime_entity_t *e)
+{
+    apr_size_t len = e->filename ? strlen(e->filename) : 0;
+
+    if (strcmp(e->type, "message") == 0)
+        return strcmp(e->subtype, "rfc822") == 0
+               || strcmp(e->subtype, "global") == 0
+               || strcmp(e->subtype, "rfc822-headers") == 0
+               || strcmp(e->subtype, "global-headers") == 0;
+    if (strcmp(e->type, "text") == 0)
+        return strcmp(e->subtype, "rfc822-headers") == 0
+               || strcmp(e->subtype, "rfc822") == 0;
+    return len > 4 && strcasecmp(e->filename + len - 4, ".eml") == 0;
+}
+
 const void *mime_entity_decode(apr_size_t *plen, const mime_entity_t *e,
                                apr_pool_t *p)
 {

@@ -111,6 +111,8 @@ void mime_entity_read(mime_entity_t *e, const char *bytes, apr_size_t len,
                       const char *default_type, apr_pool_t *p);
 const void *mime_entity_decode(apr_size_t *plen, const mime_entity_t *e,
                                apr_pool_t *p);
+/** A message, or the header of one, whatever it is called. */
+int mime_entity_is_message(const mime_entity_t *e);
 /** start: where the multipart's body begins. */
 const char *mime_find_boundary(const char *s, const char *end,
                                const char *start, const char *boundary,

@@ -43,6 +43,8 @@ struct mg_routing_t {
     mg_shared_t *shared;
     unsigned char verp_key[32];
     int has_verp_key;
+    const char *feedback;    /* or NULL */
+    const mg_track_keys_t *tracking;
     apr_hash_t *accounts;    /* of compiled_t, by account id */
     foreign_t foreign[FOREIGN_MAX];
 };
@@ -62,6 +64,13 @@ mg_routing_t *mg_routing_create(mg_domain_cache_t *domains,
     }
     routing->accounts = apr_hash_make(routing->pool);
     return routing;
+}
+
+void mg_routing_reports(mg_routing_t *routing, const char *feedback,
+                        const mg_track_keys_t *tracking)
+{
+    routing->feedback = feedback && *feedback ? feedback : NULL;
+    routing->tracking = tracking;
 }
 
 /* --- routes, compiled per account --- */
@@ -222,28 +231,83 @@ static apr_status_t add_routes(apr_array_header_t *envelopes,
     return APR_SUCCESS;
 }
 
-/* What comes to an envelope sender of ours is read by the keeper.
+/* --- addresses of ours, whose mail the keeper reads --- */
+
+static void add_keeper(apr_array_header_t *envelopes,
+                       const mg_domain_t *domain, const mg_address_t *to,
+                       const char *payload)
+{
+    mg_envelope_t *e = add_envelope(envelopes, MG_TRANSPORT_BOUNCE,
+                                    to->address, to->address);
+
+    e->dest = domain->name_lc;
+    e->payload = payload;
+}
+
+/* An envelope sender of ours.
  * @return APR_ENOENT: no such address; MG_EDENIED: a forged one */
 static apr_status_t add_verp(apr_array_header_t *envelopes,
                              mg_routing_t *routing,
                              const mg_domain_t *domain,
                              const mg_address_t *to, apr_pool_t *p)
 {
-    mg_envelope_t *e;
     mg_verp_t verp;
     apr_status_t rv;
 
     if (!routing->has_verp_key)
         return APR_ENOENT;
     rv = mg_verp_read(&verp, routing->verp_key, to->local, domain->name_lc);
-    if (rv != APR_SUCCESS)
-        return rv;
-    e = add_envelope(envelopes, MG_TRANSPORT_BOUNCE, to->address, to->address);
-    e->dest = domain->name_lc;
-    e->payload = apr_psprintf(p, "{\"message\":\"%" APR_INT64_T_FMT
-                              "\",\"tag\":\"%s\"}", verp.message_id,
-                              verp.tag);
+    if (rv == APR_SUCCESS)
+        add_keeper(envelopes, domain, to,
+                   apr_psprintf(p, "{\"message\":\"%" APR_INT64_T_FMT
+                                "\",\"tag\":\"%s\"}", verp.message_id,
+                                verp.tag));
+    return rv;
+}
+
+/* One that unsubscribes (mg_track.h). */
+static apr_status_t add_unsubscribe(apr_array_header_t *envelopes,
+                                    mg_routing_t *routing,
+                                    const mg_domain_t *domain,
+                                    const mg_address_t *to)
+{
+    mg_track_mail_t mail;
+    apr_status_t rv;
+
+    if (!routing->tracking)
+        return APR_ENOENT;
+    rv = mg_track_mail_read(&mail, routing->tracking, domain->id, to->local);
+    if (rv == APR_SUCCESS)
+        add_keeper(envelopes, domain, to, "{\"unsubscribe\":true}");
+    return rv;
+}
+
+/* MailgunFeedbackAddress */
+static apr_status_t add_feedback(apr_array_header_t *envelopes,
+                                 mg_routing_t *routing,
+                                 const mg_domain_t *domain,
+                                 const mg_address_t *to)
+{
+    const char *feedback = routing->feedback;
+
+    if (!feedback || strcasecmp(feedback, strchr(feedback, '@')
+                                              ? to->address : to->local) != 0)
+        return APR_ENOENT;
+    add_keeper(envelopes, domain, to, "{\"feedback\":true}");
     return APR_SUCCESS;
+}
+
+static apr_status_t add_ours(apr_array_header_t *envelopes,
+                             mg_routing_t *routing, const mg_domain_t *domain,
+                             const mg_address_t *to, apr_pool_t *p)
+{
+    apr_status_t rv = add_verp(envelopes, routing, domain, to, p);
+
+    if (rv == APR_ENOENT)
+        rv = add_unsubscribe(envelopes, routing, domain, to);
+    if (rv == APR_ENOENT)
+        rv = add_feedback(envelopes, routing, domain, to);
+    return rv;
 }
 
 /* Everything in a domain of ours that wants this recipient.
@@ -258,7 +322,7 @@ static apr_status_t add_hosted(apr_array_header_t *envelopes,
 
     if (!strcmp(domain->state, "disabled"))
         return APR_ENOENT;
-    rv = add_verp(envelopes, routing, domain, to, p);
+    rv = add_ours(envelopes, routing, domain, to, p);
     if (rv != APR_ENOENT)
         return rv == MG_EDENIED ? APR_ENOENT : rv;
     rv = add_mailbox(envelopes, db, to->address, to->address, to->as_given, p);

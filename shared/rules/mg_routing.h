@@ -2,7 +2,9 @@
  *
  * Both faces ask here. A recipient in a domain we host goes to everything that
  * wants it: its mailbox (LMTP), each URL of the account's matching routes
- * (HTTP). Any other recipient goes out by SMTP.
+ * (HTTP). What comes to addresses that we made ourselves (VERP senders, those
+ * that unsubscribe), or where reports of spam come to, is the keeper's alone.
+ * Any other recipient goes out by SMTP.
  */
 #ifndef MG_ROUTING_H
 #define MG_ROUTING_H
@@ -10,6 +12,7 @@
 #include "mg_address.h"
 #include "mg_domain.h"
 #include "mg_message.h"
+#include "mg_track.h"
 
 typedef struct mg_routing_t mg_routing_t;
 
@@ -18,6 +21,16 @@ typedef struct mg_routing_t mg_routing_t;
 mg_routing_t *mg_routing_create(mg_domain_cache_t *domains,
                                 mg_shared_t *shared,
                                 const unsigned char *verp_key, apr_pool_t *p);
+
+/**
+ * Addresses of ours besides VERP senders, which the keeper reads as well:
+ * @param feedback  where reports of spam come to, "fbl" in every domain or
+ *                  "fbl@a.test"; NULL: nowhere
+ * @param tracking  verifies addresses that unsubscribe (mg_track.h); NULL:
+ *                  there are none. Both live as long as routing.
+ */
+void mg_routing_reports(mg_routing_t *routing, const char *feedback,
+                        const mg_track_keys_t *tracking);
 
 enum {
     MG_ROUTING_INCOMING, /* from anybody: only what our domains want */

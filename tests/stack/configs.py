@@ -22,6 +22,7 @@ MailgunTLSCertificate {dir}/etc/cert.pem
 MailgunTLSKey {dir}/etc/key.pem
 MailgunTransport * 127.0.0.1:{mx_port}
 {resolver}MailgunLMTP unix:{run}/dovecot/lmtp
+MailgunFeedbackAddress fbl
 MailgunHookAllow 127.0.0.0/8
 MailgunMinFreeSpace 16M
 MailgunLogLevel {log_level}

@@ -217,6 +217,12 @@ static const struct {
     { "MailgunTrackingHost http://a.test", "1: MailgunTrackingHost: "
       "'http://a.test' is no host name; try email.<domain> or "
       "links.example.com" },
+    { "MailgunFeedbackAddress f bl", "1: MailgunFeedbackAddress: '' is no "
+      "address; try fbl or fbl@example.com" },
+    { "MailgunFeedbackAddress f(l@a.test", "1: MailgunFeedbackAddress: "
+      "'f(l@a.test' is no address; try fbl or fbl@example.com" },
+    { "MailgunFeedbackAddress @a.test", "1: MailgunFeedbackAddress: '@a.test' "
+      "is no address; try fbl or fbl@example.com" },
     { "MailgunMachineDelay soon", "1: MailgunMachineDelay: 'soon' is no "
       "length of time; try 2s or off" },
     { "MailgunTrackingScheme ftp", "1: MailgunTrackingScheme: 'ftp' is none of "

@@ -165,6 +165,56 @@ static void table(void **state)
     assert_string_equal(got, "nobody");
 }
 
+/* What the keeper reads besides: from anybody, and from our customers. */
+static void reports(void **state)
+{
+    static const struct {
+        const char *feedback, *recipient, *want;
+    } cases[] = {
+        { "fbl", "<FBL@a.test>", "bounce:a.test:FBL@a.test" },
+        { "fbl", "<fbl@b.test>", "bounce:b.test:fbl@b.test" },
+        { "fbl@b.test", "<fbl@a.test>", "lmtp:fbl@a.test:fbl@a.test" },
+        { "fbl@b.test", "<Fbl@b.test>", "bounce:b.test:Fbl@b.test" },
+        { NULL, "<fbl@a.test>", "lmtp:fbl@a.test:fbl@a.test" },
+        { NULL, "<fbl@b.test>", "nobody" },
+    };
+    unit_store_t *s = *state;
+    apr_int64_t a = unit_account(s, "a");
+    mg_domain_t *da = unit_domain(s, a, "a.test");
+    mg_track_t track = { .kind = MG_TRACK_UNSUBSCRIBE, .domain_id = da->id,
+                         .message_id = 4711, .recipient = "x@remote.test" };
+    const char *secret = apr_pstrcat(s->p, s->dir, "/tracking", NULL);
+    mg_routing_t *routing = routing_of(s, NULL);
+    const mg_domain_t *domain;
+    mg_track_keys_t *keys;
+    mg_mailbox_t *box;
+    char *local;
+    size_t i;
+
+    unit_domain(s, a, "b.test");
+    unit_store_ok(s->db, mg_mailbox_add(&box, s->db, a, da->id, "fbl@a.test",
+                                        "h", s->p));
+    for (i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        mg_routing_reports(routing, cases[i].feedback, NULL);
+        assert_string_equal(route_to(s, routing, MG_ROUTING_INCOMING,
+                                     cases[i].recipient, &domain),
+                            cases[i].want);
+    }
+    (void)mg_track_keys_create(secret, s->p);
+    unit_store_ok(s->db, mg_track_keys_load(&keys, secret, s->p));
+    unit_store_ok(s->db, mg_track_mail_make(&local, keys, &track, s->p));
+    mg_routing_reports(routing, NULL, keys);
+    for (i = 0; i < 2; i++) /* one of another domain is none */
+        assert_string_equal(
+            route_to(s, routing, MG_ROUTING_INCOMING, apr_pstrcat(
+                s->p, "<", local, i ? "@b.test>" : "@a.test>", NULL), &domain),
+            i ? "nobody" : apr_pstrcat(s->p, "bounce:a.test:", local,
+                                       "@a.test", NULL));
+    local[10] = local[10] == 'a' ? 'b' : 'a';
+    assert_string_equal(route_to(s, routing, MG_ROUTING_INCOMING, apr_pstrcat(
+        s->p, "<", local, "@a.test>", NULL), &domain), "nobody");
+}
+
 static void sees_changes(void **state)
 {
     unit_store_t *s = *state;
@@ -276,6 +326,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(table),
+        UNIT_ON_BOTH(reports),
         UNIT_ON_BOTH(stays_or_leaves),
         UNIT_ON_BOTH(sees_changes),
         UNIT_ON_BOTH(many_accounts),
