@@ -245,6 +245,8 @@ int api_domains_load(api_t *q, mg_domain_t **pdomain);
 
 api_handler_fn api_campaigns_list, api_campaigns_get, api_campaigns_create,
     api_campaigns_update, api_campaigns_delete;
+api_handler_fn api_campaign_events, api_campaign_stats, api_campaign_clicks,
+    api_campaign_opens, api_campaign_unsubscribes, api_campaign_complaints;
 
 /** The campaign that the path names, or 404. */
 int api_campaign_find(api_t *q, mg_campaign_t **pcampaign);

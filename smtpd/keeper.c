@@ -10,6 +10,7 @@
 #include <apr_strings.h>
 
 #include "keeper_bounce.h"
+#include "keeper_campaign.h"
 #include "keeper_dns.h"
 #include "mg_dkim_key.h"
 #include "mg_destination.h"
@@ -64,6 +65,7 @@ struct keeper_t {
     apr_pool_t *remover_pool;
     apr_int64_t removing;
     keeper_dns_t *dns;
+    keeper_campaign_t *campaigns;
     apr_int64_t measured;          /* accounts up to this id */
     mg_retention_t events, counters;
 };
@@ -355,6 +357,18 @@ static apr_status_t forget_dead_letters(keeper_t *k, int *pmore)
     return rv;
 }
 
+/* what happened in campaigns */
+
+static apr_status_t pack_campaigns(keeper_t *k, int *pmore)
+{
+    return keeper_campaign_pack(k->campaigns, pmore, k->ptemp);
+}
+
+static apr_status_t forget_campaigns(keeper_t *k, int *pmore)
+{
+    return keeper_campaign_forget(k->campaigns, pmore, k->ptemp);
+}
+
 /* design 4: checkpoints keep the WAL small; content goes as it is settled */
 static const task_t tasks[] = {
     { "checkpoint", checkpoint, SEC(1), MSEC(300) },
@@ -372,6 +386,8 @@ static const task_t tasks[] = {
     { "DNS records", look_at_dns, SEC(1), MSEC(20) },
     { "DKIM keys", forget_keys, SEC(300), MSEC(50) },
     { "destinations", forget_destinations, SEC(300), MSEC(50) },
+    { "campaigns", pack_campaigns, SEC(2), MSEC(5) },
+    { "deleted campaigns", forget_campaigns, SEC(5), MSEC(20) },
 };
 
 /* the role */
@@ -429,6 +445,7 @@ apr_status_t keeper_start(worker_t *worker)
     apr_pool_create(&k->remover_pool, worker->pool);
     apr_pool_create(&k->tombstones_pool, worker->pool);
     k->tombstones = apr_hash_make(k->tombstones_pool);
+    k->campaigns = keeper_campaign_create(worker, worker->pool);
     rv = keeper_bounce_create(&k->bounces, worker);
     if (rv == APR_SUCCESS)
         rv = keeper_dns_create(&k->dns, worker, worker->pool);

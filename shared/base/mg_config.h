@@ -161,6 +161,9 @@ typedef struct mg_config_t {
 
     /* keeping */
     apr_interval_time_t event_retention; /* MailgunEventRetention */
+    apr_interval_time_t campaign_retention; /* MailgunCampaignRetention */
+    /* MailgunCampaignDeliveredRetention */
+    apr_interval_time_t campaign_delivered_retention;
     apr_interval_time_t dead_letter_retention; /* MailgunDeadLetterRetention */
     apr_interval_time_t stat_retention;  /* MailgunStatRetention */
     apr_interval_time_t event_settle;    /* MailgunEventSettle */

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "mg_batch.h"
+#include "mg_campaign_event.h"
 #include "mg_event.h"
 #include "mg_event_count.h"
 #include "mg_message.h"
@@ -82,7 +83,9 @@ static apr_status_t batch_before(mg_db_t *db, void *baton)
     apr_status_t rv = mg_stat_write(batch);
 
     (void)db;
-    return rv == APR_SUCCESS ? mg_event_count_write(batch) : rv;
+    if (rv == APR_SUCCESS)
+        rv = mg_event_count_write(batch);
+    return rv == APR_SUCCESS ? mg_campaign_count_write(batch) : rv;
 }
 
 static void batch_after(mg_db_t *db, void *baton)

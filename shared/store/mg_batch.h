@@ -19,6 +19,7 @@ typedef struct {
     int stat_slot;
     apr_hash_t *counters;        /* of mg_stat_t, by key; NULL: none yet */
     apr_array_header_t *event_counts; /* of mg_event_count_t; NULL: none yet */
+    apr_hash_t *campaign_names, *campaign_tallies; /* mg_campaign_event.c */
     unsigned bells;              /* 1 << mg_role_t */
 } mg_batch_t;
 

@@ -4,6 +4,7 @@
 #include <apr_strings.h>
 
 #include "mg_batch.h"
+#include "mg_campaign_event.h"
 #include "mg_event_count.h"
 #include "mg_event_kind.h"
 #include "mg_event_private.h"
@@ -236,6 +237,8 @@ static apr_status_t append_one(mg_db_t *db, const mg_event_t *event,
     mg_event_count_add(batch, event->domain_id, id);
     count(batch, event, mg_time_day(at), ptemp);
     rv = mg_suppression_of_event(db, event, ptemp);
+    if (rv == APR_SUCCESS)
+        rv = mg_campaign_note(batch, event, id, at, ptemp);
     if (rv != APR_SUCCESS)
         return rv;
     return mg_event_hooks(batch, event, id, at, ptemp);

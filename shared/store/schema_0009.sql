@@ -75,5 +75,6 @@ CREATE TABLE campaign_column (
 -- Deleted; the keeper removes what they counted.
 CREATE TABLE campaign_gone (
     campaign_id @ID@,
-    gone_at BIGINT NOT NULL
+    gone_at BIGINT NOT NULL,
+    cleared_at BIGINT NOT NULL DEFAULT 0      -- nothing was left then
 );

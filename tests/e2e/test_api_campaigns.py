@@ -124,3 +124,170 @@ def test_limit_of_the_account(env):
                    " Delete one to create another."})
     env.ctl("account", "set", account, "campaigns=none")
     assert post("b").status_code == 200
+
+
+# --- what happens to a campaign's messages ---
+
+STATS = sorted(["unsubscribed", "opened", "delivered", "clicked", "bounced",
+                "complained"])
+UNIQUE = {"opened": ["recipient"], "clicked": ["link", "recipient"]}
+EVENT = sorted(["timestamp", "domain", "recipient", "event", "tags",
+                "user_vars"])
+
+
+def send(env, d, to, **more):
+    data = dict({"from": "me@" + d, "to": to, "subject": "Hello",
+                 "text": "Testing some awesomeness!"}, **more)
+    r = env.api("POST", "/%s/messages" % d, data=data)
+    assert r.status_code == 200, r.text
+
+
+def counts(env, d, campaign):
+    reply = get(env, "/%s/campaigns/%s" % (d, campaign))
+    return {n: reply[n + "_count"] for n in COUNTS if reply[n + "_count"]}
+
+
+@pytest.fixture(scope="module")
+def sent(stack):
+    """A domain with the campaign "one": two delivered, one bounced; "two" has
+    one of them."""
+    env, d = stack, stack.new_domain()
+    create(env, d, id="one")
+    create(env, d, id="two")
+    send(env, d, "Bob <bob@remote.test>", **{
+        "o:campaign": ["one", "two"], "o:tag": ["a", "B c"],
+        "v:my": '{"x": 1}'})
+    env.wait("the first is delivered",
+             lambda: counts(env, d, "one").get("delivered") == 1)
+    send(env, d, ["Anna@Remote.test", "bounce-550-x@remote.test"],
+         **{"o:campaign": "one"})
+    send(env, d, "carl@remote.test")
+    env.wait("all is over", lambda: counts(env, d, "one").items() >= {
+        "submitted": 3, "delivered": 2, "bounced": 1}.items())
+    return d
+
+
+@pytest.mark.both
+def test_counts_and_events(env, sent):
+    one = "/%s/campaigns/one" % sent
+    assert counts(env, sent, "two") == {"submitted": 1, "delivered": 1}
+    events = get(env, one + "/events")
+    assert all(sorted(e) == EVENT for e in events)
+    assert sorted(e["event"] for e in events) == [
+        "bounced", "delivered", "delivered"]
+    first = events[-1]              # newest first
+    assert (first["recipient"], first["domain"], first["event"]) == (
+        "bob@remote.test", "remote.test", "delivered")
+    assert (first["tags"], first["user_vars"]) == (
+        ["a", "B c"], {"my": {"x": 1}})
+    assert first["timestamp"].endswith(" GMT")
+    assert events[0]["tags"] == [] and events[0]["user_vars"] == {}
+
+    assert get(env, one + "/events", limit=1, page=3) == [first]
+    assert get(env, one + "/events", limit=1, page=4) == []
+    assert get(env, one + "/events", limit=0) == []
+    assert get(env, one + "/events", count="") == {"count": 3}
+    assert get(env, one + "/events", event="delivered", count="yes") == {
+        "count": 2}
+    assert len(get(env, one + "/events",
+                   event=["delivered", "bounced"])) == 3
+    assert get(env, one + "/events", event="opened") == []
+    assert [e["recipient"] for e in get(env, one + "/events",
+                                        recipient="anna@remote.TEST")] == [
+        "Anna@remote.test"]
+    assert get(env, one + "/events", country="US") == []
+    assert len(get(env, one + "/events", page=0, limit=500)) == 3
+
+
+@pytest.mark.both
+def test_stats(env, sent):
+    one = "/%s/campaigns/one" % sent
+    stats = get(env, one + "/stats")
+    assert stats == {
+        "total": {"sent": 3, "delivered": 2, "opened": 0, "clicked": 0,
+                  "dropped": counts(env, sent, "one").get("dropped", 0),
+                  "bounced": 1, "complained": 0,
+                  "unsubscribed": 0},
+        "unique": {"clicked": {"link": 0, "recipient": 0},
+                   "opened": {"recipient": 0}}}
+    for by in "domain", "daily_hour", "country", "region", "city":
+        groups = get(env, one + "/stats", groupby=by)
+        for group in groups:        # as in the manual's sample
+            assert sorted(group) == sorted([by, "total", "unique"])
+            assert sorted(group["total"]) == STATS
+            assert {k: sorted(v) for k, v in group["unique"].items()} == UNIQUE
+        assert sum(g["total"]["delivered"] for g in groups) == 2
+        assert sum(g["total"]["bounced"] for g in groups) == 1
+    assert [g["domain"] for g in get(env, one + "/stats",
+                                     groupby="domain")] == ["remote.test"]
+    hours = get(env, one + "/stats", groupby="daily_hour", limit=2)
+    assert all(0 <= g["daily_hour"] <= 23 for g in hours)
+
+
+@pytest.mark.parametrize("report, params, text", [
+    ("clicks", {}, "Parameter 'groupby' is missing"),
+    ("clicks", {"groupby": "colour"},
+     "Invalid groupby 'colour'. It can be any of: 'link', 'recipient', "
+     "'domain', 'country', 'region', 'city', 'month', 'day', 'hour', "
+     "'minute', 'daily_hour'."),
+    ("opens", {"groupby": "link"},
+     "Invalid groupby 'link'. It can be any of: 'recipient', 'domain', "
+     "'country', 'region', 'city', 'month', 'day', 'hour', 'minute', "
+     "'daily_hour'."),
+    ("unsubscribes", {"groupby": ["domain", "recipient"]},
+     "Invalid groupby 'recipient'. It can be any of: 'domain', 'country', "
+     "'region', 'city', 'month', 'day', 'hour', 'minute', 'daily_hour'."),
+    ("complaints", {"groupby": "city"},
+     "Invalid groupby 'city'. It can be any of: 'recipient', 'domain', "
+     "'month', 'day', 'hour', 'minute', 'daily_hour'."),
+    ("stats", {"groupby": "minute"},
+     "Invalid groupby 'minute'. It can be any of: 'domain', 'country', "
+     "'region', 'city', 'daily_hour'."),
+    ("events", {"event": "dropped"},
+     "Invalid event 'dropped'. It can be any of: 'clicked', 'opened', "
+     "'unsubscribed', 'bounced', 'complained', 'delivered'."),
+    ("events", {"limit": "x"}, "'limit' parameter is not a valid number"),
+    ("opens", {"groupby": "domain", "page": -1},
+     "'page' parameter is not a valid number")])
+def test_reports_refuse(env, sent, report, params, text):
+    assert get(env, "/%s/campaigns/one/%s" % (sent, report), 400,
+               **params) == {"message": text}
+    get(env, "/%s/campaigns/none/%s" % (sent, report), 404, **params)
+
+
+def test_empty_reports(env, sent):
+    for report in "clicks", "opens", "unsubscribes", "complaints":
+        path = "/%s/campaigns/two/%s" % (sent, report)
+        assert get(env, path, groupby="domain") == []
+        assert get(env, path, groupby=["domain", "day"], count="") == {
+            "count": 0}
+
+
+def test_test_mode_and_version_3_are_none_of_it(env, place):
+    create(env, place, id="quiet")
+    send(env, place, "bob@remote.test", **{"o:campaign": "quiet",
+                                           "o:testmode": "yes"})
+    assert counts(env, place, "quiet") == {}
+
+
+@pytest.mark.both
+def test_renamed_and_deleted(env):
+    """What was sent under the old id stays the campaign's; a new campaign of
+    that id begins with nothing, as one does that is made again."""
+    d = env.new_domain()
+    create(env, d, id="old")
+    send(env, d, "bob@remote.test", **{"o:campaign": "old"})
+    env.api("PUT", "/%s/campaigns/old" % d, data={"id": "new"})
+    create(env, d, id="old")
+    send(env, d, "carl@remote.test", **{"o:campaign": "old"})
+    env.wait("delivered", lambda: all(
+        counts(env, d, i) == {"submitted": 1, "delivered": 1}
+        for i in ("old", "new")))
+    for campaign, recipient in ("new", "bob"), ("old", "carl"):
+        assert [e["recipient"] for e in get(
+            env, "/%s/campaigns/%s/events" % (d, campaign))] == [
+                recipient + "@remote.test"]
+    env.api("DELETE", "/%s/campaigns/old" % d)
+    create(env, d, id="old")
+    assert counts(env, d, "old") == {}
+    assert get(env, "/%s/campaigns/old/events" % d) == []

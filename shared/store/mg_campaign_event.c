@@ -1,0 +1,279 @@
+/* mg_campaign_event.c - an event of a campaign's message is noted. */
+#include <stdlib.h>
+#include <string.h>
+#include <apr_strings.h>
+
+#include "mg_campaign_event.h"
+#include "mg_json.h"
+#include "mg_status.h"
+
+#define LINK_MAX 2048
+#define AGENT_MAX 512
+
+/* What a public id meant when. */
+typedef struct {
+    apr_int64_t since, until, campaign_id;
+} meaning_t;
+
+/* Of one campaign in this transaction. */
+typedef struct {
+    apr_int64_t campaign_id;
+    apr_int64_t n[MG_CAMPAIGN_KINDS], waiting[MG_CAMPAIGN_KINDS];
+} tally_t;
+
+static int kind_of(const mg_event_t *event)
+{
+    switch (event->kind) {
+    case MG_EVENT_ACCEPTED:
+        return MG_CAMPAIGN_SUBMITTED;
+    case MG_EVENT_DELIVERED:
+        return MG_CAMPAIGN_DELIVERED;
+    case MG_EVENT_FAILED:
+    case MG_EVENT_FAILED_LATE:
+        return MG_CAMPAIGN_BOUNCED;
+    case MG_EVENT_DROPPED:
+        return MG_CAMPAIGN_DROPPED;
+    case MG_EVENT_OPENED:
+        return event->machine ? MG_CAMPAIGN_OPENED_MACHINE
+                              : MG_CAMPAIGN_OPENED;
+    case MG_EVENT_CLICKED:
+        return event->machine ? MG_CAMPAIGN_CLICKED_MACHINE
+                              : MG_CAMPAIGN_CLICKED;
+    case MG_EVENT_UNSUBSCRIBED:
+        return MG_CAMPAIGN_UNSUBSCRIBED;
+    case MG_EVENT_COMPLAINED:
+        return MG_CAMPAIGN_COMPLAINED;
+    default:
+        return -1;
+    }
+}
+
+static int is_listed(int kind)
+{
+    return kind != MG_CAMPAIGN_SUBMITTED && kind != MG_CAMPAIGN_DROPPED;
+}
+
+/* which campaign: asked once per id and transaction */
+
+static apr_status_t read_meanings(apr_array_header_t **plist,
+                                  mg_batch_t *batch, apr_int64_t domain_id,
+                                  const char *public_id)
+{
+    meaning_t *meaning;
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+
+    *plist = apr_array_make(batch->pool, 1, sizeof(meaning_t));
+    rv = mg_db_query(&stmt, batch->db,
+                     "SELECT since, until, campaign_id FROM campaign_name"
+                     " WHERE domain_id = $1 AND public_id = $2", "it",
+                     domain_id, public_id);
+    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
+        meaning = apr_array_push(*plist);
+        meaning->since = mg_stmt_int(stmt, 0);
+        meaning->until = mg_stmt_int(stmt, 1);
+        meaning->campaign_id = mg_stmt_int(stmt, 2);
+    }
+    return rv == APR_EOF ? APR_SUCCESS : rv;
+}
+
+static apr_status_t meanings(apr_array_header_t **plist, mg_batch_t *batch,
+                             apr_int64_t domain_id, const char *public_id)
+{
+    struct {
+        apr_int64_t domain_id;
+        char public_id[MG_CAMPAIGN_ID_MAX];
+    } key;
+    apr_size_t len = strlen(public_id);
+    apr_ssize_t key_len;
+    apr_status_t rv;
+
+    key.domain_id = domain_id;
+    memcpy(key.public_id, public_id, len);
+    key_len = (apr_ssize_t)(sizeof(key.domain_id) + len);
+    if (!batch->campaign_names)
+        batch->campaign_names = apr_hash_make(batch->pool);
+    *plist = apr_hash_get(batch->campaign_names, &key, key_len);
+    if (*plist)
+        return APR_SUCCESS;
+    rv = read_meanings(plist, batch, domain_id, public_id);
+    if (rv == APR_SUCCESS)
+        apr_hash_set(batch->campaign_names,
+                     apr_pmemdup(batch->pool, &key, (apr_size_t)key_len),
+                     key_len, *plist);
+    return rv;
+}
+
+/* 0: none; it is deleted, or made after the message. */
+static apr_status_t find_campaign(apr_int64_t *pid, mg_batch_t *batch,
+                                  const mg_event_t *event,
+                                  const char *public_id)
+{
+    apr_array_header_t *list;
+    apr_status_t rv;
+    int i;
+
+    *pid = 0;
+    if (mg_campaign_bad_id(public_id))
+        return APR_SUCCESS;
+    rv = meanings(&list, batch, event->domain_id, public_id);
+    if (rv != APR_SUCCESS)
+        return rv;
+    for (i = 0; i < list->nelts; i++) {
+        const meaning_t *m = &APR_ARRAY_IDX(list, i, meaning_t);
+
+        if (event->message_id >= m->since && event->message_id < m->until)
+            *pid = m->campaign_id;
+    }
+    return APR_SUCCESS;
+}
+
+/* counting */
+
+static tally_t *tally_get(mg_batch_t *batch, apr_int64_t campaign_id)
+{
+    tally_t *t;
+
+    if (!batch->campaign_tallies)
+        batch->campaign_tallies = apr_hash_make(batch->pool);
+    t = apr_hash_get(batch->campaign_tallies, &campaign_id,
+                     sizeof(campaign_id));
+    if (!t) {
+        t = apr_pcalloc(batch->pool, sizeof(*t));
+        t->campaign_id = campaign_id;
+        apr_hash_set(batch->campaign_tallies, &t->campaign_id,
+                     sizeof(t->campaign_id), t);
+    }
+    return t;
+}
+
+static int by_id(const void *a, const void *b)
+{
+    const tally_t *x = *(tally_t *const *)a, *y = *(tally_t *const *)b;
+
+    return x->campaign_id < y->campaign_id ? -1
+                                           : x->campaign_id > y->campaign_id;
+}
+
+static apr_status_t tally_write(const mg_batch_t *batch, const tally_t *t)
+{
+    apr_status_t rv = APR_SUCCESS;
+    int kind;
+
+    for (kind = 0; kind < MG_CAMPAIGN_KINDS && rv == APR_SUCCESS; kind++)
+        if (t->n[kind])
+            rv = mg_db_exec(
+                batch->db, NULL,
+                "INSERT INTO campaign_count (campaign_id, kind, slot, n,"
+                " waiting) VALUES ($1, $2, $3, $4, $5)"
+                " ON CONFLICT (campaign_id, kind, slot) DO UPDATE SET"
+                " n = campaign_count.n + excluded.n,"
+                " waiting = campaign_count.waiting + excluded.waiting",
+                "iiiii", t->campaign_id, (apr_int64_t)kind,
+                (apr_int64_t)batch->stat_slot, t->n[kind], t->waiting[kind]);
+    return rv;
+}
+
+/* In key order, as all writers of counters go. */
+apr_status_t mg_campaign_count_write(mg_batch_t *batch)
+{
+    apr_hash_index_t *hi;
+    apr_status_t rv = APR_SUCCESS;
+    tally_t **list;
+    int i, n = 0;
+
+    if (!batch->campaign_tallies)
+        return APR_SUCCESS;
+    list = apr_palloc(batch->pool, apr_hash_count(batch->campaign_tallies) *
+                                       sizeof(*list));
+    for (hi = apr_hash_first(batch->pool, batch->campaign_tallies); hi;
+         hi = apr_hash_next(hi))
+        list[n++] = apr_hash_this_val(hi);
+    batch->campaign_tallies = NULL;
+    qsort(list, (size_t)n, sizeof(*list), by_id);
+    for (i = 0; i < n && rv == APR_SUCCESS; i++)
+        rv = tally_write(batch, list[i]);
+    return rv;
+}
+
+/* the copy */
+
+static const char *cut(const char *s, apr_size_t max, apr_pool_t *p)
+{
+    if (!s)
+        return "";
+    if (strlen(s) <= max)
+        return s;
+    while (max > 0 && ((unsigned char)s[max] & 0xC0) == 0x80)
+        max--;
+    return apr_pstrmemdup(p, s, max);
+}
+
+static const char *tags_json(const apr_array_header_t *tags, apr_pool_t *p)
+{
+    json_t *list;
+    char *text;
+    int i;
+
+    if (!tags || !tags->nelts)
+        return "";
+    list = json_array();
+    for (i = 0; i < tags->nelts; i++)
+        json_array_append_new(list,
+                              json_string(APR_ARRAY_IDX(tags, i, char *)));
+    text = mg_json_compact(list, p);
+    json_decref(list);
+    return text ? text : "";
+}
+
+static apr_status_t insert(mg_batch_t *batch, apr_int64_t campaign_id,
+                           int kind, const mg_event_t *event,
+                           apr_int64_t event_id, apr_time_t now,
+                           const char *tags, apr_pool_t *p)
+{
+    const char *link = kind == MG_CAMPAIGN_CLICKED ||
+                               kind == MG_CAMPAIGN_CLICKED_MACHINE
+                           ? event->url
+                           : NULL;
+
+    return mg_db_exec(
+        batch->db, NULL,
+        "INSERT INTO campaign_event (campaign_id, kind, id, created_at,"
+        " message_id, recipient, link, country, region, city, ip, user_agent,"
+        " tags) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12,"
+        " $13)",
+        "iiiiitttttttt", campaign_id, (apr_int64_t)kind, event_id,
+        (apr_int64_t)now, event->message_id, event->recipient,
+        cut(link, LINK_MAX, p), cut(event->country, 2, p),
+        cut(event->region, 64, p), cut(event->city, 64, p),
+        cut(event->ip, 64, p), cut(event->user_agent, AGENT_MAX, p), tags);
+}
+
+apr_status_t mg_campaign_note(mg_batch_t *batch, const mg_event_t *event,
+                              apr_int64_t event_id, apr_time_t now,
+                              apr_pool_t *ptemp)
+{
+    int i, kind = kind_of(event);
+    const char *tags = NULL;
+    apr_int64_t id;
+    apr_status_t rv = APR_SUCCESS;
+    tally_t *tally;
+
+    if (!event->campaigns || kind < 0 || event->testmode)
+        return APR_SUCCESS;
+    for (i = 0; i < event->campaigns->nelts && rv == APR_SUCCESS; i++) {
+        rv = find_campaign(&id, batch, event,
+                           APR_ARRAY_IDX(event->campaigns, i, const char *));
+        if (rv != APR_SUCCESS || !id)
+            continue;
+        tally = tally_get(batch, id);
+        tally->n[kind]++;
+        if (!is_listed(kind))
+            continue;
+        tally->waiting[kind]++;
+        if (!tags)
+            tags = tags_json(event->tags, ptemp);
+        rv = insert(batch, id, kind, event, event_id, now, tags, ptemp);
+    }
+    return rv;
+}
