@@ -78,9 +78,14 @@ class Api:
             [("from", "me@" + domain), ("subject", "Hello"),
              ("text", "x" * 2000), ("o:testmode", "yes"), ("v:id", "7")]
             + [("to", one) for one in to])
-        self.link.request("POST", "/v2/%s/messages" % domain, body,
-                          self.headers)
-        reply = self.link.getresponse()
+        for attempt in range(2):
+            try:
+                self.link.request("POST", "/v2/%s/messages" % domain, body,
+                                  self.headers)
+                reply = self.link.getresponse()
+                break
+            except (OSError, http.client.HTTPException):
+                self.link.close()  # it was kept too long
         if reply.status != 200:
             sys.exit("POST /messages: %d %s" % (reply.status, reply.read()))
         reply.read()

@@ -6,10 +6,13 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import time
 
 import pytest
+import requests
 
+from tests.stack import track
 from tests.stack.nameserver import Nameserver
 from tests.stack.process import children, title
 
@@ -238,6 +241,72 @@ def test_recipient_s_own_variables(env):
         assert ["Subject", "Hi N%d" % i] in headers
         assert ["To", who[i]] in headers
         assert "Subject: Hi N%d\r\n" % i in p["files"][0]["text"]
+
+
+CHROME = ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML,"
+          " like Gecko) Chrome/120.0.0.0 Safari/537.36")
+CLIENT = {"ip", "user-agent", "device-type", "client-type", "client-name",
+          "client-os"}
+
+
+def numbers_of(env, message_id):
+    """The domain's and the message's, as links have them."""
+    text = ("SELECT domain_id, id FROM message WHERE message_id = '%s'"
+            % message_id.strip("<>"))
+    if env.pg:
+        return [int(n) for n in env.pg.sql(text).strip().split("|")]
+    with sqlite3.connect("file:%s/store/mailgun.db?mode=ro" % env.dir,
+                         uri=True, timeout=30) as db:
+        return list(db.execute(text).fetchone())
+
+
+def test_fields_of_readers(env):
+    """Opened, clicked, unsubscribed by a person: key by key; a machine's open
+    is told to nobody."""
+    path, to = "/hook/readers-%d" % os.getpid(), "anna@x.test"
+    domain = hooked_domain(env, path, ["open", "click", "unsubscribe"])
+    for id_, name in (("c1", "First"), ("c2", "Second")):
+        env.ctl("campaign", "add", domain, name, "--id", id_)
+    sent = send_labelled(env, domain, to, **{"o:campaign": ["c1", "c2"]})
+    env.wait_mx(to)
+    env.wait("the delivery", lambda: "delivered" in [
+        i["hap"] for i in env.api("GET", "/%s/log" % domain).json()["items"]])
+    ids = numbers_of(env, sent)
+
+    def fetch(method, kind, text="", agent=CHROME, **more):
+        link = track.path(env.dir + "/etc/tracking", kind, *ids, to, text)
+        with requests.Session() as http:
+            http.trust_env = False
+            r = http.request(method, "http://127.0.0.1:%d%s" % (
+                env.api_port, link), allow_redirects=False, timeout=60,
+                headers={"Host": "email." + domain, "User-Agent": agent},
+                **more)
+        assert r.status_code in (200, 302)
+    fetch("HEAD", track.OPEN)  # nobody does
+    env.faults.advance(3600)
+    fetch("GET", track.OPEN)
+    fetch("GET", track.CLICK, "http://x.test/?a=1&b=\u00fc")
+    fetch("POST", track.UNSUBSCRIBE, data={"List-Unsubscribe": "One-Click"})
+    posts = env.wait("three posts", lambda: len(env.hooks(path)) >= 3
+                     and env.hooks(path))
+    assert sorted(p["fields"]["event"] for p in posts) == [
+        "clicked", "opened", "unsubscribed"]
+    for p in posts:
+        f = p["fields"]
+        more = {"url"} if f["event"] == "clicked" else set()
+        assert set(f) == COMMON | LABELS | CLIENT | {"message-id"} | more
+        assert verified(p, env.key) and not p["files"]
+        assert (f["recipient"], f["domain"]) == (to, domain)
+        assert f["message-id"] == sent.strip("<>")
+        assert f["campaign-id"] == ["c1", "c2"]
+        assert f["campaign-name"] == ["First", "Second"]
+        assert f["tag"] == ("*" if f["event"] == "unsubscribed"
+                            else ["one", "t 2"])
+        assert f["user-agent"] == CHROME and f["ip"] == "127.0.0.1"
+        assert (f["device-type"], f["client-type"]) == ("desktop", "browser")
+        assert f["my_id"] == "7" and json.loads(f["deep"]) == {"a": [1]}
+        if more:
+            assert f["url"] == "http://x.test/?a=1&b=\u00fc"
 
 
 # --- when, and how often ---
