@@ -79,6 +79,9 @@ bench-track: all
 bench-hooks: all
 	@$(PYTHON) tests/bench/bench_hooks.py $(BENCH_ARGS)
 .PHONY: bench-hooks
+bench-expiry: all
+	@$(PYTHON) tests/bench/bench_expiry.py $(BENCH_ARGS)
+.PHONY: bench-events bench-expiry
 bench-queue: all
 	@$(PYTHON) tests/bench/bench_queue.py $(BENCH_ARGS)
 .PHONY: bench-smtp bench-api bench-queue

@@ -29,6 +29,7 @@ from tests.stack.stack import ROOT, Stack  # noqa: E402
 EPOCH_MS = 1577836800000
 SPAN_MS = 30 * 86400 * 1000
 DOMAINS, BIG_SHARE, SLICE = 20, 7, 200000
+AGE_MS = 0              # how long ago the last of them happened
 KINDS = ("accepted", "delivered", "failed", "opened", "clicked")
 
 
@@ -133,7 +134,7 @@ def fill(stack, db, args):
                    k, r[0], r[1]) for k, r in enumerate(rows)))
     db.run("".join("DROP INDEX %s;" % name for name, _ in INDEXES))
     messages = args.events * 5 // 12
-    start = int(time.time() * 1000) - EPOCH_MS - SPAN_MS
+    start = int(time.time() * 1000) - EPOCH_MS - SPAN_MS - AGE_MS
     for low in range(0, messages, SLICE):
         with_, from_ = db.series(low, min(low + SLICE, messages))
         db.run(";".join(sql(text, WHO=WHO, MS=MS, START=start, SPAN=SPAN_MS,
