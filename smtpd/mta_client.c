@@ -141,6 +141,7 @@ void mta_fail(mta_client_t *c, const char *enhanced, const char *what)
 void mta_ready(mta_client_t *c)
 {
     c->via.dsn = (c->caps & CAP_DSN) != 0;
+    c->via.utf8 = (c->caps & CAP_SMTPUTF8) != 0;
     mta_enter(c, S_READY);
     c->events->on_ready(c, c->baton);
 }

@@ -104,6 +104,7 @@ typedef struct {
     const char *policy;           /* of the peer, or NULL */
     int verified;                 /* the certificate, for the host's name */
     int dsn;                      /* it offers DSN (RFC 3461) */
+    int utf8;                     /* and SMTPUTF8 (RFC 6531) */
     char ip[46];                  /* ours: "192.0.2.1", "" over a Unix socket */
 } mta_via_t;
 

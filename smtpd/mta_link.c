@@ -217,6 +217,7 @@ static void on_result(mta_client_t *client, mta_job_t *job, mta_rcpt_t *rcpt,
     site->done++;
     link->group->n--;
     e->via = *mta_client_via(client);
+    e->session = mg_ticks() - link->begun;
     switch (mta_reply_class(reply)) {
     case MTA_GOOD:
         link->group->delivered++;

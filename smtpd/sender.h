@@ -79,6 +79,7 @@ struct sender_entry_t {
     int code, tries;
     char *reply, *mx;                     /* malloc'ed together, at reply */
     mta_via_t via;                        /* with an mx: how it was reached */
+    apr_interval_time_t session;          /* and how long it took */
     apr_time_t due_at;
     mg_unit_t unit;
 };

@@ -176,6 +176,8 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
     event.tls_cipher = e->via.cipher;
     event.tls_policy = e->via.policy;
     event.verified = e->via.verified;
+    event.utf8 = e->via.utf8;
+    event.session = e->session;
     event.sending_ip = e->via.ip[0] ? e->via.ip : NULL;
     event.bounce_class = e->bounce.name;
     if (e->verdict == SENDER_DELIVERED && e->row.payload && *e->row.payload) {

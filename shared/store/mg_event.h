@@ -84,6 +84,8 @@ typedef struct {
      * what it was held to; verified: the certificate, for the mx's name */
     const char *tls, *tls_cipher, *tls_policy;
     int verified;
+    int utf8;                     /* it offers SMTPUTF8 */
+    apr_interval_time_t session;  /* what its transaction took; 0: unknown */
     const char *sending_ip;       /* our address, or NULL */
     const char *bounce_class;     /* failed, failed_temp: mg_bounce.h; NULL */
     const char *notify;           /* delivered: what RFC 3461 NOTIFY asked for,

@@ -2,7 +2,8 @@
  * event besides its columns.
  *
  *   code, reply, mx, tls, tls-version, tls-cipher, certificate-verified,
- *   tls-policy, sending-ip, class, notify, reason, attempt, retry_in
+ *   tls-policy, utf8, session-seconds, sending-ip, class, notify, reason,
+ *   attempt, retry_in
  *                      of whatever somebody was asked about
  *   is-test-mode, machine    true, or not there
  *   tags               ["newsletter"], as given
@@ -148,6 +149,10 @@ static void put_way(members_t *m, const mg_event_t *event)
     put_text(m, "\"tls-cipher\":", event->tls_cipher);
     put_bool(m, "\"certificate-verified\":", event->verified);
     put_text(m, "\"tls-policy\":", event->tls_policy);
+    put_bool(m, "\"utf8\":", event->utf8);
+    if (event->session > 0)
+        put(m, "\"session-seconds\":",
+            apr_psprintf(m->p, "%.3f", (double)event->session / 1e6));
     put_text(m, "\"sending-ip\":", event->sending_ip);
 }
 

@@ -106,6 +106,9 @@ def test_accepted_and_delivered(env):
     assert status["code"] == 250 and status["attempt-no"] == 1
     assert status["description"] == "" and status["message"]
     assert status["mx-host"] and status["tls"] in (True, False)
+    assert 0 < status["session-seconds"] < 30
+    assert status["utf8"] in (True, False)
+    assert "certificate-verified" in status
     assert delivered["envelope"]["sending-ip"]
     assert len({i["id"] for i in items}) == 4
 

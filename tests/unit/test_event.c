@@ -238,12 +238,15 @@ static void detail_of_tls(void **state)
     e.tls_policy = "mta-sts";
     e.verified = 1;
     e.sending_ip = "192.0.2.1";
+    e.utf8 = 1;
+    e.session = apr_time_from_msec(250);
     e.attempt = 1;
     unit_store_ok(s->db, append(s->db, &e, s->p));
     assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM event WHERE"
         " detail = '{\"code\":250,\"mx\":\"mx.test\",\"tls\":true,"
         "\"tls-version\":\"TLSv1.3\",\"tls-cipher\":\"AES\","
         "\"certificate-verified\":true,\"tls-policy\":\"mta-sts\","
+        "\"utf8\":true,\"session-seconds\":0.250,"
         "\"sending-ip\":\"192.0.2.1\","
         "\"attempt\":1}'"), 1);
 }
