@@ -81,7 +81,7 @@ bench-hooks: all
 .PHONY: bench-hooks
 bench-expiry: all
 	@$(PYTHON) tests/bench/bench_expiry.py $(BENCH_ARGS)
-.PHONY: bench-events bench-expiry
+.PHONY: bench-expiry
 bench-queue: all
 	@$(PYTHON) tests/bench/bench_queue.py $(BENCH_ARGS)
 .PHONY: bench-smtp bench-api bench-queue
