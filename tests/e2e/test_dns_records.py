@@ -23,10 +23,12 @@ def by_dns(own_env, dns):
     path = env.dir + "/etc/mailgun.conf"
     with open(path) as f:
         text = f.read()
+    text = text.replace("MailgunTrackingForce on\n", "")
     with open(path, "w") as f:
         f.write(re.sub(r"MailgunResolver .*", "MailgunResolver 127.0.0.1:%d"
                        % dns.port, text))
     env.restart("smtpd")
+    env.restart("httpd")
     return env
 
 
@@ -221,3 +223,30 @@ def test_mail_to_our_own_domains(by_dns, dns):
     env.ctl("domain", "verify", far)
     assert validity(env, far)["MX"] == "unknown"
     assert goes(far) == "smtp"
+
+
+@pytest.mark.both
+def test_nothing_is_tracked_while_the_tracking_host_is_missing(by_dns, dns):
+    env, d = by_dns, by_dns.new_domain()
+    env.ctl("domain", "set", d, "track_clicks=yes", "unsubscribe=yes")
+
+    def body(name, zone):
+        dns.zone(**zone)
+        env.ctl("domain", "verify", d)
+        to = "%s@%s.out" % (name, d)
+        r = env.api("POST", "/%s/messages" % d, data={
+            "from": "me@" + d, "to": to, "subject": "x",
+            "text": "http://x.test/"})
+        assert r.status_code == 200, r.text
+        return env.mx_content(env.wait_mx(to)[0]).decode()
+
+    good = right(env, d)
+    missing = body("missing", dict(good, cname={}))
+    assert "http://x.test/" in missing and "List-Unsub" not in missing
+    there = body("there", good)
+    assert "http://x.test/" not in there
+    assert "http://email.%s/c/" % d in there and "List-Unsubscribe" in there
+    # a resolver that fails says nothing new
+    assert "http://email.%s/c/" % d in body("fails", {"servfail": [d]})
+    assert "http://x.test/" in body("wrong", dict(
+        good, cname={"email." + d: "other.test"}))

@@ -23,6 +23,7 @@ MailgunTLSKey {dir}/etc/key.pem
 MailgunTransport * 127.0.0.1:{mx_port}
 {resolver}MailgunLMTP unix:{run}/dovecot/lmtp
 MailgunFeedbackAddress fbl
+MailgunTrackingForce on
 MailgunHookAllow 127.0.0.0/8
 MailgunMinFreeSpace 16M
 MailgunLogLevel {log_level}
