@@ -23,9 +23,9 @@
 
 typedef struct block_t block_t;
 struct block_t {
-    block_t *next, *prev;
+    _Alignas(max_align_t) block_t *next; /* what is behind is aligned, too */
+    block_t *prev;
     size_t size;
-    max_align_t bytes[];
 };
 
 typedef struct {
@@ -53,7 +53,7 @@ static void *take(void *userdata, size_t size)
     b->all.next->prev = block;
     b->all.next = block;
     b->used += size;
-    return block->bytes;
+    return block + 1;
 }
 
 static void give(void *userdata, void *bytes)
@@ -63,7 +63,7 @@ static void give(void *userdata, void *bytes)
 
     if (bytes == NULL)
         return;
-    block = (block_t *)((char *)bytes - offsetof(block_t, bytes));
+    block = (block_t *)bytes - 1;
     block->next->prev = block->prev;
     block->prev->next = block->next;
     b->used -= block->size;
