@@ -18,7 +18,9 @@
 #include "mg_log.h"
 #include "mg_status.h"
 #include "mg_time.h"
+#include "smtp_look.h"
 #include "smtp_session.h"
+#include "smtp_submission.h"
 
 #define WAIT_MOST 4000       /* us from the first that is ready */
 #define SILENCE_MAX 1000     /* us without a word from anybody */
@@ -54,19 +56,45 @@ static void no_longer_lively(smtp_session_t *s)
     s->server->lively--;
 }
 
-void smtp_commit_add(smtp_session_t *s)
+static void wait_for_commit(smtp_server_t *server, smtp_tx_t *tx)
 {
-    smtp_server_t *server = s->server;
-
-    no_longer_lively(s);
-    if (s->tx->ahead) {
-        APR_RING_INSERT_TAIL(&server->storing, s->tx, smtp_tx_t, link);
-        conn_pause(s->conn, 1); /* this takes several turns */
+    if (tx->ahead) {
+        APR_RING_INSERT_TAIL(&server->storing, tx, smtp_tx_t, link);
         return;
     }
-    APR_RING_INSERT_TAIL(&server->ready, s->tx, smtp_tx_t, link);
+    APR_RING_INSERT_TAIL(&server->ready, tx, smtp_tx_t, link);
     if (server->n_ready++ == 0)
         server->ready_since = mg_ticks();
+}
+
+/* All of it is stored or small, and nobody looked for links yet. */
+static int is_to_be_looked_through(const smtp_tx_t *tx)
+{
+    return tx->look_pool && !tx->is_looked
+           && (!tx->ahead || tx->share_no == tx->shares->nelts);
+}
+
+void smtp_commit_add(smtp_session_t *s)
+{
+    no_longer_lively(s);
+    if (s->tx->ahead)
+        conn_pause(s->conn, 1); /* this takes several turns */
+    if (is_to_be_looked_through(s->tx))
+        smtp_look_add(s->server, s->tx);
+    else
+        wait_for_commit(s->server, s->tx);
+}
+
+void smtp_commit_looked(smtp_tx_t *tx)
+{
+    smtp_session_t *s = tx->session;
+
+    tx->under_way = 0;
+    if (s->state == S_CLOSED)
+        return; /* it left without our 250, and will send again */
+    smtp_submission_complete(
+        tx, &APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->message);
+    wait_for_commit(s->server, tx);
 }
 
 /* Its client left before our 250: it will send again, so this copy goes. */
@@ -163,7 +191,10 @@ static void tell(smtp_server_t *server, smtp_tx_t *tx, apr_status_t batch)
         return;
     if (rv == APR_SUCCESS && !smtp_tx_advance(tx)) {
         /* more content: behind the others that wait */
-        APR_RING_INSERT_TAIL(&server->storing, tx, smtp_tx_t, link);
+        if (is_to_be_looked_through(tx))
+            smtp_look_add(server, tx);
+        else
+            APR_RING_INSERT_TAIL(&server->storing, tx, smtp_tx_t, link);
         return;
     }
     if (rv != APR_SUCCESS && rv != MG_EBADINPUT && batch == APR_SUCCESS)
@@ -211,7 +242,8 @@ static void commit(smtp_server_t *server)
 int smtp_commit_is_idle(const smtp_server_t *server)
 {
     return !committer_is_busy(server->committer)
-           && !smtp_refused_is_any(server->refused);
+           && !smtp_refused_is_any(server->refused)
+           && !smtp_look_is_busy(server);
 }
 
 static void at_turn_end(loop_t *loop, void *baton)

@@ -130,6 +130,7 @@ struct smtp_server_t {
     loop_timer_t *again;         /* while a batch waits for company */
     struct committer_t *committer;
     smtp_refused_t *refused;
+    struct smtp_look_t *look;    /* smtp_look.c; NULL: not needed yet */
     smtp_tx_t *batch[SMTP_BATCH_MAX]; /* under way */
     int n_batch;
     /* receiver_clients.c */
@@ -205,6 +206,8 @@ int smtp_commit_is_idle(const smtp_server_t *server);
 void smtp_commit_heard(smtp_session_t *s);
 void smtp_commit_add(smtp_session_t *s);
 void smtp_commit_forget(smtp_session_t *s);
+/** It is back from smtp_look_add(): it goes on to its commit. */
+void smtp_commit_looked(smtp_tx_t *tx);
 
 /* --- receiver.c --- */
 /** All but the listening sockets and the questions to auth. */

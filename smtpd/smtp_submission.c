@@ -242,8 +242,10 @@ smtp_reply_t smtp_submission_fix(smtp_tx_t *tx,
 
 /* --- variables in the content --- */
 
-/* What is stored may be scanned in another thread: memory of its own. */
-static mg_render_scan_t *begin_scan(smtp_tx_t *tx)
+#define LOOK_INLINE (16 * 1024) /* of links a loop looks for: 2 ms of html */
+
+/* What is scanned in another thread has memory of its own. */
+static apr_pool_t *own_pool(const smtp_tx_t *tx)
 {
     apr_allocator_t *allocator;
     apr_pool_t *p;
@@ -251,7 +253,44 @@ static mg_render_scan_t *begin_scan(smtp_tx_t *tx)
     apr_allocator_create(&allocator);
     apr_pool_create_ex(&p, tx->pool, NULL, allocator);
     apr_allocator_owner_set(allocator, p);
-    return mg_render_scan_begin(0, &tx->track, p);
+    return p;
+}
+
+/* The content is in the store, or about to be; here it is read once more. */
+static apr_status_t look_through(smtp_tx_t *tx)
+{
+    mg_render_scan_t *scan = mg_render_scan_begin(0, &tx->track,
+                                                  tx->look_pool);
+    char *buf = apr_palloc(tx->look_pool, MG_CONTENT_SLICE);
+    apr_int64_t offset = 0;
+    apr_status_t rv = APR_SUCCESS;
+
+    while (rv == APR_SUCCESS && offset < tx->size) {
+        apr_size_t n = tx->size - offset < MG_CONTENT_SLICE
+                           ? (apr_size_t)(tx->size - offset)
+                           : MG_CONTENT_SLICE;
+
+        rv = smtp_tx_content(tx, offset, buf, n);
+        if (rv == APR_SUCCESS)
+            mg_render_scan_feed(scan, buf, n);
+        offset += (apr_int64_t)n;
+    }
+    if (rv != APR_SUCCESS) {
+        tx->look_error = "the message cannot be read again";
+        return rv;
+    }
+    return mg_render_scan_end(scan, tx->options->options, &tx->look_error);
+}
+
+void smtp_submission_look(smtp_tx_t *tx)
+{
+    if (tx->ahead)
+        tx->look_rv = look_through(tx);
+    else
+        tx->look_rv = mg_render_check(tx->options->options, &tx->look_error, 0,
+                                      &tx->track, tx->rest, tx->rest_len,
+                                      tx->look_pool);
+    tx->is_looked = 1;
 }
 
 void smtp_submission_stored(smtp_tx_t *tx, apr_int64_t offset,
@@ -267,6 +306,10 @@ static apr_status_t find_variables(smtp_tx_t *tx, const char **perror)
 {
     json_t *options = tx->options->options;
 
+    if (tx->is_looked) {
+        *perror = tx->look_error;
+        return tx->look_rv;
+    }
     if (tx->scan != NULL)
         return mg_render_scan_end(tx->scan, options, perror);
     return mg_render_check(options, perror, 0, &tx->track, tx->rest,
@@ -331,8 +374,13 @@ smtp_reply_t smtp_submission_begin(smtp_tx_t *tx, mg_message_t *m)
 {
     m->testmode = tx->options->testmode;
     mg_tracking_of_message(&tx->track.tracking, tx->options->options);
+    if (mg_tracking_is_on(&tx->track.tracking)
+        && (tx->ahead || tx->rest_len > LOOK_INLINE)) {
+        tx->look_pool = own_pool(tx);
+        return SAY_OK;
+    }
     if (tx->ahead) {
-        tx->scan = begin_scan(tx);
+        tx->scan = mg_render_scan_begin(0, NULL, own_pool(tx));
         return SAY_OK;
     }
     return smtp_submission_complete(tx, m) == APR_SUCCESS ? SAY_OK

@@ -21,8 +21,12 @@ smtp_reply_t smtp_submission_fix(smtp_tx_t *tx,
                                  apr_size_t header_len,
                                  const char **pmessage_id);
 /** What the options say becomes the message's: at once, or, if its content
- * goes ahead, when that is stored. */
+ * goes ahead or is looked through elsewhere, when that is done. */
 smtp_reply_t smtp_submission_begin(smtp_tx_t *tx, mg_message_t *m);
+/** Find variables and links; off the loop where tx->look_pool is set, before
+ * smtp_submission_complete() (smtp_look.h). Writes tx->look_*, is_looked, track
+ * and the options' JSON, takes memory from look_pool only. */
+void smtp_submission_look(smtp_tx_t *tx);
 /** Content went to the store, in its order; what is repeated counts once. Any
  * thread, one at a time. */
 void smtp_submission_stored(smtp_tx_t *tx, apr_int64_t offset,

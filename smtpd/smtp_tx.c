@@ -454,9 +454,8 @@ const char *smtp_tx_name(const smtp_tx_t *tx)
 
 /* --- units --- */
 
-/* len octets of the content from offset. */
-static apr_status_t read_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
-                                 apr_size_t len)
+apr_status_t smtp_tx_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
+                             apr_size_t len)
 {
     struct { const char *bytes; apr_size_t len; } part[2] = {
         { tx->head, tx->head_len }, { tx->rest, tx->rest_len }
@@ -508,7 +507,7 @@ static apr_status_t run_stretch(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     char *bytes = apr_palloc(ptemp, len);
     apr_status_t rv;
 
-    rv = read_content(tx, tx->stored, bytes, len);
+    rv = smtp_tx_content(tx, tx->stored, bytes, len);
     if (rv == APR_SUCCESS && !tx->incoming)
         smtp_submission_stored(tx, tx->stored, bytes, len);
     if (rv == APR_SUCCESS)
@@ -567,7 +566,7 @@ int smtp_tx_advance(smtp_tx_t *tx)
         return 0;
     tx->share_no++;
     tx->stored = 0;
-    if (!tx->incoming && tx->share_no == tx->shares->nelts)
+    if (!tx->incoming && tx->share_no == tx->shares->nelts && !tx->look_pool)
         smtp_submission_complete(
             tx, &APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->message);
     return 0;

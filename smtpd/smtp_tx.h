@@ -71,9 +71,14 @@ struct smtp_tx_t {
     mg_render_track_t track;         /* what of it is tracked */
     mg_render_scan_t *scan;          /* content that goes ahead */
     apr_int64_t scanned;             /* of it, octets */
+    apr_pool_t *look_pool;           /* it is looked through off the loop */
+    struct smtp_tx_t *look_next;     /* smtp_look.c's */
+    int is_looked;
+    apr_status_t look_rv;
+    const char *look_error;
     int is_complete;                 /* smtp_submission_complete() came */
     apr_status_t completed;          /* and said that */
-    int under_way;                   /* all of it is the committer's */
+    int under_way;                   /* all of it is another thread's */
     mg_unit_t unit;
 };
 
@@ -90,6 +95,9 @@ void smtp_tx_begin_body(smtp_tx_t *tx);
 /** The body is whole: make messages of it.
  * @return SAY_OK or what to refuse it with */
 smtp_reply_t smtp_tx_finish(smtp_tx_t *tx);
+/** len octets of the content from offset on. */
+apr_status_t smtp_tx_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
+                             apr_size_t len);
 /** The unit that comes next: a stretch of content, or all the rest. */
 mg_unit_t *smtp_tx_unit(smtp_tx_t *tx);
 /** That unit was committed. @return 1: it was the last */
