@@ -22,3 +22,12 @@ bench-latency: all
 bench-dkim: all
 	@$(PYTHON) tests/bench/bench_dkim.py $(BENCH_ARGS)
 .PHONY: bench-latency bench-dkim
+
+$(B)/bench_campaign: $(call obj,tests/bench/bench_campaign.c \
+    tests/unit/unit_dir.c tests/unit/unit_pgsql.c) $(B)/libmailgun.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+$(call obj,tests/bench/bench_campaign.c): EXTRA_CFLAGS += -Itests/unit
+
+bench-campaign: $(B)/bench_campaign
+	@$(B)/bench_campaign $(BENCH_ARGS)
+.PHONY: bench-campaign
