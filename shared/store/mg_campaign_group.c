@@ -6,6 +6,7 @@
 #include "mg_status.h"
 
 #define FIRST_SIZE 1024            /* slots; always a power of two */
+#define AHEAD 16                   /* rows whose slots are fetched ahead */
 
 typedef struct {
     apr_uint64_t key;
@@ -22,7 +23,7 @@ struct mg_campaign_groups_t {
 
 struct mg_campaign_set_t {
     apr_uint64_t *slots;           /* mixed pair; 0: free */
-    apr_uint32_t count, size;
+    apr_uint32_t count, size, first_size;
 };
 
 /* The finisher of SplitMix64 (Steele, Lea, Flood 2014): a bijection. */
@@ -88,9 +89,9 @@ static apr_status_t groups_grow(mg_campaign_groups_t *groups)
     return APR_SUCCESS;
 }
 
-apr_status_t mg_groups_find(apr_uint32_t *pgroup, mg_campaign_groups_t *groups,
-                            apr_uint64_t key, mg_campaign_kind_t kind,
-                            apr_uint32_t row)
+static apr_status_t group_find(apr_uint32_t *pgroup,
+                               mg_campaign_groups_t *groups, apr_uint64_t key,
+                               mg_campaign_kind_t kind, apr_uint32_t row)
 {
     apr_uint32_t at;
     apr_status_t rv;
@@ -117,6 +118,30 @@ apr_status_t mg_groups_find(apr_uint32_t *pgroup, mg_campaign_groups_t *groups,
     return APR_SUCCESS;
 }
 
+apr_status_t mg_groups_find(apr_uint32_t *group_of,
+                            mg_campaign_groups_t *groups,
+                            const apr_uint64_t *keys, int n,
+                            mg_campaign_kind_t kind, apr_uint32_t first)
+{
+    apr_status_t rv = APR_SUCCESS;
+    int i, last = -1;
+
+    for (i = 0; i < n && rv == APR_SUCCESS; i++) {
+        if (groups->size && i + AHEAD < n)
+            __builtin_prefetch(&groups->slots[(apr_uint32_t)mg_mix(
+                                   keys[i + AHEAD]) & (groups->size - 1)]);
+        if (group_of[i] == MG_NO_GROUP)
+            continue;
+        if (last >= 0 && keys[i] == keys[last])
+            group_of[i] = group_of[last];
+        else
+            rv = group_find(&group_of[i], groups, keys[i], kind,
+                            first + (apr_uint32_t)i);
+        last = i;
+    }
+    return rv;
+}
+
 void mg_groups_first(mg_campaign_kind_t *pkind, apr_uint32_t *prow,
                      const mg_campaign_groups_t *groups, apr_uint32_t group)
 {
@@ -134,17 +159,20 @@ static apr_status_t set_free(void *baton)
     return APR_SUCCESS;
 }
 
-mg_campaign_set_t *mg_set_create(apr_pool_t *p)
+mg_campaign_set_t *mg_set_create(apr_uint32_t expected, apr_pool_t *p)
 {
     mg_campaign_set_t *set = apr_pcalloc(p, sizeof(*set));
 
+    set->first_size = FIRST_SIZE;
+    while (set->first_size < expected && set->first_size < MG_GROUPS_MAX)
+        set->first_size *= 2;
     apr_pool_cleanup_register(p, set, set_free, apr_pool_cleanup_null);
     return set;
 }
 
 static apr_status_t set_grow(mg_campaign_set_t *set)
 {
-    apr_uint32_t size = set->size ? set->size * 2 : FIRST_SIZE, i, at;
+    apr_uint32_t size = set->size ? set->size * 2 : set->first_size, i, at;
     apr_uint64_t *slots;
 
     if (set->size / 2 >= MG_GROUPS_MAX)
@@ -166,29 +194,50 @@ static apr_status_t set_grow(mg_campaign_set_t *set)
     return APR_SUCCESS;
 }
 
-apr_status_t mg_set_add(int *pis_new, mg_campaign_set_t *set,
-                        apr_uint32_t group, apr_uint64_t value)
+static apr_uint64_t pair_of(apr_uint32_t group, apr_uint64_t value)
 {
     apr_uint64_t pair = mg_mix(value + mg_mix((apr_uint64_t)group + 1));
-    apr_uint32_t at;
-    apr_status_t rv;
 
-    if (set->count >= set->size / 2) {
-        rv = set_grow(set);
-        if (rv != APR_SUCCESS)
-            return rv;
-    }
-    if (!pair)
-        pair = 1;
-    at = (apr_uint32_t)pair & (set->size - 1);
-    for (; set->slots[at]; at = (at + 1) & (set->size - 1)) {
-        if (set->slots[at] == pair) {
-            *pis_new = 0;
-            return APR_SUCCESS;
-        }
-    }
+    return pair ? pair : 1;
+}
+
+static void set_put(apr_uint32_t *count, mg_campaign_set_t *set,
+                    apr_uint64_t pair)
+{
+    apr_uint32_t at = (apr_uint32_t)pair & (set->size - 1);
+
+    for (; set->slots[at]; at = (at + 1) & (set->size - 1))
+        if (set->slots[at] == pair)
+            return;
     set->slots[at] = pair;
     set->count++;
-    *pis_new = 1;
+    *count += 1;
+}
+
+/* Most of the time is waiting for memory: what comes soon is asked for now. */
+apr_status_t mg_set_add(apr_uint32_t *counts, mg_campaign_set_t *set,
+                        const apr_uint32_t *group_of,
+                        const apr_uint64_t *values, int n)
+{
+    apr_uint64_t pairs[AHEAD];
+    apr_status_t rv;
+    int i, j, m;
+
+    for (i = 0; i < n; i += AHEAD) {
+        m = n - i < AHEAD ? n - i : AHEAD;
+        while (set->count + AHEAD > set->size / 2) {
+            rv = set_grow(set);
+            if (rv != APR_SUCCESS)
+                return rv;
+        }
+        for (j = 0; j < m; j++) {
+            pairs[j] = pair_of(group_of[i + j], values[i + j]);
+            __builtin_prefetch(&set->slots[(apr_uint32_t)pairs[j] &
+                                           (set->size - 1)], 1);
+        }
+        for (j = 0; j < m; j++)
+            if (group_of[i + j] != MG_NO_GROUP)
+                set_put(&counts[group_of[i + j]], set, pairs[j]);
+    }
     return APR_SUCCESS;
 }

@@ -17,21 +17,28 @@ typedef struct mg_campaign_set_t mg_campaign_set_t;
 
 mg_campaign_groups_t *mg_groups_create(apr_pool_t *p);
 int mg_groups_count(const mg_campaign_groups_t *groups);
-/** The number of the group with that key; seen there for the first time if
- * new: kind and row are kept.
+
+#define MG_NO_GROUP 0xffffffffu
+
+/** The number of each key's group into group_of, but where MG_NO_GROUP stands
+ * there already: those rows are passed over. A key that is seen for the first time begins a
+ * group; kind and the row's number (first + i) are kept.
  * @return MG_ELIMIT, APR_ENOMEM */
-apr_status_t mg_groups_find(apr_uint32_t *pgroup, mg_campaign_groups_t *groups,
-                            apr_uint64_t key, mg_campaign_kind_t kind,
-                            apr_uint32_t row);
+apr_status_t mg_groups_find(apr_uint32_t *group_of,
+                            mg_campaign_groups_t *groups,
+                            const apr_uint64_t *keys, int n,
+                            mg_campaign_kind_t kind, apr_uint32_t first);
 /** Where a group was first seen. */
 void mg_groups_first(mg_campaign_kind_t *pkind, apr_uint32_t *prow,
                      const mg_campaign_groups_t *groups, apr_uint32_t group);
 
-/** Pairs (group, value). */
-mg_campaign_set_t *mg_set_create(apr_pool_t *p);
-/** @param pis_new  1: it was not in the set */
-apr_status_t mg_set_add(int *pis_new, mg_campaign_set_t *set,
-                        apr_uint32_t group, apr_uint64_t value);
+/** Pairs (group, value).
+ * @param expected  about how many: the room it begins with */
+mg_campaign_set_t *mg_set_create(apr_uint32_t expected, apr_pool_t *p);
+/** Add the pairs; counts[group] grows by those that were not in the set. */
+apr_status_t mg_set_add(apr_uint32_t *counts, mg_campaign_set_t *set,
+                        const apr_uint32_t *group_of,
+                        const apr_uint64_t *values, int n);
 
 /** Another number for each number, evenly spread. */
 apr_uint64_t mg_mix(apr_uint64_t x);

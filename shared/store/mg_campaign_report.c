@@ -8,8 +8,6 @@
 #include "mg_status.h"
 #include "mg_tx.h"
 
-#define NO_GROUP 0xffffffffu
-
 typedef struct {
     const mg_campaign_query_t *query;
     mg_campaign_filter_t filters[MG_CAMPAIGN_FILTERS];
@@ -257,42 +255,17 @@ static apr_status_t find_groups(report_t *report,
                                 mg_campaign_kind_t kind)
 {
     apr_uint64_t *keys = malloc((apr_size_t)chunk->rows * sizeof(*keys));
-    apr_uint64_t last = 0;
-    apr_uint32_t group = NO_GROUP;
-    apr_status_t rv = APR_SUCCESS;
+    apr_status_t rv;
     int i;
 
     if (!keys)
         return APR_ENOMEM;
     make_keys(keys, chunk, report->query->by);
-    for (i = 0; i < chunk->rows && rv == APR_SUCCESS; i++) {
-        if (!is_wanted(report, chunk, i)) {
-            report->group_of[i] = NO_GROUP;
-            continue;
-        }
-        if (group == NO_GROUP || keys[i] != last)
-            rv = mg_groups_find(&group, report->groups, keys[i], kind,
-                                chunk->first + (apr_uint32_t)i);
-        last = keys[i];
-        report->group_of[i] = group;
-    }
+    for (i = 0; i < chunk->rows; i++)
+        report->group_of[i] = is_wanted(report, chunk, i) ? 0 : MG_NO_GROUP;
+    rv = mg_groups_find(report->group_of, report->groups, keys, chunk->rows,
+                        kind, chunk->first);
     free(keys);
-    return rv;
-}
-
-static apr_status_t count_unique(apr_uint32_t *counts, mg_campaign_set_t *set,
-                                 const apr_uint32_t *group_of,
-                                 const apr_uint64_t *values, int n)
-{
-    apr_status_t rv = APR_SUCCESS;
-    int i, is_new;
-
-    for (i = 0; i < n && rv == APR_SUCCESS; i++) {
-        if (group_of[i] == NO_GROUP)
-            continue;
-        rv = mg_set_add(&is_new, set, group_of[i], values[i]);
-        counts[group_of[i]] += (apr_uint32_t)(rv == APR_SUCCESS && is_new);
-    }
     return rv;
 }
 
@@ -317,15 +290,15 @@ static apr_status_t count_chunk(report_t *report,
     if (rv != APR_SUCCESS)
         return rv;
     for (i = 0; i < chunk->rows; i++)
-        if (report->group_of[i] != NO_GROUP)
+        if (report->group_of[i] != MG_NO_GROUP)
             report->totals[kind][report->group_of[i]]++;
     if (report->recipients[kind])
-        rv = count_unique(report->unique_recipients[kind],
-                          report->recipients[kind], report->group_of,
+        rv = mg_set_add(report->unique_recipients[kind],
+                        report->recipients[kind], report->group_of,
                           chunk->value[MG_COLUMN_RECIPIENT], chunk->rows);
     if (rv == APR_SUCCESS && report->links[kind])
-        rv = count_unique(report->unique_links[kind], report->links[kind],
-                          report->group_of, chunk->value[MG_COLUMN_LINK],
+        rv = mg_set_add(report->unique_links[kind], report->links[kind],
+                        report->group_of, chunk->value[MG_COLUMN_LINK],
                           chunk->rows);
     return rv;
 }
@@ -336,21 +309,23 @@ static apr_status_t count_kind(report_t *report, mg_db_t *db,
     int chunk, is_click = kind == MG_CAMPAIGN_CLICKED ||
                           kind == MG_CAMPAIGN_CLICKED_MACHINE;
     unsigned columns, by = report->query->by;
+    apr_uint32_t expected;
     mg_campaign_chunk_t rows;
     apr_status_t rv;
 
-    /* where rows are grouped by it, each group has one */
-    if (report->query->unique & (1u << kind)) {
-        if (!(by & MG_BY_RECIPIENT))
-            report->recipients[kind] = mg_set_create(report->pool);
-        if (is_click && !(by & MG_BY_LINK))
-            report->links[kind] = mg_set_create(report->pool);
-    }
-    columns = columns_for(report, kind);
     rv = mg_scan_open(&report->scans[kind], db, report->query->campaign_id,
                       kind, report->pool);
     if (rv != APR_SUCCESS)
         return rv;
+    expected = mg_scan_rows(report->scans[kind]);
+    /* where rows are grouped by it, each group has one */
+    if (report->query->unique & (1u << kind)) {
+        if (!(by & MG_BY_RECIPIENT))
+            report->recipients[kind] = mg_set_create(expected, report->pool);
+        if (is_click && !(by & MG_BY_LINK))
+            report->links[kind] = mg_set_create(expected / 8, report->pool);
+    }
+    columns = columns_for(report, kind);
     for (chunk = 0; chunk < mg_scan_chunks(report->scans[kind]); chunk++) {
         rv = mg_scan_load(&rows, report->scans[kind], chunk, columns);
         if (rv == APR_SUCCESS && rows.rows)

@@ -3,6 +3,9 @@ import re
 
 import pytest
 
+from test_tracking_http import CHROME, MACHINES, Link, sql
+from tests.stack import track
+
 COUNTS = ["submitted", "delivered", "opened", "clicked", "unsubscribed",
           "bounced", "complained", "dropped"]
 KEYS = sorted(["id", "name", "created_at"] + [n + "_count" for n in COUNTS])
@@ -291,3 +294,153 @@ def test_renamed_and_deleted(env):
     create(env, d, id="old")
     assert counts(env, d, "old") == {}
     assert get(env, "/%s/campaigns/old/events" % d) == []
+
+
+# --- opens, clicks, unsubscribes, complaints ---
+
+US, JP = "192.0.2.33", "2001:db8::9"    # where they are: MaxMind's test data
+
+
+class Reader(Link):
+    """One who gets a campaign's message, and what he does."""
+
+    def __init__(self, env, domain, to, campaign):
+        self.env, self.domain, self.to = env, domain, to
+        r = env.api("POST", "/%s/messages" % domain, data={
+            "from": "me@" + domain, "to": to, "subject": "Hello", "text": "x",
+            "o:campaign": campaign, "o:tag": "t", "v:n": "1"})
+        assert r.status_code == 200, r.text
+        row = sql(env, "SELECT domain_id, id FROM message WHERE message_id ="
+                       " '%s'" % r.json()["id"].strip("<>"))[0]
+        self.domain_id, self.message_id = int(row[0]), int(row[1])
+
+    def open(self, where=US):
+        assert self.fetch(self.path(track.OPEN), headers={
+            "X-Forwarded-For": where}).status_code == 200
+
+    def click(self, url, where=US):
+        assert self.fetch(self.path(track.CLICK, url), headers={
+            "X-Forwarded-For": where}).status_code == 302
+
+
+@pytest.fixture(scope="module")
+def read(stack):
+    """Bob opens twice, clicks a, a, b; Carl opens and clicks b in Japan and
+    unsubscribes; machines click. Bob's later message is opened after its
+    campaign got another id."""
+    env, d = stack, stack.new_domain()
+    create(env, d, id="news")
+    bob = Reader(env, d, "bob@out.test", "news")
+    carl = Reader(env, d, "carl@else.test", "news")
+    env.wait("both are delivered",
+             lambda: counts(env, d, "news").get("delivered") == 2)
+    bob.open()
+    for url in "http://x.test/a", "http://x.test/a", "http://x.test/b":
+        bob.click(url)
+    carl.open(JP)
+    carl.click("http://x.test/b", JP)
+    for method, headers in MACHINES:
+        carl.fetch(carl.path(track.CLICK, "http://x.test/b"), method,
+                   headers=headers)
+    assert carl.fetch(carl.path(track.UNSUBSCRIBE), "POST", headers={
+        "X-Forwarded-For": JP,
+        "Content-Type": "application/x-www-form-urlencoded"},
+        data="List-Unsubscribe=One-Click").status_code == 200
+    env.api("PUT", "/%s/campaigns/news" % d, data={"id": "old-news"})
+    bob.open()
+    return d
+
+
+@pytest.mark.both
+def test_tracked(env, read):
+    news = "/%s/campaigns/old-news" % read
+    assert counts(env, read, "old-news") == {
+        "submitted": 2, "delivered": 2, "opened": 3, "clicked": 4,
+        "unsubscribed": 1}
+    stats = get(env, news + "/stats")
+    assert stats["unique"] == {"opened": {"recipient": 2},
+                               "clicked": {"recipient": 2, "link": 2}}
+    assert (stats["total"]["opened"], stats["total"]["clicked"]) == (3, 4)
+    assert get(env, news + "/stats", groupby="domain") == [
+        {"domain": "out.test",
+         "total": {"unsubscribed": 0, "opened": 2, "delivered": 1,
+                   "clicked": 3, "bounced": 0, "complained": 0},
+         "unique": {"opened": {"recipient": 1},
+                    "clicked": {"recipient": 1, "link": 2}}},
+        {"domain": "else.test",
+         "total": {"unsubscribed": 1, "opened": 1, "delivered": 1,
+                   "clicked": 1, "bounced": 0, "complained": 0},
+         "unique": {"opened": {"recipient": 1},
+                    "clicked": {"recipient": 1, "link": 1}}}]
+    assert get(env, news + "/clicks", groupby="link") == [
+        {"link": "http://x.test/a", "total": 2,
+         "unique": {"recipient": 1, "link": 1}},
+        {"link": "http://x.test/b", "total": 2,
+         "unique": {"recipient": 2, "link": 1}}]
+    assert get(env, news + "/clicks", groupby=["link", "recipient"],
+               limit=1, page=2) == [
+        {"link": "http://x.test/b", "recipient": "bob@out.test", "total": 1,
+         "unique": {"recipient": 1, "link": 1}}]
+    assert get(env, news + "/clicks", groupby="link,recipient",
+               count="1") == {"count": 3}
+    assert get(env, news + "/opens", groupby="recipient") == [
+        {"recipient": "bob@out.test", "total": 2, "unique": {"recipient": 1}},
+        {"recipient": "carl@else.test", "total": 1,
+         "unique": {"recipient": 1}}]
+    assert get(env, news + "/opens", groupby=["country", "region", "city"],
+               country="us") == [
+        {"country": "US", "region": "CA", "city": "San Francisco", "total": 2,
+         "unique": {"recipient": 1}}]
+    assert [g["country"] for g in get(
+        env, news + "/unsubscribes", groupby="country")] == ["JP"]
+    assert get(env, news + "/opens", groupby="recipient",
+               city="Oslo") == []
+    assert get(env, news + "/complaints", groupby="recipient") == []
+
+
+@pytest.mark.both
+def test_tracked_over_time(env, read):
+    news = "/%s/campaigns/old-news" % read
+    for by, end in (("month", "00:00:00 GMT"), ("day", "00:00:00 GMT"),
+                    ("hour", ":00:00 GMT"), ("minute", ":00 GMT")):
+        groups = get(env, news + "/clicks", groupby=by)
+        assert sum(g["total"] for g in groups) == 4
+        assert all(g[by].endswith(end) for g in groups)
+    months = get(env, news + "/clicks", groupby="month")
+    assert all(g["month"].split()[1] == "01" for g in months)
+
+
+@pytest.mark.both
+def test_tracked_events(env, read):
+    news = "/%s/campaigns/old-news" % read
+    last, *_, first = get(env, news + "/events",
+                          event=["opened", "clicked"])
+    assert sorted(last) == sorted(EVENT + [
+        "ip", "country", "region", "city", "user_agent"])
+    assert (last["event"], last["recipient"], last["tags"],
+            last["user_vars"], last["ip"], last["country"], last["region"],
+            last["city"], last["user_agent"]) == (
+        "opened", "bob@out.test", ["t"], {"n": "1"}, US, "US", "CA",
+        "San Francisco", CHROME)
+    assert first["event"] == "opened"
+    clicks = get(env, news + "/events", event="clicked", country="JP")
+    assert [(e["recipient"], e["link"]) for e in clicks] == [
+        ("carl@else.test", "http://x.test/b")]
+    assert get(env, news + "/events", event="clicked", region="CA",
+               count="") == {"count": 3}
+
+
+@pytest.mark.both
+def test_machines_are_counted_apart(env, read):
+    news = "/%s/campaigns/old-news" % read
+    assert get(env, news + "/events", machine="yes", count="") == {
+        "count": len(MACHINES)}
+    assert [(e["event"], e["link"]) for e in get(
+        env, news + "/events", machine="yes", limit=1)] == [
+            ("clicked", "http://x.test/b")]
+    assert get(env, news + "/clicks", machine="yes", groupby="recipient") == [
+        {"recipient": "carl@else.test", "total": len(MACHINES),
+         "unique": {"recipient": 1, "link": 1}}]
+    assert get(env, news + "/opens", machine="yes", groupby="domain") == []
+    assert "clicked by machines: %d" % len(MACHINES) in env.ctl(
+        "campaign", "show", read, "old-news")
