@@ -319,6 +319,9 @@ int api_campaign_stats(api_t *q)
         read_groupby(&query, q, MG_BY_DOMAIN | BY_PLACES | MG_BY_DAILY_HOUR,
                      0) || read_page(&query, q))
         return API_REPLIED;
+    if (query.by & (query.by - 1))
+        return api_reply_message(q, HTTP_BAD_REQUEST,
+                                 "Only one 'groupby' is possible here");
     query.unique = KIND(OPENED) | KIND(CLICKED);
     if (!query.by)
         return stats_of_all(q, campaign, &query);

@@ -10,8 +10,8 @@
 
 typedef struct {
     apr_uint64_t key;
-    apr_uint32_t row;
-    apr_uint32_t kind;
+    apr_uint32_t row, time;        /* of the first of it */
+    mg_campaign_kind_t kind;
 } group_t;
 
 struct mg_campaign_groups_t {
@@ -25,16 +25,6 @@ struct mg_campaign_set_t {
     apr_uint64_t *slots;           /* mixed pair; 0: free */
     apr_uint32_t count, size, first_size;
 };
-
-/* The finisher of SplitMix64 (Steele, Lea, Flood 2014): a bijection. */
-apr_uint64_t mg_mix(apr_uint64_t x)
-{
-    x ^= x >> 30;
-    x *= APR_UINT64_C(0xbf58476d1ce4e5b9);
-    x ^= x >> 27;
-    x *= APR_UINT64_C(0x94d049bb133111eb);
-    return x ^ (x >> 31);
-}
 
 /* groups */
 
@@ -91,7 +81,8 @@ static apr_status_t groups_grow(mg_campaign_groups_t *groups)
 
 static apr_status_t group_find(apr_uint32_t *pgroup,
                                mg_campaign_groups_t *groups, apr_uint64_t key,
-                               mg_campaign_kind_t kind, apr_uint32_t row)
+                               mg_campaign_kind_t kind,
+                               const mg_campaign_chunk_t *chunk, int row)
 {
     apr_uint32_t at;
     apr_status_t rv;
@@ -113,7 +104,8 @@ static apr_status_t group_find(apr_uint32_t *pgroup,
     groups->slots[at] = *pgroup + 1;
     group = &groups->list[*pgroup];
     group->key = key;
-    group->row = row;
+    group->row = chunk->first + (apr_uint32_t)row;
+    group->time = chunk->time ? chunk->time[row] : 0;
     group->kind = kind;
     return APR_SUCCESS;
 }
@@ -121,7 +113,8 @@ static apr_status_t group_find(apr_uint32_t *pgroup,
 apr_status_t mg_groups_find(apr_uint32_t *group_of,
                             mg_campaign_groups_t *groups,
                             const apr_uint64_t *keys, int n,
-                            mg_campaign_kind_t kind, apr_uint32_t first)
+                            mg_campaign_kind_t kind,
+                            const mg_campaign_chunk_t *chunk)
 {
     apr_status_t rv = APR_SUCCESS;
     int i, last = -1;
@@ -135,17 +128,18 @@ apr_status_t mg_groups_find(apr_uint32_t *group_of,
         if (last >= 0 && keys[i] == keys[last])
             group_of[i] = group_of[last];
         else
-            rv = group_find(&group_of[i], groups, keys[i], kind,
-                            first + (apr_uint32_t)i);
+            rv = group_find(&group_of[i], groups, keys[i], kind, chunk, i);
         last = i;
     }
     return rv;
 }
 
 void mg_groups_first(mg_campaign_kind_t *pkind, apr_uint32_t *prow,
+                     apr_uint32_t *ptime,
                      const mg_campaign_groups_t *groups, apr_uint32_t group)
 {
-    *pkind = (mg_campaign_kind_t)groups->list[group].kind;
+    *pkind = groups->list[group].kind;
+    *ptime = groups->list[group].time;
     *prow = groups->list[group].row;
 }
 

@@ -21,8 +21,9 @@ typedef struct {
     apr_uint32_t *unique_recipients[MG_CAMPAIGN_KINDS];
     apr_uint32_t *unique_links[MG_CAMPAIGN_KINDS];
     apr_uint32_t room;
-    apr_uint32_t *group_of;           /* of each row of the chunk */
-    int group_of_room;
+    apr_uint64_t *keys;               /* of each row of the chunk */
+    apr_uint32_t *group_of;
+    int chunk_room;
     apr_pool_t *pool;
 } report_t;
 
@@ -172,6 +173,19 @@ static void make_keys(apr_uint64_t *keys, const mg_campaign_chunk_t *chunk,
         mix_months(keys, chunk->time, chunk->rows);
 }
 
+/* A column by itself is a key already. */
+static const apr_uint64_t *keys_of(report_t *report,
+                                   const mg_campaign_chunk_t *chunk)
+{
+    apr_size_t i;
+
+    for (i = 0; i < LENGTH(by_column); i++)
+        if (report->query->by == by_column[i].by)
+            return chunk->value[by_column[i].column];
+    make_keys(report->keys, chunk, report->query->by);
+    return report->keys;
+}
+
 static unsigned columns_for(const report_t *report, mg_campaign_kind_t kind)
 {
     unsigned columns = 0;
@@ -246,6 +260,7 @@ static apr_status_t free_report(void *baton)
         free(report->unique_links[kind]);
     }
     free(report->group_of);
+    free(report->keys);
     return APR_SUCCESS;
 }
 
@@ -254,19 +269,24 @@ static apr_status_t find_groups(report_t *report,
                                 const mg_campaign_chunk_t *chunk,
                                 mg_campaign_kind_t kind)
 {
-    apr_uint64_t *keys = malloc((apr_size_t)chunk->rows * sizeof(*keys));
-    apr_status_t rv;
     int i;
 
-    if (!keys)
-        return APR_ENOMEM;
-    make_keys(keys, chunk, report->query->by);
     for (i = 0; i < chunk->rows; i++)
         report->group_of[i] = is_wanted(report, chunk, i) ? 0 : MG_NO_GROUP;
-    rv = mg_groups_find(report->group_of, report->groups, keys, chunk->rows,
-                        kind, chunk->first);
-    free(keys);
-    return rv;
+    return mg_groups_find(report->group_of, report->groups,
+                          keys_of(report, chunk), chunk->rows, kind, chunk);
+}
+
+static apr_status_t make_room(report_t *report, int rows)
+{
+    if (report->chunk_room >= rows)
+        return APR_SUCCESS;
+    free(report->group_of);
+    free(report->keys);
+    report->group_of = malloc((apr_size_t)rows * sizeof(*report->group_of));
+    report->keys = malloc((apr_size_t)rows * sizeof(*report->keys));
+    report->chunk_room = report->group_of && report->keys ? rows : 0;
+    return report->chunk_room ? APR_SUCCESS : APR_ENOMEM;
 }
 
 static apr_status_t count_chunk(report_t *report,
@@ -276,15 +296,9 @@ static apr_status_t count_chunk(report_t *report,
     apr_status_t rv;
     int i;
 
-    if (report->group_of_room < chunk->rows) {
-        free(report->group_of);
-        report->group_of = malloc((apr_size_t)chunk->rows *
-                                  sizeof(*report->group_of));
-        report->group_of_room = report->group_of ? chunk->rows : 0;
-        if (!report->group_of)
-            return APR_ENOMEM;
-    }
-    rv = find_groups(report, chunk, kind);
+    rv = make_room(report, chunk->rows);
+    if (rv == APR_SUCCESS)
+        rv = find_groups(report, chunk, kind);
     if (rv == APR_SUCCESS)
         rv = grow_counts(report);
     if (rv != APR_SUCCESS)
@@ -359,8 +373,7 @@ static int by_value(const void *a, const void *b)
 static apr_status_t fill_group(mg_campaign_group_t *to, report_t *report,
                                apr_uint32_t group)
 {
-    mg_campaign_kind_t kind;
-    apr_uint32_t row;
+    apr_uint32_t row, seconds;
     int k;
 
     memset(to, 0, sizeof(*to));
@@ -374,8 +387,12 @@ static apr_status_t fill_group(mg_campaign_group_t *to, report_t *report,
         to->links[k] = report->links[k] ? report->unique_links[k][group]
                                         : to->total[k] > 0;
     }
-    mg_groups_first(&kind, &row, report->groups, group);
-    return mg_scan_row(&to->first, report->scans[kind], row, report->pool);
+    mg_groups_first(&to->first.kind, &row, &seconds, report->groups, group);
+    to->first.created_at = apr_time_from_sec((apr_time_t)seconds);
+    if (!(report->query->by & ~(unsigned)BY_TIMES))
+        return APR_SUCCESS;
+    return mg_scan_texts(&to->first, report->scans[to->first.kind], row,
+                         report->pool);
 }
 
 static apr_status_t take_page(apr_array_header_t *list, report_t *report)

@@ -26,7 +26,8 @@ typedef struct {
 } mg_campaign_query_t;
 
 typedef struct {
-    mg_campaign_row_t first;     /* an event of it: says what it is grouped by */
+    mg_campaign_row_t first;     /* its first event: what it is grouped by; the
+                                  * rest may lack */
     apr_int64_t total[MG_CAMPAIGN_KINDS];
     /* different ones in it; links of clicks alone */
     apr_int64_t recipients[MG_CAMPAIGN_KINDS], links[MG_CAMPAIGN_KINDS];

@@ -142,7 +142,6 @@ static apr_status_t make_buffer(mg_campaign_scan_t *scan,
             return APR_ENOMEM;
         scan->buffer_rows[column] = (apr_size_t)rows;
     }
-    memset(scan->buffer[column], 0, (apr_size_t)rows * width);
     return APR_SUCCESS;
 }
 
@@ -188,14 +187,15 @@ static apr_status_t load_column(mg_campaign_scan_t *scan, int from, int n,
                      segments[n - 1].seq);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
         while (i < n && segments[i].seq < mg_stmt_int(stmt, 0))
-            i++;
+            memset(to + (apr_size_t)i++ * size, 0, size);
         bytes = mg_stmt_blob(stmt, 1, &len, NULL);
         if (i == n || segments[i].seq != mg_stmt_int(stmt, 0) || len != size) {
             mg_stmt_done(stmt);
             return MG_EIO;
         }
-        memcpy(to + (apr_size_t)i * size, bytes, size);
+        memcpy(to + (apr_size_t)i++ * size, bytes, size);
     }
+    memset(to + (apr_size_t)i * size, 0, (apr_size_t)(n - i) * size);
     to_host(to, width, (apr_size_t)n * MG_CAMPAIGN_SEGMENT);
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
@@ -211,6 +211,9 @@ static apr_status_t load_waiting(mg_campaign_scan_t *scan,
     bytes = mg_column_make(&len, column, scan->waiting, ptemp);
     if (len)
         memcpy(scan->buffer[column], bytes, len);
+    else
+        memset(scan->buffer[column], 0, (apr_size_t)scan->waiting->nelts *
+                                            mg_column_width(column));
     apr_pool_destroy(ptemp);
     to_host(scan->buffer[column], mg_column_width(column),
             (apr_size_t)scan->waiting->nelts);
@@ -292,50 +295,121 @@ static apr_status_t read_numbers(mg_campaign_scan_t *scan, apr_int64_t seq)
     return APR_SUCCESS;
 }
 
-static apr_status_t read_text(mg_campaign_row_t *row, mg_campaign_scan_t *scan,
-                              apr_int64_t seq, int index, apr_pool_t *p)
+static apr_status_t read_bytes(const unsigned char **pbytes, apr_size_t *plen,
+                               mg_campaign_scan_t *scan, apr_int64_t seq,
+                               mg_campaign_column_t column, apr_int64_t from,
+                               apr_int64_t len, apr_pool_t *p)
 {
-    apr_int64_t from = index ? scan->numbers.end[index - 1] : 0;
-    apr_int64_t end = scan->numbers.end[index];
-    const void *bytes;
-    apr_size_t len;
     mg_stmt_t *stmt;
     apr_status_t rv;
 
-    if (end <= from)
-        return MG_EIO;
     rv = mg_db_query(&stmt, scan->db,
                      "SELECT substr(bytes, CAST($1 AS INTEGER),"
                      " CAST($2 AS INTEGER)) FROM campaign_column"
-                     " WHERE campaign_id = $3 AND kind = $4 AND name = 10"
-                     " AND seq = $5", "iiiii", from + 1, end - from,
-                     scan->campaign_id, (apr_int64_t)scan->kind, seq);
+                     " WHERE campaign_id = $3 AND kind = $4 AND name = $5"
+                     " AND seq = $6", "iiiiii", from + 1, len,
+                     scan->campaign_id, (apr_int64_t)scan->kind,
+                     (apr_int64_t)column, seq);
     if (rv == APR_SUCCESS)
         rv = mg_stmt_next(stmt);
     if (rv != APR_SUCCESS)
         return rv == APR_EOF ? MG_EIO : rv;
-    bytes = mg_stmt_blob(stmt, 0, &len, p);
+    *pbytes = mg_stmt_blob(stmt, 0, plen, p);
     mg_stmt_done(stmt);
-    return mg_column_text(row, bytes, len, p);
+    return *plen == (apr_size_t)len ? APR_SUCCESS : MG_EIO;
+}
+
+/* Where a row's text begins and ends. */
+static apr_status_t read_ends(apr_uint32_t ends[2], mg_campaign_scan_t *scan,
+                              apr_int64_t seq, int index, apr_pool_t *p)
+{
+    const unsigned char *bytes;
+    apr_size_t len;
+    apr_status_t rv;
+    int n = index ? 2 : 1;
+
+    ends[0] = 0;
+    if (scan->row_seq == seq) {
+        ends[0] = index ? scan->numbers.end[index - 1] : 0;
+        ends[1] = scan->numbers.end[index];
+        return APR_SUCCESS;
+    }
+    rv = read_bytes(&bytes, &len, scan, seq, MG_COLUMN_TEXT_END,
+                    4 * (apr_int64_t)(index + 1 - n), 4 * n, p);
+    if (rv == APR_SUCCESS) {
+        memcpy(&ends[2 - n], bytes, len);
+        to_host(&ends[2 - n], 4, (apr_size_t)n);
+    }
+    return rv;
+}
+
+static apr_status_t read_text(mg_campaign_row_t *row, mg_campaign_scan_t *scan,
+                              apr_int64_t seq, int index, apr_pool_t *p)
+{
+    const unsigned char *bytes;
+    apr_uint32_t ends[2];
+    apr_size_t len;
+    apr_status_t rv;
+
+    rv = read_ends(ends, scan, seq, index, p);
+    if (rv == APR_SUCCESS && ends[1] <= ends[0])
+        rv = MG_EIO;
+    if (rv == APR_SUCCESS)
+        rv = read_bytes(&bytes, &len, scan, seq, MG_COLUMN_TEXT, ends[0],
+                        ends[1] - ends[0], p);
+    return rv == APR_SUCCESS
+               ? mg_column_text(row, (const char *)bytes, len, p) : rv;
+}
+
+static void find_row(apr_int64_t *pseq, int *pindex,
+                             const mg_campaign_row_t **pwaiting,
+                             const mg_campaign_scan_t *scan,
+                             apr_uint32_t number)
+{
+    apr_uint32_t kept = (apr_uint32_t)scan->segments->nelts *
+                        MG_CAMPAIGN_SEGMENT;
+
+    *pwaiting = NULL;
+    *pindex = (int)(number % MG_CAMPAIGN_SEGMENT);
+    if (number >= kept)
+        *pwaiting = &APR_ARRAY_IDX(scan->waiting, (int)(number - kept),
+                                   mg_campaign_row_t);
+    else
+        *pseq = APR_ARRAY_IDX(scan->segments,
+                              (int)(number / MG_CAMPAIGN_SEGMENT),
+                              segment_t).seq;
+}
+
+apr_status_t mg_scan_texts(mg_campaign_row_t *row, mg_campaign_scan_t *scan,
+                           apr_uint32_t number, apr_pool_t *p)
+{
+    const mg_campaign_row_t *waiting;
+    apr_time_t created_at = row->created_at;
+    apr_int64_t seq = 0;
+    int index;
+
+    find_row(&seq, &index, &waiting, scan, number);
+    if (!waiting)
+        return read_text(row, scan, seq, index, p);
+    *row = *waiting;
+    row->created_at = created_at;
+    return APR_SUCCESS;
 }
 
 apr_status_t mg_scan_row(mg_campaign_row_t *row, mg_campaign_scan_t *scan,
                          apr_uint32_t number, apr_pool_t *p)
 {
-    apr_uint32_t kept = (apr_uint32_t)scan->segments->nelts *
-                        MG_CAMPAIGN_SEGMENT;
-    apr_int64_t seq;
+    const mg_campaign_row_t *waiting;
+    apr_int64_t seq = 0;
     apr_status_t rv;
-    int index = (int)(number % MG_CAMPAIGN_SEGMENT);
+    int index;
 
     memset(row, 0, sizeof(*row));
-    if (number >= kept) {
-        *row = APR_ARRAY_IDX(scan->waiting, (int)(number - kept),
-                             mg_campaign_row_t);
+    find_row(&seq, &index, &waiting, scan, number);
+    if (waiting) {
+        *row = *waiting;
         return APR_SUCCESS;
     }
-    seq = APR_ARRAY_IDX(scan->segments, (int)(number / MG_CAMPAIGN_SEGMENT),
-                        segment_t).seq;
     rv = read_numbers(scan, seq);
     if (rv == APR_SUCCESS)
         rv = read_text(row, scan, seq, index, p);

@@ -36,6 +36,9 @@ apr_int64_t mg_scan_chunk_last(const mg_campaign_scan_t *scan, int chunk);
  *  *chunk is valid until the next load of this scan. */
 apr_status_t mg_scan_load(mg_campaign_chunk_t *chunk, mg_campaign_scan_t *scan,
                           int number, unsigned columns);
+/** The texts of one row alone: cheaper, the rest of *row stays. */
+apr_status_t mg_scan_texts(mg_campaign_row_t *row, mg_campaign_scan_t *scan,
+                           apr_uint32_t number, apr_pool_t *p);
 /** One row with its texts. */
 apr_status_t mg_scan_row(mg_campaign_row_t *row, mg_campaign_scan_t *scan,
                          apr_uint32_t number, apr_pool_t *p);

@@ -246,6 +246,8 @@ def test_stats(env, sent):
     ("stats", {"groupby": "minute"},
      "Invalid groupby 'minute'. It can be any of: 'domain', 'country', "
      "'region', 'city', 'daily_hour'."),
+    ("stats", {"groupby": ["domain", "city"]},
+     "Only one 'groupby' is possible here"),
     ("events", {"event": "dropped"},
      "Invalid event 'dropped'. It can be any of: 'clicked', 'opened', "
      "'unsubscribed', 'bounced', 'complained', 'delivered'."),

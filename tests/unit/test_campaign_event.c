@@ -421,9 +421,11 @@ static json_t *row_json(const mg_campaign_row_t *row)
 {
     return json_pack("{s:i, s:I, s:s, s:s, s:s, s:s, s:s}", "kind", row->kind,
                      "time", (json_int_t)apr_time_sec(row->created_at),
-                     "recipient", row->recipient, "link", row->link,
-                     "country", row->country, "region", row->region, "city",
-                     row->city);
+                     "recipient", row->recipient ? row->recipient : "", "link",
+                     row->link ? row->link : "", "country",
+                     row->country ? row->country : "", "region",
+                     row->region ? row->region : "", "city",
+                     row->city ? row->city : "");
 }
 
 static json_t *numbers_json(const apr_int64_t *numbers)
