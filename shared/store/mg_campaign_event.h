@@ -8,7 +8,7 @@
  *   campaign_event    a narrow copy, of the kinds that reports list (not of
  *                     submitted and dropped: those are only counted)
  *
- * The keeper makes segments of them, 1024 of one campaign and kind, a blob per
+ * The keeper makes segments of them, 1000 of one campaign and kind, a blob per
  * column (mg_campaign_column.h): a report reads the columns it needs, a million
  * events in some tens of milliseconds, and adds what still waits in
  * campaign_event. All reports are computed from these rows, so any grouping
@@ -24,7 +24,7 @@
 #include "mg_campaign.h"
 #include "mg_event.h"
 
-#define MG_CAMPAIGN_SEGMENT 1024   /* schema: campaign_count_due */
+#define MG_CAMPAIGN_SEGMENT 1000   /* schema: campaign_count_due */
 
 /** Inside the transaction of the event. */
 apr_status_t mg_campaign_note(mg_batch_t *batch, const mg_event_t *event,

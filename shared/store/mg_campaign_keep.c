@@ -120,7 +120,7 @@ static apr_status_t pack_find(segment_t *segment, mg_db_t *db)
 
     rv = mg_db_query(&stmt, db,
                      "SELECT campaign_id, kind FROM campaign_count"
-                     " WHERE slot = 0 AND waiting >= 1024 LIMIT 1", "");
+                     " WHERE slot = 0 AND waiting >= 1000 LIMIT 1", "");
     if (rv == APR_SUCCESS)
         rv = mg_stmt_next(stmt);
     if (rv != APR_SUCCESS)

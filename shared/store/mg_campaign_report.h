@@ -46,7 +46,7 @@ apr_status_t mg_campaign_report(apr_array_header_t **pgroups,
                                 const mg_campaign_query_t *query,
                                 apr_pool_t *p);
 
-#define MG_CAMPAIGN_PAGES_MAX (1 << 23)  /* rows before the end of a page */
+#define MG_CAMPAIGN_PAGES_MAX (1 << 22)  /* rows before the end of a page */
 
 /** Events, newest first; array of mg_campaign_row_t.
  * @return MG_ELIMIT: the page is too far behind */

@@ -156,6 +156,25 @@ static const check_t checks[] = {
       "SELECT c.public_id, c.domain_id, 0, 0, 0 FROM campaign c"
       " LEFT JOIN domain d ON d.id = c.domain_id WHERE d.id IS NULL"
       " LIMIT 51", NO_TIME },
+    { "campaign %1: its id says nothing to events",
+      "SELECT c.public_id, 0, 0, 0, 0 FROM campaign c"
+      " LEFT JOIN campaign_name n ON n.domain_id = c.domain_id"
+      " AND n.public_id = c.public_id AND n.campaign_id = c.id"
+      " AND n.until = 9223372036854775807 WHERE n.campaign_id IS NULL"
+      " LIMIT 51", NO_TIME },
+    { "campaign %1: %2 events of kind %3 wait, and %4 are counted",
+      "SELECT c.public_id, CAST(SUM(x.n) AS BIGINT), x.kind,"
+      " CAST(SUM(x.t) AS BIGINT), 0 FROM (SELECT campaign_id, kind,"
+      "  COUNT(*) AS n, 0 AS t FROM campaign_event"
+      "  GROUP BY campaign_id, kind UNION ALL SELECT campaign_id, kind, 0,"
+      "  waiting FROM campaign_count) x JOIN campaign c"
+      " ON c.id = x.campaign_id GROUP BY c.public_id, x.campaign_id, x.kind"
+      " HAVING SUM(x.n) <> SUM(x.t) LIMIT 51", NO_TIME },
+    { "campaign %1: segment %2 of kind %3 has no texts",
+      "SELECT s.campaign_id, s.seq, s.kind, 0, 0 FROM campaign_segment s"
+      " LEFT JOIN campaign_column t ON t.campaign_id = s.campaign_id"
+      " AND t.kind = s.kind AND t.name = 10 AND t.seq = s.seq"
+      " WHERE t.seq IS NULL LIMIT 51", NO_TIME },
     { "API key %1: there is no account %2",
       "SELECT k.id, k.account_id, 0, 0, 0 FROM api_key k LEFT JOIN account a"
       " ON a.id = k.account_id WHERE a.id IS NULL LIMIT 51", NO_TIME },

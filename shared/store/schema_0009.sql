@@ -28,7 +28,7 @@ CREATE TABLE campaign_count (
 CREATE INDEX campaign_count_slots ON campaign_count(campaign_id, kind, slot)
     WHERE slot <> 0;
 CREATE INDEX campaign_count_due ON campaign_count(campaign_id, kind)
-    WHERE slot = 0 AND waiting >= 1024;
+    WHERE slot = 0 AND waiting >= 1000;
 
 -- Events that are not in a segment yet.
 CREATE TABLE campaign_event (
@@ -49,7 +49,7 @@ CREATE TABLE campaign_event (
 ) @WITHOUT_ROWID@;
 --@PGSQL@ ALTER TABLE campaign_event SET (autovacuum_vacuum_scale_factor = 0.05, autovacuum_vacuum_cost_delay = 0);
 
--- 1024 events of one kind, the oldest that waited.
+-- 1000 events of one kind, the oldest that waited.
 CREATE TABLE campaign_segment (
     campaign_id BIGINT NOT NULL,
     kind BIGINT NOT NULL,
@@ -70,6 +70,8 @@ CREATE TABLE campaign_column (
     bytes @BLOB@ NOT NULL,
     PRIMARY KEY (campaign_id, kind, name, seq)
 );
+-- A column of numbers fits a page: kept there and not squeezed.
+--@PGSQL@ ALTER TABLE campaign_column SET (toast_tuple_target = 8160);
 --@PGSQL@ ALTER TABLE campaign_column ALTER COLUMN bytes SET STORAGE EXTERNAL;
 
 -- Deleted; the keeper removes what they counted.
