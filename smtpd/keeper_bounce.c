@@ -129,7 +129,7 @@ static apr_status_t read_to_sender(report_t *r, mg_db_t *db,
     if (rv != APR_SUCCESS && !APR_STATUS_IS_ENOENT(rv))
         return rv;
     /* the MAC is over the domain too; this is a second lock */
-    if (rv != APR_SUCCESS || r->about->domain_id != r->row->domain_id)
+    if (rv != APR_SUCCESS || r->about->domain_id != r->domain_id)
         r->about = NULL;
     if (r->arf.kind != MG_ARF_NONE && !r->arf.is_bare)
         return keeper_complaint_read(r, db, p);
@@ -147,6 +147,21 @@ static apr_status_t read_to_sender(report_t *r, mg_db_t *db,
     return APR_SUCCESS;
 }
 
+/* Whose address it came to: mg_routing.c says so in dest. */
+static apr_status_t find_domain(report_t *r, mg_db_t *db)
+{
+    const mg_domain_t *domain;
+    apr_status_t rv;
+
+    rv = mg_domain_cached_by_name(&domain, r->owner->worker->domains, db,
+                                  r->row->dest);
+    if (rv == APR_SUCCESS) {
+        r->domain_id = domain->id;
+        r->account_id = domain->account_id;
+    }
+    return APR_STATUS_IS_ENOENT(rv) ? APR_SUCCESS : rv;
+}
+
 static apr_status_t read_report(report_t *r, mg_db_t *db, apr_pool_t *p)
 {
     const void *bytes;
@@ -154,6 +169,9 @@ static apr_status_t read_report(report_t *r, mg_db_t *db, apr_pool_t *p)
     apr_status_t rv;
 
     read_payload(r, r->row->payload ? r->row->payload : "", p);
+    rv = find_domain(r, db);
+    if (rv != APR_SUCCESS)
+        return rv;
     rv = mg_message_slice(&bytes, &len, db, r->row->message_id, 0, p);
     if (APR_STATUS_IS_EOF(rv))
         bytes = "", len = 0;

@@ -37,7 +37,9 @@ typedef enum {
 /* One under way: read first, then booked in a transaction. */
 typedef struct {
     keeper_bounce_t *owner;
-    const mg_delivery_t *row;
+    const mg_delivery_t *row;   /* of who sent it: a customer may, too */
+    apr_int64_t domain_id;      /* of the address it came to; 0: gone */
+    apr_int64_t account_id;
     report_to_t to;
     report_act_t act;
     const char *said;           /* for the log: what it is */

@@ -60,7 +60,7 @@ apr_status_t keeper_unsubscribe_read(report_t *r, mg_db_t *db,
 
     r->act = REPORT_SWALLOW;
     r->said = "an unsubscribe by a secret that is gone";
-    if (mg_track_mail_read(&r->mail, r->owner->tracking, r->row->domain_id,
+    if (mg_track_mail_read(&r->mail, r->owner->tracking, r->domain_id,
                            local_of(r->row->recipient, p)) != APR_SUCCESS)
         return APR_SUCCESS;
     r->act = REPORT_UNSUBSCRIBE;
@@ -68,7 +68,7 @@ apr_status_t keeper_unsubscribe_read(report_t *r, mg_db_t *db,
     r->verp.message_id = r->mail.message_id;
     r->from = writer_of(r, bytes, len, p);
     rv = mg_message_get(&r->about, db, r->mail.message_id, p);
-    if (rv == APR_SUCCESS && r->about->domain_id != r->row->domain_id)
+    if (rv == APR_SUCCESS && r->about->domain_id != r->domain_id)
         r->about = NULL;
     return APR_STATUS_IS_ENOENT(rv) ? APR_SUCCESS : rv;
 }
@@ -128,8 +128,8 @@ static apr_status_t event_of(mg_event_t *event, const report_t *r, mg_db_t *db,
         return mg_event_of_message(event, MG_EVENT_UNSUBSCRIBED, db, r->about,
                                    recipient, p);
     event->kind = MG_EVENT_UNSUBSCRIBED;
-    event->account_id = r->row->account_id;
-    event->domain_id = r->row->domain_id;
+    event->account_id = r->account_id;
+    event->domain_id = r->domain_id;
     event->direction = MG_OUTGOING;
     event->recipient = event->recipient_as_given = recipient;
     event->sender = event->subject = "";

@@ -297,14 +297,24 @@ static apr_status_t add_feedback(apr_array_header_t *envelopes,
     return APR_SUCCESS;
 }
 
+/* Addresses that nobody but us has made. */
+static apr_status_t add_signed(apr_array_header_t *envelopes,
+                               mg_routing_t *routing,
+                               const mg_domain_t *domain,
+                               const mg_address_t *to, apr_pool_t *p)
+{
+    apr_status_t rv = add_verp(envelopes, routing, domain, to, p);
+
+    return rv == APR_ENOENT ? add_unsubscribe(envelopes, routing, domain, to)
+                            : rv;
+}
+
 static apr_status_t add_ours(apr_array_header_t *envelopes,
                              mg_routing_t *routing, const mg_domain_t *domain,
                              const mg_address_t *to, apr_pool_t *p)
 {
-    apr_status_t rv = add_verp(envelopes, routing, domain, to, p);
+    apr_status_t rv = add_signed(envelopes, routing, domain, to, p);
 
-    if (rv == APR_ENOENT)
-        rv = add_unsubscribe(envelopes, routing, domain, to);
     if (rv == APR_ENOENT)
         rv = add_feedback(envelopes, routing, domain, to);
     return rv;
@@ -398,6 +408,10 @@ static apr_status_t add_outgoing(apr_array_header_t *envelopes,
 
     if (where != LEAVES)
         rv = add_hosted(envelopes, routing, db, domain, to, p);
+    else if (domain && strcmp(domain->state, "disabled") != 0)
+        rv = add_signed(envelopes, routing, domain, to, p);
+    if (rv == MG_EDENIED)
+        rv = APR_ENOENT;
     if (rv != APR_ENOENT)
         return rv;
     if (where == STAYS)

@@ -51,6 +51,7 @@ enum {
  * mail to a domain that was only claimed;
  * then a recipient nobody wants fails, as one at a mailbox that is not there.
  * With "auto" and no word from DNS yet it stays where something wants it.
+ * Addresses that we made and signed are never somewhere else.
  * Everything else is MG_TRANSPORT_SMTP, dest = recipient's domain: a domain
  * that only sends has its mail delivered to its real MX.
  */

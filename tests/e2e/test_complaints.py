@@ -163,3 +163,52 @@ def test_what_is_no_report_goes_to_a_person(env):
         i for i in log(env, d, "delivered") + log(env, d, "mailbox")
         if "postmaster@" + d in i["message"] or "fbl@" + d in i["message"]])
     assert env.api("GET", "/%s/complaints" % d).json()["total_count"] == 0
+
+
+@pytest.mark.both
+def test_unsubscribe_by_mail(env):
+    """The token decides: any mail, from anybody, to that address."""
+    d = env.new_domain()
+    to, other = "Reader-%s@remote.test" % d, "next-%s@remote.test" % d
+    for one in (to, other):
+        send(env, d, one, **{
+            "h:X-Leave": "<mailto:%unsubscribe_email%>", "o:tag": "news",
+            "text": "write to %unsubscribe_email%"})
+    _, head, _ = copy_of(env, other)
+    others = re.search(r"^X-Leave: <mailto:(.*?)>", head, re.M).group(1)
+    _, head, body = copy_of(env, to)
+    address = re.search(r"^X-Leave: <mailto:(.*?)>", head, re.M).group(1)
+    local, domain = address.split("@")
+    assert domain == d and len(local) == 54 and local.startswith("u+")
+    assert "write to " + address in body
+    # a null sender, nothing in it, shouted
+    mail(env, local.upper() + "@" + d, "\n")
+    env.wait("a row", lambda: env.api(
+        "GET", "/%s/unsubscribes/%s" % (d, to)).status_code == 200)
+    rows = env.api("GET", "/%s/unsubscribes" % d).json()
+    assert [(i["address"], i["tag"]) for i in rows["items"]] == [(to, "*")]
+    assert len(log(env, d, "unsubscribed")) == 1
+    # and it is over; who did not ask gets mail
+    send(env, d, [to, other], subject="later")
+    assert "unsubscribed address" in dropped(env, d, to)["message"]
+    env.wait("mail for the other", lambda: [
+        i for i in log(env, d, "delivered") if "later" in i["message"]
+        and other in i["message"]])
+    # a mailbox or a route never sees it; a forged one is refused
+    assert not [i for i in log(env, d, "mailbox") + log(env, d, "routed")
+                if "u+" in i["message"]]
+    forged = local[:-1] + ("a" if local[-1] != "a" else "b")
+    with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+        s.ehlo("client.test")
+        s.mail("")
+        for wrong in (forged, "u+" + "a" * 52):
+            assert s.rcpt("%s@%s" % (wrong, d))[0] == 550
+        assert s.rcpt("%s@%s" % (local, env.domain))[0] == 550
+        s.quit()
+    # a customer of ours who unsubscribes from a mailbox here, by submission
+    with smtplib.SMTP("127.0.0.1", env.submission_port) as s:
+        s.starttls()
+        s.login(env.smtp_login, env.smtp_password)
+        s.sendmail(env.mailbox, [others], "Subject: unsubscribe\r\n\r\n")
+    env.wait("the other's row", lambda: env.api(
+        "GET", "/%s/unsubscribes/%s" % (d, other)).status_code == 200)

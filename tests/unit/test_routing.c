@@ -188,6 +188,7 @@ static void reports(void **state)
     const mg_domain_t *domain;
     mg_track_keys_t *keys;
     mg_mailbox_t *box;
+    const char *error;
     char *local;
     size_t i;
 
@@ -210,6 +211,14 @@ static void reports(void **state)
                 s->p, "<", local, i ? "@b.test>" : "@a.test>", NULL), &domain),
             i ? "nobody" : apr_pstrcat(s->p, "bounce:a.test:", local,
                                        "@a.test", NULL));
+    /* from a customer, too, wherever the domain's mail goes */
+    unit_store_ok(s->db, mg_domain_set(s->db, da->id, "local", "no", &error,
+                                       s->p));
+    routing = routing_of(s, NULL);
+    mg_routing_reports(routing, NULL, keys);
+    assert_string_equal(route_to(s, routing, MG_ROUTING_OUTGOING, apr_pstrcat(
+        s->p, "<", local, "@a.test>", NULL), &domain), apr_pstrcat(
+        s->p, "bounce:a.test:", local, "@a.test", NULL));
     local[10] = local[10] == 'a' ? 'b' : 'a';
     assert_string_equal(route_to(s, routing, MG_ROUTING_INCOMING, apr_pstrcat(
         s->p, "<", local, "@a.test>", NULL), &domain), "nobody");
