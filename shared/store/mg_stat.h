@@ -56,6 +56,8 @@ typedef struct {
     const char *slug;
     apr_int64_t n;
 } mg_stat_tag_t;
+/** Of one answer; the newest days have all their tags first. */
+#define MG_STAT_TAGS_MAX 20000
 /**
  * Outgoing mail that was sent for real, and what persons made of it.
  *

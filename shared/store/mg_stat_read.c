@@ -1,6 +1,8 @@
 /* mg_stat_read.c - GET /<domain>/stats: counters as a customer sees them. */
+#include <stdlib.h>
 #include <string.h>
 
+#include <apr_hash.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 
@@ -140,49 +142,67 @@ static mg_stat_item_t *item_at(const days_t *days, apr_int64_t day, int event)
            && (int)items[low].event == event ? &items[low] : NULL;
 }
 
-/* Rows come by day and slug: the same slug again is another kind of the same
- * event. */
-static void add_tag(mg_stat_item_t *item, const char *slug, apr_int64_t n,
-                    apr_pool_t *p)
+/* A slug comes again where two kinds are one event (bounced). */
+static void add_tag(mg_stat_item_t *item, apr_hash_t *known, const char *slug,
+                    apr_int64_t n, apr_pool_t *p)
 {
-    mg_stat_tag_t *tag = item->tags->nelts == 0 ? NULL
-        : &APR_ARRAY_IDX(item->tags, item->tags->nelts - 1, mg_stat_tag_t);
+    const char *key = apr_psprintf(p, "%" APR_INT64_T_FMT " %d %s", item->day,
+                                   (int)item->event, slug);
+    int *at = apr_hash_get(known, key, APR_HASH_KEY_STRING);
+    mg_stat_tag_t *tag;
 
-    if (!tag || strcmp(tag->slug, slug) != 0) {
+    if (!at) {
+        at = apr_palloc(p, sizeof(*at));
+        *at = item->tags->nelts;
+        apr_hash_set(known, key, APR_HASH_KEY_STRING, at);
         tag = apr_array_push(item->tags);
         tag->slug = apr_pstrdup(p, slug);
         tag->n = 0;
     }
-    tag->n += n;
+    APR_ARRAY_IDX(item->tags, *at, mg_stat_tag_t).n += n;
 }
 
+static int by_slug(const void *a, const void *b)
+{
+    return strcmp(((const mg_stat_tag_t *)a)->slug,
+                  ((const mg_stat_tag_t *)b)->slug);
+}
+
+/* Along the table's key, the newest first, and no further than MG_STAT_TAGS_MAX: a
+ * customer may invent a tag for each message. */
 static apr_status_t read_tags(const days_t *days, mg_db_t *db)
 {
     const mg_stat_item_t *items = (const mg_stat_item_t *)days->items->elts;
+    apr_hash_t *known = apr_hash_make(days->p);
     mg_stat_item_t *item;
     mg_stmt_t *stmt;
     apr_status_t rv;
     apr_pool_t *row;
+    int i;
 
     if (days->items->nelts == 0)
         return APR_SUCCESS;
     apr_pool_create(&row, days->p);
     rv = mg_db_query(&stmt, db,
-                     "SELECT day, tag, kind, CAST(SUM(n) AS BIGINT)"
+                     "SELECT day, kind, tag, CAST(SUM(n) AS BIGINT)"
                      " FROM stat_tag WHERE domain_id = $1 AND day >= $2"
-                     " AND day <= $3 AND kind IN " SHOWN_KINDS
-                     " GROUP BY day, tag, kind ORDER BY day, tag", "iii",
-                     days->domain_id, items[days->items->nelts - 1].day,
-                     items[0].day);
+                     " AND day <= $3 GROUP BY day, kind, tag"
+                     " ORDER BY day DESC, kind DESC, tag DESC LIMIT $4",
+                     "iiii", days->domain_id,
+                     items[days->items->nelts - 1].day, items[0].day,
+                     (apr_int64_t)MG_STAT_TAGS_MAX);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
         apr_pool_clear(row);
         item = item_at(days, mg_stmt_int(stmt, 0),
-                       event_of_kind(mg_stmt_text(stmt, 2, row)));
+                       event_of_kind(mg_stmt_text(stmt, 1, row)));
         if (item)
-            add_tag(item, mg_stmt_text(stmt, 1, row), mg_stmt_int(stmt, 3),
-                    days->p);
+            add_tag(item, known, mg_stmt_text(stmt, 2, row),
+                    mg_stmt_int(stmt, 3), days->p);
     }
     apr_pool_destroy(row);
+    for (i = 0; i < days->items->nelts; i++)
+        qsort(items[i].tags->elts, (size_t)items[i].tags->nelts,
+              sizeof(mg_stat_tag_t), by_slug);
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 

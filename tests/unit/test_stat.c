@@ -77,6 +77,31 @@ static apr_array_header_t *list(unit_store_t *s, const mg_domain_t *d,
     return items;
 }
 
+/* A tag for each message is the customer's affair, and no long answer. */
+static void too_many_tags(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    apr_array_header_t *items;
+    apr_int64_t total;
+    int i;
+
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    for (i = 0; i < MG_STAT_TAGS_MAX + 10; i++)
+        mg_stat_add_tag(mg_batch_get(s->db), d->id, 5, "accepted",
+                        apr_psprintf(s->p, "tag%d", i), 1);
+    mg_stat_add(mg_batch_get(s->db), d->id, 5, "accepted", 7);
+    mg_stat_add(mg_batch_get(s->db), d->id, 6, "accepted", 7);
+    mg_stat_add_tag(mg_batch_get(s->db), d->id, 6, "accepted", "new", 1);
+    unit_store_ok(s->db, mg_tx_commit(s->db));
+    unit_store_ok(s->db, mg_stat_list(&items, &total, s->db, d->id, ALL, 0, 0,
+                                      100, s->p));
+    assert_int_equal(total, 2);
+    assert_int_equal(APR_ARRAY_IDX(items, 0, mg_stat_item_t).tags->nelts, 1);
+    assert_int_equal(APR_ARRAY_IDX(items, 1, mg_stat_item_t).tags->nelts,
+                     MG_STAT_TAGS_MAX - 1);
+}
+
 /* tags: "slug=n slug=n " */
 static void is(const apr_array_header_t *items, int i, mg_stat_event_t event,
                apr_int64_t n, const char *tags, apr_pool_t *p)
@@ -230,6 +255,7 @@ int main(void)
         UNIT_ON_SQLITE(slugs),
         UNIT_ON_BOTH(stats),
         UNIT_ON_BOTH(a_tag_goes),
+        UNIT_ON_BOTH(too_many_tags),
         UNIT_ON_BOTH(usage),
     };
     return unit_store_run("stat", tests);
