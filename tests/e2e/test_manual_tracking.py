@@ -2,18 +2,22 @@
 wire (Ruby's RestClient, Java's Jersey, PHP's HttpRequest, Python's requests,
 C#'s RestSharp, curl): the reply, key by key beside the manual's."""
 import base64
+import email
+import email.policy
 import email.utils
 import hashlib
 import hmac
 import http.client
 import json
 import re
-from urllib.parse import quote_plus
+import smtplib
+import time
+from urllib.parse import quote, quote_plus
 
 import pytest
 
-from test_manual_sending import (TEXT, basic, curl, form, php_form, post, ruby,
-                                 somebody)
+from test_manual_sending import (TEXT, basic, check, curl, form, php_form, post,
+                                 ruby, somebody)
 
 pytestmark = pytest.mark.both
 
@@ -239,6 +243,123 @@ def test_creating_a_campaign(env, write):
     assert abs(when - env.faults.now()) < 600
 
 
+@pytest.fixture(scope="module")
+def campaign(stack):
+    place = Place(stack)
+    make_campaign(place, form)
+    return place
+
+
+def counts(place):
+    return place.get("campaigns/my_campaign_id")
+
+
+@pytest.mark.parametrize("write, many, sender", [
+    (ruby, False, "Excited User <me@%s>"), (form, True, "Excited User <me@%s>"),
+    (php_form, False, "Excited User<Excited User <me@%s>>"),
+    (curl, False, "Excited User <me@%s>")])
+def test_sending_a_campaign(env, campaign, write, many, sender):
+    before = counts(campaign)["submitted_count"]
+    people = [somebody() for _ in range(2 if many else 1)]
+    sent = post(campaign, "messages", *write(
+        basic(campaign, *people, sender=sender)
+        + [("o:campaign", "my_campaign_id")]))
+    for to in people:
+        m = check(campaign, sent, to, ", ".join(people))
+        assert m.get_content().rstrip("\r\n") == TEXT
+    campaign.wait("the count", lambda: (
+        lambda c: c["submitted_count"] == c["delivered_count"] ==
+        before + len(people))(counts(campaign)))
+
+
+def test_a_campaign_named_in_mime(env, campaign):
+    """X-Mailgun-Campaign-Id; up to three."""
+    for name in "b", "c":
+        campaign.env.api("POST", "/%s/campaigns" % campaign.domain,
+                         data={"name": name, "id": name})
+    to = somebody()
+    mime = ("From: me@%s\nSubject: Hello\nX-Mailgun-Campaign-Id: my_campaign_id"
+            "\nX-Mailgun-Campaign-Id: b\nX-Mailgun-Campaign-Id: c\n\nx\n"
+            % campaign.domain)
+    before = counts(campaign)["submitted_count"]
+    post(campaign, "messages.mime", *curl([
+        ("to", to), ("message", "message.mime", mime.encode())]))
+    assert counts(campaign)["submitted_count"] == before + 1
+    for name in "b", "c":
+        assert campaign.get("campaigns/" + name)["submitted_count"] == 1
+
+
+DAILY_HOUR = {
+    "daily_hour": 13,
+    "total": {"unsubscribed": 0, "opened": 0, "delivered": 6, "clicked": 0,
+              "bounced": 0, "complained": 0},
+    "unique": {"opened": {"recipient": 0},
+               "clicked": {"recipient": 0, "link": 0}}}
+
+HISTORY = {
+    "timestamp": "Wed, 08 Feb 2012 13:44:02 GMT", "user_vars": {},
+    "domain": "mailgunhq.com", "recipient": "roman@mailgunhq.com", "tags": [],
+    "event": "delivered"}
+
+
+@pytest.fixture(scope="module")
+def analysed(stack):
+    """A campaign: two messages to one, one more to another that bounced."""
+    place = Place(stack)
+    make_campaign(place, form)
+    roman = somebody()
+    for to in roman, roman, "bounce-550-roman@api.test":
+        post(place, "messages", *form(
+            basic(place, to) + [("o:campaign", "my_campaign_id")]))
+    place.wait("the counts", lambda: (
+        lambda c: (c["delivered_count"], c["bounced_count"]) == (2, 1))(
+            counts(place)))
+    return place, roman
+
+
+def hours_about(env):
+    """Of the stack's clock; two if the hour has just changed."""
+    now = env.faults.now()
+    return {time.gmtime(now - 600).tm_hour, time.gmtime(now).tm_hour}
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_stats_by_daily_hour(env, analysed, query):
+    place, _ = analysed
+    reply = place.get("campaigns/my_campaign_id/stats", query([
+        ("groupby", "daily_hour"), ("limit", "2")]))
+    same_shape(reply, [DAILY_HOUR] * len(reply))
+    assert {i["daily_hour"] for i in reply} <= hours_about(env)
+    assert len({i["daily_hour"] for i in reply}) == len(reply)
+    sums = {event: sum(i["total"][event] for i in reply)
+            for event in DAILY_HOUR["total"]}
+    assert sums == dict(DAILY_HOUR["total"], delivered=2, bounced=1)
+    assert all(i["unique"] == DAILY_HOUR["unique"] for i in reply)
+
+
+@pytest.mark.parametrize("query", QUERIES)
+@pytest.mark.parametrize("more", ["", "&limit=2"])   # PHP says it twice
+def test_history_of_a_recipient(env, analysed, query, more):
+    place, roman = analysed
+    reply = place.get("campaigns/my_campaign_id/events", query([
+        ("recipient", roman), ("limit", "2")]) + more)
+    same_shape(reply, [HISTORY] * 2)
+    for item in reply:
+        assert dict(item, timestamp="") == dict(
+            HISTORY, recipient=roman, domain="api.test", timestamp="")
+    at = [email.utils.parsedate_to_datetime(i["timestamp"]) for i in reply]
+    assert at[0] >= at[1]
+    assert abs(at[0].timestamp() - env.faults.now()) < 600
+
+
+def test_history_with_an_at_sign(env, analysed):
+    """The samples write it as it is, and escaped."""
+    place, roman = analysed
+    path = "campaigns/my_campaign_id/events"
+    assert place.get(path, "recipient=" + roman) == place.get(
+        path, "recipient=" + quote(roman, "")) != []
+
+
 # --- webhooks ---
 
 def verify(api_key, token, timestamp, signature):
@@ -332,3 +453,75 @@ def test_posts_of_the_sender(env):
     check_post(env, hook, "dropped", bad, place.domain, sent)
     assert hook["fields"]["reason"] == "hardfail"
     assert len(env.hooks("/hook/" + place.domain)) == 3
+
+
+# --- opens, clicks, unsubscribes, complaints ---
+
+CHROME = ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML,"
+          " like Gecko) Chrome/120.0.0.0 Safari/537.36")
+URL = "http://mailgun.test/a?b=c"
+
+
+def fetch(env, url):
+    """At the tracking host, as a browser."""
+    host, path = re.fullmatch(r"http://([^/]+)(/.*)", url).groups()
+    connection = http.client.HTTPConnection("127.0.0.1", env.api_port,
+                                            timeout=60)
+    connection.request("GET", path, headers={"Host": host,
+                                             "User-Agent": CHROME})
+    r = connection.getresponse()
+    r.read()
+    connection.close()
+    return r
+
+
+@pytest.mark.stack(extra="MailgunTrackingForce on\n"
+                   "MailgunUnsubscribeConfirm off\n")
+def test_posts_of_the_recipients(own_env):
+    """Opened, clicked, unsubscribed by the manual's single click, complained:
+    fields as in the manual's tables; then the sample of stats with "opened"."""
+    env = own_env
+    place = Place(env)
+    make_campaign(place, form)
+    hooked(place, ["open", "click", "unsubscribe", "spam"])
+    roman = somebody()
+    mime = ("From: Excited User <me@%s>\nTo: %s\nSubject: Hello\n"
+            "X-Mailgun-Tag: newsletters\nX-Mailgun-Campaign-Id: my_campaign_id"
+            "\nX-Mailgun-Track: yes\n%sContent-Type: text/html\n\n"
+            '<body><a href="%s">a</a> <a href="%%unsubscribe_url%%">b</a>'
+            "</body>\n" % (place.domain, roman, VARIABLES, URL))
+    sent = post(place, "messages.mime", *curl([
+        ("to", roman), ("message", "message.mime", mime.encode())]))
+    taken = env.wait_mx(roman)[-1]
+    raw = env.mx_content(taken)
+    html = email.message_from_bytes(
+        raw, policy=email.policy.default).get_content()
+    click, leave = re.findall('<a href="(.*?)"', html)
+    pixel = re.search('<img .*?src="(.*?)"', html).group(1)
+    assert fetch(env, pixel).getheader("Content-Type") == "image/png"
+    r = fetch(env, click)
+    assert (r.status, r.getheader("Location")) == (302, URL)
+    assert fetch(env, leave).status == 200
+    with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+        s.sendmail("", ["fbl@" + place.domain],
+                   b"Content-Type: multipart/report; boundary=b; report-type="
+                   b"feedback-report\r\n\r\n--b\r\nContent-Type: message/"
+                   b"feedback-report\r\n\r\nFeedback-Type: abuse\r\n\r\n--b"
+                   b"\r\nContent-Type: message/rfc822\r\n\r\n" +
+                   raw.split(b"X-Envelope-To: ", 1)[1].split(b"\r\n", 1)[1] +
+                   b"\r\n--b--\r\n")
+    for event in "opened", "clicked", "unsubscribed", "complained":
+        hook, = env.wait(event, lambda: posts(place, event))
+        check_post(env, hook, event, roman, place.domain, sent)
+        fields = hook["fields"]
+        assert fields["campaign-id"] == "my_campaign_id"
+        assert fields["tag"] == ("*" if event == "unsubscribed"
+                                 else "newsletters")
+        assert fields.get("url") == (URL if event == "clicked" else None)
+        if event != "complained":
+            assert fields["client-name"] == "Chrome"
+    reply = place.get("stats", "event=sent&event=opened&skip=0&limit=2")
+    same_shape(reply, {"total_count": 2, "items": [
+        dict(STATS["items"][0], tags={"newsletters": 1}, event=event)
+        for event in ("sent", "opened")]})
+    assert [i["event"] for i in reply["items"]] == ["sent", "opened"]
