@@ -59,6 +59,6 @@ int api_find_domain(api_t *q, const char *name, int say_name)
     q->domain.restricts_from =
         mg_domain_restricts_from(domain, q->config->restrict_from);
     mg_tracking_of_domain(&q->domain.tracking, domain,
-                          q->config->tracking_force);
+                          mg_tracking_is_forced(q->config));
     return API_GO_ON;
 }

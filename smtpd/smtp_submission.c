@@ -128,7 +128,7 @@ static smtp_reply_t check_from(smtp_tx_t *tx,
     if (strcmp(domain->state, "disabled") == 0)
         return SAY_LOGIN_GONE;
     mg_tracking_of_domain(&tx->track.tracking, domain,
-                          worker->config->tracking_force);
+                          mg_tracking_is_forced(worker->config));
     if (!mg_domain_restricts_from(domain, worker->config->restrict_from))
         return SAY_OK;
     if (!mg_mime_header(headers, "From")

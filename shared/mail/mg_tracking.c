@@ -26,6 +26,11 @@ static int clicks_of(const char *word)
     return mg_text_bool(word) == 1 ? MG_CLICKS_YES : MG_CLICKS_NO;
 }
 
+int mg_tracking_is_forced(const mg_config_t *config)
+{
+    return config->tracking_force || !mg_config_tracking_host_is_own(config);
+}
+
 void mg_tracking_of_domain(mg_tracking_t *tracking, const mg_domain_t *domain,
                            int force)
 {

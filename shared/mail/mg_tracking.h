@@ -17,6 +17,7 @@
 
 #include <jansson.h>
 
+#include "mg_config.h"
 #include "mg_domain.h"
 
 enum { MG_CLICKS_NO, MG_CLICKS_YES, MG_CLICKS_HTMLONLY };
@@ -28,7 +29,10 @@ typedef struct {
     int unsubscribe;  /* footers, List-Unsubscribe */
 } mg_tracking_t;
 
-/** What the domain says. @param force  MailgunTrackingForce */
+/** Needs no CNAME record be there? MailgunTrackingForce, or one tracking host
+ * for all domains. */
+int mg_tracking_is_forced(const mg_config_t *config);
+/** What the domain says. @param force  mg_tracking_is_forced() */
 void mg_tracking_of_domain(mg_tracking_t *tracking, const mg_domain_t *domain,
                            int force);
 /** And then the message. @param options  mg_options_t.options, or NULL */
