@@ -25,6 +25,7 @@
 #include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/sha.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -50,9 +51,59 @@ void mg_sha256(unsigned char digest[32], const void *data, apr_size_t len)
     SHA256(data, len, digest);
 }
 
+/* A copy of tracked mail makes two for each of its links: a context that a thread
+ * keeps takes 0.8 us for one, HMAC() 2.3. */
+static pthread_once_t macs_once = PTHREAD_ONCE_INIT;
+static pthread_key_t macs;
+static EVP_MAC *hmac;
+
+static void free_mac(void *ctx)
+{
+    EVP_MAC_CTX_free(ctx);
+}
+
+static void make_macs(void)
+{
+    hmac = EVP_MAC_fetch(NULL, "HMAC", NULL);
+    if (hmac && pthread_key_create(&macs, free_mac) != 0)
+        hmac = NULL;
+}
+
+/* NULL: there is none to be had */
+static EVP_MAC_CTX *mac_of_thread(void)
+{
+    char digest[] = "SHA256";
+    OSSL_PARAM params[2] = {
+        OSSL_PARAM_construct_utf8_string(OSSL_MAC_PARAM_DIGEST, digest, 0),
+        OSSL_PARAM_construct_end()
+    };
+    EVP_MAC_CTX *ctx;
+
+    pthread_once(&macs_once, make_macs);
+    if (!hmac)
+        return NULL;
+    ctx = pthread_getspecific(macs);
+    if (ctx)
+        return ctx;
+    ctx = EVP_MAC_CTX_new(hmac);
+    if (ctx && (EVP_MAC_CTX_set_params(ctx, params) != 1
+                || pthread_setspecific(macs, ctx) != 0)) {
+        EVP_MAC_CTX_free(ctx);
+        return NULL;
+    }
+    return ctx;
+}
+
 void mg_hmac_sha256(unsigned char mac[32], const void *key, apr_size_t key_len,
                     const void *data, apr_size_t len)
 {
+    EVP_MAC_CTX *ctx = key_len ? mac_of_thread() : NULL;
+    size_t n;
+
+    if (ctx && EVP_MAC_init(ctx, key, key_len, NULL) == 1
+        && EVP_MAC_update(ctx, data, len) == 1
+        && EVP_MAC_final(ctx, mac, &n, 32) == 1)
+        return;
     HMAC(EVP_sha256(), key, (int)key_len, data, len, mac, NULL);
 }
 

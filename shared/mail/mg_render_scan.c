@@ -27,7 +27,7 @@
 #define BOUNDARY_MAX 200            /* RFC 2046 5.1.1 says 70 */
 #define TEXTS_MAX (2 * MG_RENDER_TEXT_MAX)
 #define VARIABLES_MAX 10000
-#define LINKS_MAX 2000              /* of all texts */
+#define LINKS_MAX 1500              /* of all texts */
 
 typedef struct {
     char text[BOUNDARY_MAX + 3];    /* with the two dashes */
@@ -208,7 +208,7 @@ static json_t *track_text(mg_render_scan_t *scan, int variables)
     scan->links += (int)json_array_size(json_object_get(numbers, "l")) / 2;
     if (scan->links > LINKS_MAX) {
         json_object_del(numbers, "l");
-        why = "it has more than 2000 links";
+        why = "it has more than 1500 links";
     }
     if (why)
         scan->track->left_alone = why;
