@@ -5,6 +5,7 @@
  * notifier_address.c  where a host is
  * notifier_post.c    one post: request, what the answer means
  * notifier_fields.c  what is posted
+ * notifier_stream.c  large messages in it
  * notifier_curl.c    posts are transfers of libcurl (curl_loop.h)
  * notifier_guard.c   which addresses may be reached
  * notifier_result.c  results, committed in batches
@@ -20,6 +21,7 @@
 #include "mg_group.h"
 #include "mg_hook.h"
 #include "mg_queue.h"
+#include "mg_render.h"
 #include "notifier_guard.h"
 #include "worker.h"
 
@@ -224,6 +226,19 @@ apr_status_t notifier_fields_make(apr_array_header_t **pfields,
 /** row.payload gets all that a webhook needs to be posted again later. What
  * cannot be read now is left out. */
 void notifier_fields_keep(notifier_post_t *post);
+
+/* --- notifier_stream.c --- */
+
+/** The copy for one recipient, from the store.
+ * @return APR_ENOENT: its content is gone; as of mg_template_parse() and
+ *         mg_render_copy() */
+typedef struct notifier_stream_t notifier_stream_t;
+apr_status_t notifier_stream(notifier_stream_t **pstream, mg_db_t *db,
+                             const mg_render_for_t *who, apr_pool_t *p);
+apr_int64_t notifier_stream_size(const notifier_stream_t *stream);
+/** For curl_mime_data_cb(), baton: the stream. */
+size_t notifier_stream_read(char *buf, size_t size, size_t n, void *baton);
+int notifier_stream_seek(void *baton, curl_off_t offset, int origin);
 
 /* --- notifier_address.c --- */
 

@@ -202,26 +202,64 @@ static apr_status_t read_campaigns(apr_array_header_t **plist,
     return APR_SUCCESS;
 }
 
-/* What the recipient got is what is told of it; of a message that is gone,
- * what a report showed. */
+/* A large one is read as it goes out. */
+static apr_status_t stream_copy(mg_hook_event_t *e, notifier_post_t *post,
+                                const mg_render_for_t *who,
+                                const char **pbytes, apr_size_t *plen,
+                                apr_pool_t *p)
+{
+    notifier_stream_t *stream;
+    apr_status_t rv;
+
+    rv = notifier_stream(&stream, post->notifier->worker->db, who, p);
+    if (rv == APR_SUCCESS)
+        rv = read_head(pbytes, plen, post);
+    if (rv != APR_SUCCESS)
+        return rv;
+    mg_render_head(pbytes, plen, who, *pbytes, *plen, p);
+    e->stream = stream;
+    e->original_len = (apr_size_t)notifier_stream_size(stream);
+    post->memory += 2 * MG_CONTENT_SLICE;
+    return APR_SUCCESS;
+}
+
+/* What the recipient got is what is told of it. */
+static apr_status_t stored_copy(mg_hook_event_t *e, notifier_post_t *post,
+                                const mg_render_for_t *who,
+                                const char **pbytes, apr_size_t *plen,
+                                apr_pool_t *p)
+{
+    int with_file = mg_hook_has_file(e->event);
+    apr_status_t rv;
+
+    if (post->message == NULL)
+        return APR_ENOENT;
+    if (with_file && post->message->size > MG_CONTENT_SLICE)
+        return stream_copy(e, post, who, pbytes, plen, p);
+    if (!with_file) {
+        rv = read_head(pbytes, plen, post);
+        if (rv == APR_SUCCESS)
+            mg_render_head(pbytes, plen, who, *pbytes, *plen, p);
+        return rv;
+    }
+    rv = read_content(pbytes, plen, post, 1, p);
+    if (rv == APR_SUCCESS)
+        rv = mg_render_whole(pbytes, plen, who, *pbytes, *plen, p);
+    return rv;
+}
+
+/* Of a message that is gone, what a report showed. */
 static apr_status_t read_copy(mg_hook_event_t *e, notifier_post_t *post,
                               const mg_render_for_t *who, apr_pool_t *p)
 {
-    int with_file = mg_hook_has_file(e->event);
     apr_array_header_t *headers;
     const char *bytes = NULL;
     apr_size_t len = 0;
-    apr_status_t rv = APR_ENOENT;
+    apr_status_t rv;
 
     if (!mg_hook_has_headers(e->event))
         return APR_SUCCESS;
-    if (post->message)
-        rv = with_file ? read_content(&bytes, &len, post, 1, p)
-                       : read_head(&bytes, &len, post);
-    if (rv == APR_SUCCESS && with_file)
-        rv = mg_render_whole(&bytes, &len, who, bytes, len, p);
-    else if (rv == APR_SUCCESS)
-        mg_render_head(&bytes, &len, who, bytes, len, p);
+    rv = stored_copy(e, post, who, &bytes, &len, p);
     if (rv == APR_ENOENT || rv == MG_EBADINPUT || rv == MG_ELIMIT) {
         bytes = mg_hook_original(notifier_payload(post), &len, p);
         rv = APR_SUCCESS;
@@ -230,7 +268,7 @@ static apr_status_t read_copy(mg_hook_event_t *e, notifier_post_t *post,
         return rv;
     mg_mime_headers(&headers, NULL, bytes, len, p);
     e->headers = headers;
-    if (with_file) {
+    if (mg_hook_has_file(e->event) && !e->stream) {
         e->original = bytes;
         e->original_len = len;
         post->memory += 2 * (apr_int64_t)len;

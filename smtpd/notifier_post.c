@@ -189,8 +189,13 @@ static void set_multipart(notifier_post_t *post,
         r->bytes = f->value ? f->value : f->file;
         r->len = f->value ? strlen(f->value) : f->file_len;
         curl_mime_name(part, f->name);
-        curl_mime_data_cb(part, (curl_off_t)r->len, read_file, seek_file,
-                          NULL, r);
+        if (f->stream)
+            curl_mime_data_cb(part, (curl_off_t)f->file_len,
+                              notifier_stream_read, notifier_stream_seek,
+                              NULL, f->stream);
+        else
+            curl_mime_data_cb(part, (curl_off_t)r->len, read_file, seek_file,
+                              NULL, r);
         if (f->value == NULL) {
             curl_mime_filename(part, f->filename);
             curl_mime_type(part, f->content_type);

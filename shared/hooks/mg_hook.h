@@ -14,7 +14,10 @@
 
 typedef struct {
     const char *name, *value;                      /* a field, or */
-    const void *file; apr_size_t file_len;         /* a file */
+    const void *file; apr_size_t file_len;         /* a file, or */
+    void *stream;                                  /* one of file_len octets
+                                                    * that is read by whoever
+                                                    * posts it */
     const char *filename, *content_type;
 } mg_field_t;
 
@@ -41,6 +44,7 @@ typedef struct {
     const apr_array_header_t *campaigns;  /* of mg_hook_campaign_t; or NULL */
     const char *original;         /* the message for attachment-1, or NULL */
     apr_size_t original_len;
+    void *stream;                 /* or so: mg_field_t */
 } mg_hook_event_t;
 
 /** Does this kind of event show the header, come with the message? */

@@ -148,15 +148,17 @@ static void add_labels(apr_array_header_t *fields, const mg_hook_event_t *e,
 
 static void add_file(apr_array_header_t *fields, const mg_hook_event_t *e)
 {
+    int is_there = e->original || e->stream;
     mg_field_t *field;
 
-    mg_hook_field(fields, "attachment-count", e->original ? "1" : "0");
-    if (e->original == NULL)
+    mg_hook_field(fields, "attachment-count", is_there ? "1" : "0");
+    if (!is_there)
         return;
     field = apr_array_push(fields);
     memset(field, 0, sizeof(*field));
     field->name = "attachment-1";
     field->file = e->original;
+    field->stream = e->stream;
     field->file_len = e->original_len;
     field->filename = "message.mime";
     field->content_type = "message/rfc822";
@@ -210,7 +212,7 @@ char *mg_hook_keep(const json_t *payload, const apr_array_header_t *fields,
         if (f->value)
             json_array_append_new(posted, json_pack("[ss]", f->name,
                                                     f->value));
-        else if (f->file_len <= file_max)
+        else if (f->file && f->file_len <= file_max)
             json_object_set_new(kept, "original", json_string(
                 base64_of(f->file, f->file_len, p)));
     }

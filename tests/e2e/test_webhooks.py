@@ -243,6 +243,31 @@ def test_recipient_s_own_variables(env):
         assert "Subject: Hi N%d\r\n" % i in p["files"][0]["text"]
 
 
+def test_large_message_of_a_batch(env):
+    """Larger than a slice, and with variables: each post has its own copy."""
+    path = "/hook/large-%d" % os.getpid()
+    domain = hooked_domain(env, path, ["drop"])
+    who = ["bounce-550-l%d@x.test" % i for i in range(2)]
+    r = env.api("POST", "/%s/messages" % domain, data={
+        "from": "me@" + domain, "to": who, "subject": "Hi %recipient.name%",
+        "text": "Dear %recipient.name%", "recipient-variables": json.dumps({
+            a: {"name": "N" * (i + 1)} for i, a in enumerate(who)})},
+        files={"attachment": ("a.bin", os.urandom(700 * 1024))})
+    assert r.status_code == 200, r.text
+    posts = env.wait("two posts", lambda: len(env.hooks(path)) >= 2
+                     and env.hooks(path))
+    sizes = {}
+    for p in posts:
+        i = who.index(p["fields"]["recipient"])
+        [file] = p["files"]
+        assert "Subject: Hi %s\r\n" % ("N" * (i + 1)) in file["text"]
+        assert "Dear %s" % ("N" * (i + 1)) in file["text"]
+        sizes[i] = file["size"]
+    assert sizes[0] > 900 * 1024
+    # subject, text, and the length of the address in To
+    assert sizes[1] - sizes[0] == 2
+
+
 CHROME = ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML,"
           " like Gecko) Chrome/120.0.0.0 Safari/537.36")
 CLIENT = {"ip", "user-agent", "device-type", "client-type", "client-name",

@@ -26,7 +26,7 @@
 static struct {
     pthread_mutex_t lock;
     int fd, port, requests;
-    char last[64 * 1024];      /* the last request, whole */
+    char last[1024 * 1024];    /* the last request, whole */
 } server = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
 static const struct {
@@ -554,6 +554,34 @@ static void attachment(void **state)
                            "all\r\n\r\ntext\r\n"));
 }
 
+/* A large one goes out slice by slice, octet for octet. */
+static void large_attachment(void **state)
+{
+    const apr_size_t len = 3 * MG_CONTENT_SLICE + 4711;
+    const char *at, *end;
+    char *bytes;
+    apr_size_t i, used;
+    rig_t r;
+
+    make_rig(&r, *state, "127.0.0.0/8");
+    bytes = apr_palloc(r.store->p, len + 1);
+    used = (apr_size_t)apr_snprintf(bytes, len, "Subject: large\r\n\r\n");
+    for (i = used; i < len; i++)
+        bytes[i] = (char)('a' + i % 23);
+    bytes[len] = '\0';
+    accept_message(&r, bytes, MG_OUTGOING);
+    add_row(&r, MG_TRANSPORT_HOOK, url_of(&r, "/200"), 0,
+            "{\"event\":\"dropped\",\"fields\":{\"reason\":\"hardfail\"}}");
+    run(&r);
+    assert_int_equal(server.requests, 1);
+    at = strstr(server.last, "\r\n\r\nSubject: large\r\n\r\n");
+    assert_non_null(at);
+    end = strstr(at + 4, "\r\n--");
+    assert_non_null(end);
+    assert_int_equal(end - (at + 4), len);
+    assert_memory_equal(at + 4, bytes, len);
+}
+
 static void attachment_of_report(void **state)
 {
     rig_t r;
@@ -658,7 +686,7 @@ int main(void)
         UNIT_ON_BOTH(multipart),      UNIT_ON_BOTH(raw_form),
         UNIT_ON_BOTH(nothing_to_post), UNIT_ON_BOTH(shares),
         UNIT_ON_BOTH(forgotten_message), UNIT_ON_BOTH(attachment),
-        UNIT_ON_BOTH(attachment_of_report), UNIT_ON_BOTH(dead_letter),
+        UNIT_ON_BOTH(attachment_of_report), UNIT_ON_BOTH(large_attachment), UNIT_ON_BOTH(dead_letter),
     };
 
     mg_log_set_level(MG_LOG_ERR);
