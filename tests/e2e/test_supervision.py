@@ -98,7 +98,7 @@ def test_configuration_is_tested(smtpd):
     done = subprocess.run([SMTPD, "-c", smtpd.conf, "-t"], text=True,
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.returncode == 1
-    assert "mailgun.conf:10: MailgunSenders: 'some'" in done.stderr
+    assert "mailgun.conf:11: MailgunSenders: 'some'" in done.stderr
 
 
 def test_ready_is_told_to_the_service_manager(smtpd):
