@@ -67,6 +67,7 @@ static const check_t checks[] = {
       " ORDER BY e.delivery_id LIMIT 51", NO_TIME },
     { "message %1: %2 bounced and was not dropped",
       "SELECT e.message_id, e.recipient, 0, 0, 0 FROM event e"
+      " JOIN message m ON m.id = e.message_id AND m.direction = 0"
       " LEFT JOIN event x ON x.message_id = e.message_id"
       " AND x.delivery_id = e.delivery_id AND x.recipient = e.recipient"
       " AND x.kind = 'dropped' WHERE e.kind IN ('failed', 'failed_late')"

@@ -27,6 +27,22 @@ static void tested(unit_store_t *s, mg_message_t *m)
     unit_store_ok(s->db, mg_tx_commit(s->db));
 }
 
+/* Mail that came in and was forwarded comes back: it is not given up by us. */
+static void came_back(unit_store_t *s, mg_message_t *m)
+{
+    mg_event_t e;
+
+    m->direction = MG_INCOMING;
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    unit_store_ok(s->db, mg_message_accept(s->db, m, s->p));
+    e = mg_event_from(m, s->p);
+    e.kind = MG_EVENT_FAILED_LATE;
+    e.recipient = "x@b.test";
+    e.reason = "maxfails";
+    unit_store_ok(s->db, mg_event_append(s->db, &e, s->p));
+    unit_store_ok(s->db, mg_tx_commit(s->db));
+}
+
 /* A store where everything happened once. */
 static mg_domain_t *lived_in(unit_store_t *s)
 {
@@ -59,6 +75,7 @@ static mg_domain_t *lived_in(unit_store_t *s)
     unit_store_ok(s->db, mg_quota_settle(s->db, r, box->id, 10, 1));
     unit_store_ok(s->db, mg_quota_reserve(&r, s->db, box->id, 10, 1, 0, "o"));
     tested(s, unit_message(s, d));
+    came_back(s, unit_message(s, d));
     unit_accept_many(s, d, 20);
     m = unit_message(s, d);
     unit_envelope(m, MG_TRANSPORT_LMTP, "x@a.test", "1");
@@ -95,7 +112,7 @@ static void good_store(void **state)
     unit_store_ok(s->db, mg_fsck(&found, &counts, s->db, s->p));
     for (i = 0; i < counts->nelts; i++)
         seen += !strcmp(APR_ARRAY_IDX(counts, i, const char *),
-                        "22 messages");
+                        "23 messages");
     assert_int_equal(seen, 1);
     unit_store_ok(s->db, mg_domain_remove(s->db, d->id, s->p));
     unit_fsck(s, 0, NULL);
