@@ -21,6 +21,8 @@
 /* While the store fails, it is asked this often; what comes meanwhile goes to
  * the journal and waits for nobody. */
 #define ASK_EVERY APR_TIME_C(1000000)
+/* How long somebody who clicked waits for his turn. */
+#define PATIENCE APR_TIME_C(2000000)
 
 typedef struct {
     mg_unit_t unit;
@@ -110,7 +112,7 @@ static apr_status_t commit(job_t *job)
         job->unit.is_there = is_there;
         job->unit.baton = job;
         job->unit.next = NULL;
-        rv = mg_leader_run(job->child->leader, &job->unit);
+        rv = mg_leader_run_within(job->child->leader, &job->unit, PATIENCE);
     }
     return rv;
 }

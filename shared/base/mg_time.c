@@ -34,6 +34,17 @@ apr_time_t mg_ticks(void)
     return read_clock(CLOCK_MONOTONIC);
 }
 
+void mg_time_deadline(struct timespec *deadline, apr_interval_time_t in)
+{
+    clock_gettime(CLOCK_MONOTONIC, deadline);
+    deadline->tv_sec += (time_t)apr_time_sec(in);
+    deadline->tv_nsec += (long)apr_time_usec(in) * 1000;
+    if (deadline->tv_nsec >= 1000000000) {
+        deadline->tv_sec++;
+        deadline->tv_nsec -= 1000000000;
+    }
+}
+
 apr_time_t mg_thread_ticks(void)
 {
     struct timespec ts;

@@ -12,6 +12,10 @@
 
 apr_time_t mg_now(void);
 apr_time_t mg_ticks(void);
+/** That long from now, by CLOCK_MONOTONIC, whatever a test's clock shows: for
+ * sem_clockwait(). */
+struct timespec;
+void mg_time_deadline(struct timespec *deadline, apr_interval_time_t in);
 /** Microseconds that this thread was on a processor. No test clock. */
 apr_time_t mg_thread_ticks(void);
 

@@ -112,7 +112,8 @@ static apr_status_t attempt(group_t *g, member_t **pculprit)
 
     *pculprit = NULL;
     apr_pool_clear(g->ptemp);
-    rv = mg_tx_begin(g->db, MG_TX_WRITE);
+    rv = mg_tx_is_open(g->db) ? APR_SUCCESS /* mg_leader.c */
+                              : mg_tx_begin(g->db, MG_TX_WRITE);
     if (rv != APR_SUCCESS) {
         if (rv != MG_ELOST)
             g->down = rv;

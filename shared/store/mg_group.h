@@ -27,7 +27,8 @@ struct mg_unit_t {
     mg_unit_t *next;
 };
 
-/** For event loops: run and commit a list of units now. Each unit's status is
+/** For event loops: run and commit a list of units now, in a transaction that
+ * may be open already. Each unit's status is
  * set; the result is APR_SUCCESS if the store worked, whatever units said. */
 apr_status_t mg_group_commit(mg_db_t *db, mg_unit_t *units, apr_pool_t *p);
 
@@ -44,6 +45,10 @@ apr_status_t mg_leader_create(mg_leader_t **pleader, const char *url,
                               int flags, apr_pool_t *p);
 /** @return unit->status; MG_EBUSY when draining */
 apr_status_t mg_leader_run(mg_leader_t *leader, mg_unit_t *unit);
+/** The same for who has another way to go: after `wait` a unit whose turn has
+ * not come is taken back. @return also MG_EBUSY: it was, and did not run */
+apr_status_t mg_leader_run_within(mg_leader_t *leader, mg_unit_t *unit,
+                                  apr_interval_time_t wait);
 /** What the store said last, copied into p. */
 char *mg_leader_error(mg_leader_t *leader, apr_pool_t *p);
 /** Nothing new is taken, what waits is committed; then it returns. Also the

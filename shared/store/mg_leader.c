@@ -3,12 +3,14 @@
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <apr_allocator.h>
 #include <apr_strings.h>
 #include "mg_fault.h"
 #include "mg_group.h"
 #include "mg_status.h"
+#include "mg_time.h"
 
 /* Units in one transaction: bounds how long the line is held. */
 #define BATCH_MAX 200
@@ -111,15 +113,33 @@ static void wake_all(waiter_t *w)
     }
 }
 
-/* Called with the lock, which is given back. The first of the batch is us. */
+/* No transaction can be had: so it is for all. */
+static apr_status_t refuse_all(waiter_t *w, apr_status_t rv)
+{
+    for (; w; w = w->next)
+        w->unit->status = rv;
+    return rv;
+}
+
+/* Called with the lock, which is given back. The first of the batch is us.
+ *
+ * Our turn in the line of writers is waited for before the batch is taken: who
+ * comes meanwhile is part of it, and who will not wait so long can still go. */
 static void lead(mg_leader_t *leader)
 {
-    int n;
-    waiter_t *batch = take_batch(leader, &n), *successor;
+    waiter_t *batch, *successor;
     apr_status_t rv;
+    int n;
 
     pthread_mutex_unlock(&leader->lock);
-    rv = mg_group_commit(leader->db, batch->unit, leader->write_pool);
+    rv = mg_tx_begin(leader->db, MG_TX_WRITE);
+    pthread_mutex_lock(&leader->lock);
+    batch = take_batch(leader, &n);
+    pthread_mutex_unlock(&leader->lock);
+    if (rv == APR_SUCCESS || rv == MG_ELOST)
+        rv = mg_group_commit(leader->db, batch->unit, leader->write_pool);
+    else
+        rv = refuse_all(batch, rv);
     (void)!MG_FAULT("leader.commit.after");
     pthread_mutex_lock(&leader->lock);
     if (rv != APR_SUCCESS || batch->unit->status != APR_SUCCESS)
@@ -138,7 +158,53 @@ static void lead(mg_leader_t *leader)
     wake_all(batch->next);
 }
 
+/* w is taken out of the line; 0: it is not there any more. */
+static int take_back(mg_leader_t *leader, waiter_t *w)
+{
+    waiter_t **pw;
+
+    for (pw = &leader->first; *pw && *pw != w; pw = &(*pw)->next)
+        ;
+    if (!*pw)
+        return 0;
+    *pw = w->next;
+    if (leader->plast == &w->next)
+        leader->plast = pw;
+    leader->inside--;
+    if (leader->inside == 0 && leader->draining)
+        pthread_cond_broadcast(&leader->empty);
+    return 1;
+}
+
+/* Until we are woken. @return 0: not within that time (0: any), and nobody has
+ * anything of us any more */
+static int wait_for_wake(mg_leader_t *leader, waiter_t *me,
+                         apr_interval_time_t within)
+{
+    struct timespec deadline;
+    int gone = 0, failed;
+
+    mg_time_deadline(&deadline, within);
+    do
+        failed = within ? sem_clockwait(&me->wake, CLOCK_MONOTONIC, &deadline)
+                        : sem_wait(&me->wake);
+    while (failed && errno == EINTR);
+    if (!failed)
+        return 1;
+    pthread_mutex_lock(&leader->lock);
+    if (!me->lead)
+        gone = take_back(leader, me);
+    pthread_mutex_unlock(&leader->lock);
+    return gone ? 0 : wait_for_wake(leader, me, 0); /* it is under way */
+}
+
 apr_status_t mg_leader_run(mg_leader_t *leader, mg_unit_t *unit)
+{
+    return mg_leader_run_within(leader, unit, 0);
+}
+
+apr_status_t mg_leader_run_within(mg_leader_t *leader, mg_unit_t *unit,
+                                  apr_interval_time_t wait)
 {
     waiter_t me = { .unit = unit };
 
@@ -156,8 +222,10 @@ apr_status_t mg_leader_run(mg_leader_t *leader, mg_unit_t *unit)
         me.lead = 1;
     } else {
         pthread_mutex_unlock(&leader->lock);
-        while (sem_wait(&me.wake) != 0 && errno == EINTR)
-            ;
+        if (!wait_for_wake(leader, &me, wait)) {
+            sem_destroy(&me.wake);
+            return unit->status = MG_EBUSY;
+        }
         if (me.lead)
             pthread_mutex_lock(&leader->lock);
     }

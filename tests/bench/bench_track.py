@@ -33,8 +33,8 @@ def run_sql(stack, statements):
             for statement in statements:
                 db.execute(statement)
         return
-    for i in range(0, len(statements), 500):
-        stack.pg.sql(";".join(statements[i:i + 500]))
+    for i in range(0, len(statements), 100):
+        stack.pg.sql(";".join(statements[i:i + 100]))
 
 
 def seed(stack):

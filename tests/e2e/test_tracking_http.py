@@ -1,10 +1,12 @@
 """The tracking host: the pixel, redirects, the unsubscribe pages, and what is
 written of them. Tokens are made by tests/stack/track.py."""
+import fcntl
 import itertools
 import json
 import os
 import re
 import sqlite3
+import struct
 import threading
 import time
 
@@ -455,6 +457,38 @@ def test_another_program_has_the_lock(own_env):
         other.execute("ROLLBACK")
     wait_for("the clicks", lambda: len(link.events("clicked")) == 3)
     wait_for("the end of the journal", lambda: not journals(env))
+
+
+@pytest.mark.stack()
+def test_a_writer_that_stands_still(own_env):
+    """One of our own has its turn and does nothing (stopped, or its disk hangs):
+    but for the one of each child that stands in line for all, who clicks is
+    redirected, and each is one event."""
+    env = own_env
+    if env.pg:
+        pytest.skip("SQLite's line")
+    env.expect_log(OUTAGE)
+    link = Link(env)
+    assert link.fetch(link.path(track.OPEN)).status_code == 200
+    n, answers = 40, []
+
+    def click(i):
+        answers.append(link.fetch(link.path(
+            track.CLICK, "http://x.test/%d" % i)).status_code)
+
+    with open(env.dir + "/store/mailgun.db-turn", "r+b") as turn:
+        whole = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        fcntl.fcntl(turn, fcntl.F_OFD_SETLKW, whole)
+        threads = [threading.Thread(target=click, args=(i,))
+                   for i in range(n)]
+        for t in threads:
+            t.start()
+        wait_for("most of the redirects", lambda: len(answers) >= n - 4)
+        assert journals(env)
+    for t in threads:
+        t.join()
+    assert answers == [302] * n
+    wait_for("the clicks", lambda: len(link.events("clicked")) == n)
 
 
 @pytest.mark.stack()

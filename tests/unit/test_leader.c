@@ -305,6 +305,63 @@ static void readers_go_round(void **state)
     mg_leader_reader_done(leader, NULL);
 }
 
+/* --- who will not wait --- */
+
+typedef struct {
+    mg_leader_t *leader;
+    pthread_t thread;
+    apr_int64_t id;
+    apr_interval_time_t wait;
+    apr_status_t status;
+} patient_t;
+
+static void *wait_so_long(void *data)
+{
+    patient_t *w = data;
+    mg_unit_t unit = { .run = run_one, .is_there = is_there, .baton = &w->id };
+
+    w->status = mg_leader_run_within(w->leader, &unit, w->wait);
+    return NULL;
+}
+
+/* Another has the store's only pen, and does not give it back: who waits in
+ * the line behind the one that leads may go. SQLite: its turnstile has no time
+ * limit. */
+static void some_will_not_wait(void **state)
+{
+    unit_store_t *store = *state;
+    mg_db_t *other = unit_store_open(store, 0);
+    patient_t w[6] = { { .id = 1 } };
+    int i;
+
+    make_jobs(store);
+    assert_int_equal(mg_leader_create(&w[0].leader, store->url, 0, store->p),
+                     APR_SUCCESS);
+    unit_store_ok(other, mg_tx_begin(other, MG_TX_WRITE));
+    for (i = 0; i < 6; i++) {
+        w[i].leader = w[0].leader;
+        w[i].id = i + 1;
+        /* the first leads, the last has patience */
+        w[i].wait = i < 5 ? apr_time_from_msec(200) : 0;
+        assert_int_equal(pthread_create(&w[i].thread, NULL, wait_so_long,
+                                        &w[i]), 0);
+        usleep(50000);
+    }
+    for (i = 1; i < 5; i++) {
+        pthread_join(w[i].thread, NULL);
+        assert_int_equal(w[i].status, MG_EBUSY);
+    }
+    mg_tx_rollback(other);
+    pthread_join(w[0].thread, NULL);
+    pthread_join(w[5].thread, NULL);
+    assert_int_equal(w[0].status, APR_SUCCESS);
+    assert_int_equal(w[5].status, APR_SUCCESS);
+    assert_int_equal(unit_store_int(store->db, "SELECT count(*) FROM job"), 2);
+    /* who came while the turn was waited for went along */
+    assert_int_equal(commits, 1);
+    mg_leader_drain(w[0].leader);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +369,7 @@ int main(void)
         UNIT_ON_BOTH(drain_ends_in_order),
         UNIT_ON_PGSQL(lost_while_threads_write),
         UNIT_ON_PGSQL(starts_without_a_store),
+        UNIT_ON_SQLITE(some_will_not_wait),
         UNIT_ON_BOTH(readers_go_round),
     };
 
