@@ -73,6 +73,9 @@ bench-sign: all
 bench-events: all
 	@$(PYTHON) tests/bench/bench_events.py $(BENCH_ARGS)
 .PHONY: bench-events
+bench-suppressions: all
+	@$(PYTHON) tests/bench/bench_suppressions.py $(BENCH_ARGS)
+.PHONY: bench-suppressions
 bench-track: all
 	@$(PYTHON) tests/bench/bench_track.py $(BENCH_ARGS)
 .PHONY: bench-track

@@ -1,6 +1,7 @@
 """/<domain>/bounces, /complaints, /unsubscribes: the calls of version 2 key by
 key, odd addresses, what rows stop and let through; version 3."""
 import re
+import smtplib
 from urllib.parse import parse_qs, quote, urlparse
 
 import pytest
@@ -241,6 +242,35 @@ def test_what_rows_stop(env):
     env.wait("four deliveries", lambda: len(
         [i for i in log(env, d, "delivered") if "again" in i["message"]]) == 4)
     assert len(log(env, d, "dropped")) == 4
+
+
+@pytest.mark.both
+def test_mail_by_smtp_obeys(env):
+    """Plain and as a batch, with tags as fields."""
+    d, mark = env.domain, env.new_domain()
+    gone, left, free = ("%s-%s@remote.test" % (n, mark)
+                        for n in ("gone", "left", "free"))
+    call(env, "POST", "/%s/bounces" % d, data={"address": gone})
+    call(env, "POST", "/%s/unsubscribes" % d,
+         data={"address": left, "tag": "offers"})
+    fields = ("From: me@%s\r\nTo: %%recipient%%\r\nSubject: %s\r\n"
+              "X-Mailgun-Tag: Offers\r\n" % (d, mark))
+    batch = 'X-Mailgun-Recipient-Variables: {"%s": {"a": "b"}}\r\n' % left
+    for more in ("", batch):
+        with smtplib.SMTP("127.0.0.1", env.submission_port) as s:
+            s.starttls()
+            s.login(env.smtp_login, env.smtp_password)
+            s.sendmail(env.mailbox, [gone, left, free],
+                       fields + more + "\r\nhi\r\n")
+
+    def lines(hap):
+        return [i["message"] for i in log(env, d, hap)
+                if mark in i["message"]]
+    env.wait("four drops", lambda: len(lines("dropped")) == 4)
+    env.wait("two deliveries", lambda: len(lines("delivered")) == 2)
+    assert all(free in line for line in lines("delivered"))
+    assert len(env.mx_messages(free)) == 2
+    assert not env.mx_messages(gone) and not env.mx_messages(left)
 
 
 @pytest.mark.both
