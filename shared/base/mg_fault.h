@@ -37,6 +37,7 @@ apr_time_t mg_fault_clock_offset(void);
  *   receiver.reply.before   (committed, 250 not yet said)
  *   notifier.reply.after    lmtp.reply.after
  *   mailboxd.reserve.after  plugin.save.committed   plugin.expunge.synced
+ *   plugin.inbox.made       (by this process; not yet for others)
  *   leader.commit.after     (committed, API answer not yet sent)
  */
 #endif
