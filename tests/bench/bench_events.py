@@ -153,7 +153,7 @@ def fill(stack, db, args):
     for kind in KINDS:
         db.run("INSERT INTO stat (domain_id, day, kind, slot, n) " + with_ +
                "SELECT %s, %d - i / 10, '%s', 0, 5 FROM %s WHERE i %% 10 = 0"
-               " AND i > 31 * 10" % (rows[0][0], today, kind, from_))
+               " AND i > 62 * 10" % (rows[0][0], today, kind, from_))
         db.run("INSERT INTO stat_tag (domain_id, day, kind, tag, slot, n) " +
                with_ + "SELECT %s, %d - i / 10, '%s', 'tag' || (i %% 10), 0,"
                " 1 FROM %s" % (rows[0][0], today, kind, from_))

@@ -111,6 +111,27 @@ def test_accepted_and_delivered(env):
     assert "certificate-verified" in status
     assert delivered["envelope"]["sending-ip"]
     assert len({i["id"] for i in items}) == 4
+    assert len(events(env, d, attachment="report.pdf")["items"]) == 4
+    assert events(env, d, attachment="other.pdf")["items"] == []
+
+
+def test_attachments_of_mime(env):
+    d = env.new_domain()
+    mime = ("From: me@%s\r\nTo: bob@events.test\r\nSubject: x\r\n"
+            "MIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n"
+            "\r\n--b\r\n\r\nhello\r\n--b\r\nContent-Type: text/csv\r\n"
+            "Content-Disposition: attachment; filename=\"a.csv\"\r\n\r\n"
+            "1,2\r\n--b--\r\n" % d)
+    r = env.api("POST", "/%s/messages.mime" % d, data={
+        "to": "bob@events.test", "o:testmode": "yes"},
+        files={"message": ("m.mime", mime)})
+    assert r.status_code == 200, r.text
+    settle(env)
+    page = events(env, d, attachment="a.csv", event="accepted")
+    assert [i["message"]["attachments"] for i in page["items"]] == [
+        [{"filename": "a.csv", "content-type": "text/csv", "size": 3}]]
+    assert page["items"][0]["message"]["headers"]["to"] == "bob@events.test"
+    assert page["items"][0]["flags"]["is-test-mode"] is True
 
 
 @pytest.mark.both
