@@ -177,7 +177,8 @@ static void pages_are_walked(void **state)
                                .kinds = { walks[i].kind,
                                           walks[i].or_kind },
                                .recipient = walks[i].recipient,
-                               .wanted = walks[i].wanted };
+                               .wanted = walks[i].wanted,
+                               .budget = apr_time_from_sec(600) };
         const char *pages = "";
 
         do {
