@@ -238,7 +238,7 @@ static int first_window(const mg_event_query_t *q, int is_sieved)
 static apr_status_t walk_on(walk_t *walk, int *pcut)
 {
     const mg_event_query_t *q = walk->query;
-    int is_sieved = q->kinds[0] || q->recipient, end = 0;
+    int is_sieved = q->kinds[0] || q->recipient, end = 0, looked = 0;
     int window = first_window(q, is_sieved);
     int most = is_sieved ? SIEVE_MAX : WINDOW_MAX;
     apr_interval_time_t budget = q->budget ? q->budget : MG_EVENT_BUDGET;
@@ -247,7 +247,9 @@ static apr_status_t walk_on(walk_t *walk, int *pcut)
 
     while (rv == APR_SUCCESS && !end && !is_full(walk) &&
            walk->low < walk->high) {
-        if (mg_ticks() - began > (walk->rows->nelts ? budget / 10 : budget)) {
+        /* each page goes on by a window at least */
+        if (looked++ &&
+            mg_ticks() - began > (walk->rows->nelts ? budget / 10 : budget)) {
             *pcut = 1;
             return APR_SUCCESS;
         }
