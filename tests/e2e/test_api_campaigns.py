@@ -2,6 +2,7 @@
 import re
 
 import pytest
+import requests
 
 from test_tracking_http import CHROME, MACHINES, Link, sql
 from tests.stack import track
@@ -446,3 +447,42 @@ def test_machines_are_counted_apart(env, read):
     assert get(env, news + "/opens", machine="yes", groupby="domain") == []
     assert "clicked by machines: %d" % len(MACHINES) in env.ctl(
         "campaign", "show", read, "old-news")
+
+
+@pytest.mark.both
+def test_kept_in_segments_and_forgotten(env):
+    """A thousand opens become a segment, and nobody sees it; all of them go
+    with the campaign."""
+    d = env.new_domain()
+    create(env, d, id="big")
+    bob = Reader(env, d, "bob@out.test", "big")
+    path = bob.path(track.OPEN)
+    with requests.Session() as http:
+        http.trust_env = False
+        http.headers = {"Host": "email." + d, "User-Agent": CHROME,
+                        "X-Forwarded-For": US}
+        for _ in range(1010):
+            assert http.get("http://127.0.0.1:%d%s" % (env.api_port, path),
+                            timeout=60).status_code == 200
+    big = "/%s/campaigns/big" % d
+    campaign = sql(env, "SELECT id FROM campaign WHERE domain_id = %d"
+                        % bob.domain_id)[0][0]
+
+    def rows(table):
+        return int(sql(env, "SELECT COUNT(*) FROM %s WHERE campaign_id = %s"
+                            % (table, campaign))[0][0])
+    env.wait("the segment", lambda: rows("campaign_segment") == 1)
+    assert rows("campaign_event") in (10, 11)     # and that he got it
+    assert counts(env, d, "big")["opened"] == 1010
+    assert get(env, big + "/opens", groupby=["recipient", "city"]) == [
+        {"recipient": "bob@out.test", "city": "San Francisco", "total": 1010,
+         "unique": {"recipient": 1}}]
+    assert get(env, big + "/events", event="opened", count="") == {
+        "count": 1010}
+    last = get(env, big + "/events", event="opened", limit=100, page=11)
+    assert len(last) == 10 and last[-1]["user_vars"] == {"n": "1"}
+    env.api("DELETE", big)
+    get(env, big + "/events", 404)
+    env.wait("all of it is removed", lambda: not any(map(rows, (
+        "campaign_event", "campaign_segment", "campaign_column",
+        "campaign_count"))))
