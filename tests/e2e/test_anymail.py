@@ -7,6 +7,7 @@ import urllib.parse
 import pytest
 import requests
 
+from test_round import EXTRA, TAG, Round, happened
 from tests.stack.process import Process, free_ports
 from tests.stack.stack import ROOT
 
@@ -102,6 +103,37 @@ def test_what_the_sender_posts(env, judge):
     assert (event["event"], event["reason"]) == ("rejected", "bounced")
     assert "previously bounced" in event["description"]
     assert not [line for line in judge.lines() if "refused" in line]
+
+
+@pytest.mark.stack(extra=EXTRA)
+def test_every_event(own_env):
+    """Of a full round: each that is posted is taken, once, and understood."""
+    env = own_env
+    judge = Judge(env)
+    try:
+        judge.start()
+        r = Round(env, None, False, judge.url[:-1])
+        r.sent = r.send().strip("<>")
+        env.wait("deliveries", lambda: r.log()["delivered"] == 4)
+        r.read()
+        r.report()
+        names = {"dropped": "rejected"}
+        wanted = sorted((names.get(event, event), to, url)
+                        for event, to, url in happened(r))
+        env.wait("all events", lambda: len(judge.lines()) >= len(wanted))
+    finally:
+        judge.process.stop()
+    events = judge.lines()
+    assert sorted((e.get("event"), e.get("recipient"), e.get("url") or "")
+                  for e in events) == wanted
+    for e in events:
+        assert e["message_id"] == "<%s>" % r.sent
+        assert e["metadata"] == {"order": "7"}
+        assert e["tags"] == (["*"] if e["event"] == "unsubscribed" else [TAG])
+        if e["event"] in ("opened", "clicked", "unsubscribed"):
+            assert "Chrome" in e["user_agent"]
+        if e["event"] in ("bounced", "rejected"):
+            assert e["reason"] == "bounced"
 
 
 def test_a_forged_one_is_refused(env, judge):

@@ -21,9 +21,10 @@ import requests
 from tests.stack import verifiers
 from tests.stack.process import children, title, wait_for
 
-pytestmark = [pytest.mark.both, pytest.mark.stack(
-    extra="MailgunTrackingForce on\nMailgunRetry 2s 2s 2s 2s 2s 2s 5s\n"
-          "MailgunClientLimit 1000\n")]
+EXTRA = ("MailgunTrackingForce on\nMailgunRetry 2s 2s 2s 2s 2s 2s 5s\n"
+         "MailgunClientLimit 1000\n")
+
+pytestmark = [pytest.mark.both, pytest.mark.stack(extra=EXTRA)]
 
 LINKS = ["https://shop.test/a?x=1&y=%20z", "http://shop.test/b#part"]
 HTML = ("<html><body><p>Hello, see <a href=\"%s\">one</a> and <a href='%s'>two"
@@ -117,7 +118,7 @@ class Killer:
 
 
 class Round:
-    def __init__(self, env, role, by_smtp):
+    def __init__(self, env, role, by_smtp, hooks_base=None):
         self.env, self.role, self.by_smtp = env, role, by_smtp
         self.kill = Killer(env, role)
         self.domain = d = env.new_domain()
@@ -131,7 +132,8 @@ class Round:
                        self.box]
         env.ctl("domain", "set", d, "track_opens=yes", "track_clicks=yes",
                 "unsubscribe=yes", *["webhook.%s=%s%s/%s" % (
-                    i, env.hook_url.rsplit("/", 1)[0], self.hooks_at, i)
+                    i, hooks_base or env.hook_url.rsplit("/", 1)[0],
+                    self.hooks_at, i)
                     for i in IDS])
         env.ctl("mailbox", "add", self.box, "box-secret-1")
         env.ctl("campaign", "add", d, "Spring", "--id", "spring")
