@@ -239,7 +239,6 @@ class Round:
         self.kill()
         reply = self.fetch(pixel)
         assert reply.headers["Content-Type"] == "image/png"
-        self.kill()
         for url, target in zip((one, two), LINKS):
             reply = self.fetch(url.replace("&amp;", "&"))
             assert (reply.status_code, reply.headers["Location"]) == (
@@ -264,7 +263,6 @@ class Round:
     def report(self):
         """Two hosts say what became of it."""
         sender, raw = self.copy_of(self.late)
-        self.kill()
         self.mail(sender, DSN.replace("\n", "\r\n").format(
             to=sender, recipient=self.late, copy=raw.decode()).encode())
         self.kill()
@@ -359,12 +357,10 @@ def check(r, happened_, sent):
 
 def go_round(env, role, by_smtp=False):
     r = Round(env, role, by_smtp)
-    r.kill()
     r.sent = r.send().strip("<>")
     r.kill()
     # who acts on mail whose 250 died with a sender is not asked again
     wait_same(env, "deliveries", lambda: r.log()["delivered"], 4)
-    r.kill()
     r.read()
     r.kill()
     r.report()

@@ -45,6 +45,9 @@ class Receiver(BaseHTTPRequestHandler):
 
     def do_POST(self):
         body = self.body()
+        if body is None:      # who posted it died meanwhile: it was no post
+            self.close_connection = True
+            return
         kind = self.headers.get("Content-Type", "")
         fields, files = {}, []
 
@@ -87,7 +90,9 @@ class Receiver(BaseHTTPRequestHandler):
                 self.rfile.readline()
                 if size == 0:
                     return data
-        return self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        size = int(self.headers.get("Content-Length", 0))
+        data = self.rfile.read(size)
+        return data if len(data) == size else None
 
     def answer(self):
         code, location = 200, None
