@@ -55,6 +55,10 @@ def seed(stack):
             "INSERT INTO campaign (id, domain_id, public_id, name, created_at)"
             " VALUES (%d, %d, 'c', 'Campaign', %d)" % (
                 FIRST + d, FIRST + d, then))
+        out.append(
+            "INSERT INTO campaign_name (domain_id, public_id, since, until,"
+            " campaign_id) VALUES (%d, 'c', 0, 9223372036854775807, %d)" % (
+                FIRST + d, FIRST + d))
         if d % 10 == 0:
             for name in ("open", "click"):
                 out.append(
@@ -111,12 +115,15 @@ def wrk(stack, what, links, args, seconds):
     return int(ok), int(bad), float(duration), int(p50), int(p99)
 
 
-def events(stack):
-    text = "SELECT count(*) FROM event"
+def number(stack, text):
     if stack.pg:
         return int(stack.pg.sql(text))
     with sqlite3.connect(stack.dir + "/store/mailgun.db", timeout=60) as db:
         return db.execute(text).fetchone()[0]
+
+
+def events(stack):
+    return number(stack, "SELECT count(*) FROM event")
 
 
 def one(stack, what, links, args):
@@ -171,6 +178,9 @@ def main():
         for _ in range(args.rounds):
             for what in links:
                 rates[what].append(one(stack, what, links[what], args))
+        counted = number(stack, "SELECT CAST(SUM(n) AS BIGINT) FROM"
+                                " campaign_count")
+        print("  %d events in all, %d of campaigns" % (events(stack), counted))
         for what in ("open", "click"):
             ratios = [a / b for a, b in zip(rates[what], rates["static"])]
             print("  %s: %.0f %% of the static file (median of %d; worst "
