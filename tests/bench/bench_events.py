@@ -15,6 +15,7 @@ import http.client
 import json
 import os
 import random
+import shutil
 import sqlite3
 import subprocess
 import sys
@@ -295,6 +296,7 @@ def main():
         finally:
             stack.stop()
             stack.clean()
+            shutil.rmtree(stack.wanted_dir, ignore_errors=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ went meanwhile, and the ratio of the second p99 to the mean of the others.
 import argparse
 import os
 import re
+import shutil
 import sys
 import time
 
@@ -95,6 +96,7 @@ def main():
             stack.stop()
             sink.stop()
             stack.clean()
+            shutil.rmtree(stack.wanted_dir, ignore_errors=True)
 
 
 if __name__ == "__main__":
