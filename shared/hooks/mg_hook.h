@@ -55,6 +55,9 @@ int mg_hook_has_file(const char *event);
  * "true" of a message sent in test mode), then the message's variables, each
  * top-level key its own field.
  *
+ * What the fields hold is in p: message and options may go before they are
+ * posted; recipient, domain, original and stream may not.
+ *
  * @param options  the message's, read; or NULL
  */
 void mg_hook_event(apr_array_header_t *fields, const mg_hook_event_t *e,

@@ -138,8 +138,8 @@ static void add_labels(apr_array_header_t *fields, const mg_hook_event_t *e,
         const mg_hook_campaign_t *c = &APR_ARRAY_IDX(e->campaigns, i,
                                                      mg_hook_campaign_t);
 
-        mg_hook_field(fields, "campaign-id", c->id);
-        mg_hook_field(fields, "campaign-name", c->name);
+        mg_hook_field(fields, "campaign-id", apr_pstrdup(p, c->id));
+        mg_hook_field(fields, "campaign-name", apr_pstrdup(p, c->name));
     }
     /* unsubscribed from all: "*" stands instead of the message's */
     if (json_object_get(e->said, "tag") == NULL)
@@ -181,7 +181,7 @@ void mg_hook_event(apr_array_header_t *fields, const mg_hook_event_t *e,
         mg_hook_field(fields, "Message-Id",
                       apr_pstrcat(p, "<", m->message_id, ">", NULL));
     if (m && has & MESSAGE_ID)
-        mg_hook_field(fields, "message-id", m->message_id);
+        mg_hook_field(fields, "message-id", apr_pstrdup(p, m->message_id));
     if (json_is_true(json_object_get(options, "testmode")))
         mg_hook_field(fields, "is-test-mode", "true");
     if (has & FILE_TOO)

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import smtplib
 import sqlite3
 import time
 
@@ -146,6 +147,7 @@ KEYS = {
     "delivered": COMMON | {"message-headers", "Message-Id", "X-Mailgun-Tag"},
     "bounced": COMMON | LABELS | FILE | {
         "message-headers", "Message-Id", "code", "error", "notification"},
+    "complained": COMMON | LABELS | FILE | {"message-headers", "Message-Id"},
     "dropped": COMMON | FILE | {
         "message-headers", "Message-Id", "X-Mailgun-Tag", "code", "reason",
         "description"},
@@ -266,6 +268,74 @@ def test_large_message_of_a_batch(env):
     assert sizes[0] > 900 * 1024
     # subject, text, and the length of the address in To
     assert sizes[1] - sizes[0] == 2
+
+
+REPORT = """\
+From: MAILER-DAEMON@remote.test
+To: {to}
+Subject: report
+MIME-Version: 1.0
+Content-Type: multipart/report; report-type={kind}; boundary="b"
+
+--b
+
+words
+--b
+Content-Type: message/{kind}
+
+{fields}
+
+--b
+Content-Type: message/rfc822
+
+{original}
+--b--
+"""
+
+
+def test_fields_of_reports(env):
+    """A complaint, and a bounce that comes back after delivery: the message in
+    the report goes along, since ours is not kept that long."""
+    path = "/hook/reports-%d" % os.getpid()
+    domain = hooked_domain(env, path, ["spam", "bounce", "drop"])
+    env.ctl("campaign", "add", domain, "First", "--id", "c1")
+    angry, gone = "angry-%s@x.test" % domain, "gone-%s@x.test" % domain
+    ids = {to: send_labelled(env, domain, to, **{"o:campaign": "c1"})
+           for to in (angry, gone)}
+    for to, kind, fields in (
+            (angry, "feedback-report", "Feedback-Type: abuse\nVersion: 1\n"
+             "User-Agent: t/1"),
+            (gone, "delivery-status", "Reporting-MTA: dns; x.test\n\n"
+             "Final-Recipient: rfc822; %s\nAction: failed\nStatus: 5.1.1\n"
+             "Diagnostic-Code: smtp; 550 5.1.1 no such user" % gone)):
+        taken = env.wait_mx(to)[-1]
+        env.wait("the delivery", lambda to=to: [
+            i for i in env.api("GET", "/%s/log" % domain).json()["items"]
+            if i["hap"] == "delivered" and to in i["message"]])
+        original = re.sub(r"(?im)^X-Envelope-.*\n", "", env.mx_content(
+            taken).decode().replace("\r\n", "\n"))
+        with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+            s.sendmail("", [taken["from"]], REPORT.format(
+                to=taken["from"], kind=kind, fields=fields,
+                original=original).replace("\n", "\r\n").encode())
+    posts = env.wait("three posts", lambda: len(env.hooks(path)) >= 3
+                     and env.hooks(path))
+    assert sorted((p["fields"]["event"], p["fields"]["recipient"])
+                  for p in posts) == [("bounced", gone), ("complained", angry),
+                                      ("dropped", gone)]
+    for p in posts:
+        f = p["fields"]
+        assert set(f) == KEYS[f["event"]] and verified(p, env.key)
+        assert f["Message-Id"] == ids[f["recipient"]]
+        assert ["Subject", "Gr\u00fc\u00dfe"] in json.loads(
+            f["message-headers"])
+        [file] = p["files"]
+        assert file["content_type"] == "message/rfc822"
+        assert "Message-Id: " + f["Message-Id"] in file["text"]
+        if f["event"] == "bounced":
+            assert (f["code"], f["error"]) == ("5.1.1", "5.1.1 no such user")
+        if f["event"] != "dropped":
+            assert (f["campaign-id"], f["campaign-name"]) == ("c1", "First")
 
 
 CHROME = ("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML,"
