@@ -32,27 +32,27 @@ static const char *run_end(const char *s, const char *end)
     return s;
 }
 
-static char opener_of(char c)
-{
-    return c == ')' ? '(' : c == ']' ? '[' : c == '}' ? '{' : '\0';
-}
-
-static apr_size_t count_of(const char *s, const char *end, char c)
-{
-    apr_size_t n = 0;
-
-    for (; s < end; s++)
-        n += *s == c;
-    return n;
-}
-
+/* What ends a sentence around it; a bracket, if none in it opens. Counted once:
+ * there may be a million of them. */
 static const char *without_tail(const char *s, const char *end)
 {
-    for (; end > s; end--) {
-        char c = end[-1], opener = opener_of(c);
+    static const char brackets[] = "()[]{}";
+    apr_size_t n[sizeof(brackets)] = { 0 };
+    const char *c, *b;
 
-        if (opener ? count_of(s, end, opener) >= count_of(s, end, c)
-                   : !strchr(".,:;!?'*_~|", c))
+    for (c = s; c < end; c++)
+        if ((b = strchr(brackets, *c)) != NULL)
+            n[b - brackets]++;
+    for (; end > s; end--) {
+        b = strchr(brackets, end[-1]);
+        if (b && (b - brackets) % 2) {
+            apr_size_t *closed = &n[b - brackets];
+
+            if (closed[-1] >= *closed)
+                break;
+            --*closed;
+        }
+        else if (!strchr(".,:;!?'*_~|", end[-1]))
             break;
     }
     return end;

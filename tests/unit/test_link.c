@@ -9,6 +9,7 @@
 
 #include "mg_link.h"
 #include "mg_mime.h"
+#include "mg_time.h"
 #include "mime_internal.h"
 #include "unit_pool.h"
 
@@ -386,6 +387,23 @@ static void hostile(void **state)
     apr_pool_destroy(p);
 }
 
+/* A million brackets behind a link are looked at a few times, not each for all
+ * others. */
+static void brackets(void **state)
+{
+    char *text = apr_pstrcat(pool, "http://x.test/(a) ", "http://x.test/(b",
+                             repeated(")", 1000 * 1000), NULL);
+    apr_time_t begun = mg_thread_ticks();
+    mg_links_t found;
+
+    (void)state;
+    mg_links_text(&found, text, strlen(text), pool);
+    assert_int_equal(found.links->nelts, 2);
+    assert_int_equal(APR_ARRAY_IDX(found.links, 0, mg_link_t).len, 17);
+    assert_int_equal(APR_ARRAY_IDX(found.links, 1, mg_link_t).len, 17);
+    assert_true(mg_thread_ticks() - begun < APR_USEC_PER_SEC);
+}
+
 static void targets(void **state)
 {
     static const case_t cases[] = {
@@ -417,7 +435,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(ugly_bodies), cmocka_unit_test(charsets),
         cmocka_unit_test(texts), cmocka_unit_test(targets),
-        cmocka_unit_test(hostile),
+        cmocka_unit_test(hostile), cmocka_unit_test(brackets),
     };
     int failed;
 
