@@ -31,6 +31,7 @@ static const struct {
     { 0x0a000000, 8, "private" },
     { 0x64400000, 10, "carrier-grade NAT" },
     { 0x7f000000, 8, "loopback" },
+    { 0xa83f8110, 32, "metadata" },      /* 168.63.129.16, Azure's */
     { 0xa9fe0000, 16, "link-local" },
     { 0xac100000, 12, "private" },
     { 0xc0000000, 24, "IETF protocol assignments" },
