@@ -66,6 +66,8 @@ char *mg_hit_to_line(const mg_hit_t *hit, apr_pool_t *p)
     json_object_set_new(json, "domain", json_integer(hit->track.domain_id));
     json_object_set_new(json, "message", json_integer(hit->track.message_id));
     json_object_set_new(json, "at", json_integer(hit->at));
+    if (hit->event_id)
+        json_object_set_new(json, "id", json_integer(hit->event_id));
     if (hit->machine)
         json_object_set_new(json, "machine", json_true());
     if (hit->undo)
@@ -106,6 +108,7 @@ apr_status_t mg_hit_from_line(mg_hit_t *hit, const char *line, apr_pool_t *p)
     hit->track.message_id = json_integer_value(
         json_object_get(json, "message"));
     hit->at = json_integer_value(json_object_get(json, "at"));
+    hit->event_id = json_integer_value(json_object_get(json, "id"));
     hit->machine = json_is_true(json_object_get(json, "machine"));
     hit->undo = json_is_true(json_object_get(json, "undo"));
     for (i = 0; i < TEXTS; i++)
@@ -149,7 +152,7 @@ mg_hit_journal_t *mg_hit_journal_create(const char *dir, apr_pool_t *p)
     return j;
 }
 
-static apr_status_t sync_directory(const char *dir)
+apr_status_t mg_hit_journal_sync(const char *dir)
 {
     int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     apr_status_t rv = APR_SUCCESS;
@@ -175,7 +178,7 @@ static apr_status_t open_file(mg_hit_journal_t *j)
     j->written = 0;
     if (fchmod(j->fd, 0660) != 0)
         return errno;
-    return sync_directory(j->dir);
+    return mg_hit_journal_sync(j->dir);
 }
 
 static int lock_file(int fd, int how)

@@ -12,7 +12,9 @@
  *
  * Each hit is replayed once. How far a file was read is committed with what was
  * read (setting: scope "hits", the file's number, "offset"); the file goes after
- * that, and the setting after the file.
+ * that, and the setting after the file: when that is on disk, for a file that
+ * power brought back would be read once more. A hit whose COMMIT was not
+ * answered has the id it had then: it may be in the store already.
  */
 #ifndef MG_HIT_JOURNAL_H
 #define MG_HIT_JOURNAL_H
@@ -32,6 +34,9 @@ apr_status_t mg_hit_journal_write(mg_hit_journal_t *journal,
 apr_status_t mg_hit_journal_replay(int *pn, int *pmore, mg_db_t *db,
                                    const char *dir, const mg_config_t *config,
                                    apr_pool_t *ptemp);
+
+/** What was made, renamed or removed in dir is so on disk. */
+apr_status_t mg_hit_journal_sync(const char *dir);
 
 /* for tests */
 char *mg_hit_to_line(const mg_hit_t *hit, apr_pool_t *p);

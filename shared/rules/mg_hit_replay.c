@@ -121,6 +121,8 @@ static apr_status_t offset_forget(mg_db_t *db, apr_int64_t number)
 
 typedef struct {
     FILE *file;
+    int max;                       /* lines, at once */
+    int refused;                   /* what is read is passed over */
     apr_array_header_t *hits;      /* of mg_hit_t */
     apr_int64_t offset;            /* behind them */
     int at_end;
@@ -133,7 +135,7 @@ static void read_slice(slice_t *s, const char *path, apr_pool_t *p)
     mg_hit_t hit;
 
     s->hits = apr_array_make(p, STEP_HITS, sizeof(mg_hit_t));
-    while (s->hits->nelts < STEP_HITS) {
+    while (s->hits->nelts < s->max) {
         if (!fgets(line, LINE_MAX_, s->file)) {
             s->at_end = 1;
             return;
@@ -148,6 +150,22 @@ static void read_slice(slice_t *s, const char *path, apr_pool_t *p)
     }
 }
 
+/* An id of then is behind those that pollers have seen: it gets one of now. */
+static apr_status_t append_one(mg_db_t *db, mg_hit_t *hit,
+                               const mg_config_t *config, apr_pool_t *p)
+{
+    apr_status_t rv = APR_ENOENT;
+    apr_int64_t one;
+
+    if (hit->event_id)
+        rv = mg_db_get_int(db, &one, "SELECT 1 FROM event WHERE id = $1", "i",
+                           hit->event_id);
+    if (rv != APR_ENOENT)
+        return rv; /* it is there */
+    hit->event_id = 0;
+    return mg_hit_append(db, hit, config, p);
+}
+
 static apr_status_t append_slice(mg_db_t *db, const slice_t *s,
                                  const mg_config_t *config, apr_pool_t *p)
 {
@@ -159,18 +177,21 @@ static apr_status_t append_slice(mg_db_t *db, const slice_t *s,
         ids[i] = APR_ARRAY_IDX(s->hits, i, mg_hit_t).track.message_id;
     rv = mg_hit_read_ahead(db, ids, s->hits->nelts);
     for (i = 0; rv == APR_SUCCESS && i < s->hits->nelts; i++)
-        rv = mg_hit_append(db, &APR_ARRAY_IDX(s->hits, i, mg_hit_t), config,
-                           p);
+        rv = append_one(db, &APR_ARRAY_IDX(s->hits, i, mg_hit_t), config, p);
     return rv;
 }
 
 /* All of it is in the store. Who is killed in here leaves an empty step, or a
  * row that says nothing any more. */
-static apr_status_t finish(mg_db_t *db, const char *path, apr_int64_t number)
+static apr_status_t finish(mg_db_t *db, const char *dir, const char *path,
+                           apr_int64_t number)
 {
+    apr_status_t rv;
+
     if (unlink(path) != 0 && errno != ENOENT)
         return errno;
-    return offset_forget(db, number);
+    rv = mg_hit_journal_sync(dir);
+    return rv == APR_SUCCESS ? offset_forget(db, number) : rv;
 }
 
 static apr_status_t commit_slice(mg_db_t *db, slice_t *s, apr_int64_t number,
@@ -187,7 +208,7 @@ static apr_status_t commit_slice(mg_db_t *db, slice_t *s, apr_int64_t number,
         rv = errno;
     if (rv == APR_SUCCESS) {
         read_slice(s, path, p);
-        rv = append_slice(db, s, config, p);
+        rv = s->refused ? APR_SUCCESS : append_slice(db, s, config, p);
     }
     if (rv == APR_SUCCESS)
         rv = offset_set(db, number, s->offset, p);
@@ -197,11 +218,40 @@ static apr_status_t commit_slice(mg_db_t *db, slice_t *s, apr_int64_t number,
     return rv;
 }
 
+/* Will the store never take it? */
+static int is_its_own(apr_status_t rv)
+{
+    return rv == MG_ESQL || rv == MG_ECONFLICT || rv == MG_EBADINPUT;
+}
+
+/* If one is refused, the first of them goes alone; if that is it, it is lost,
+ * and keeps no other from the store. */
+static apr_status_t step(mg_db_t *db, slice_t *s, apr_int64_t number,
+                         const char *path, const mg_config_t *config,
+                         apr_pool_t *p)
+{
+    apr_status_t rv;
+
+    s->max = STEP_HITS;
+    rv = commit_slice(db, s, number, path, config, p);
+    if (!is_its_own(rv))
+        return rv;
+    s->max = 1;
+    s->at_end = 0;
+    rv = commit_slice(db, s, number, path, config, p);
+    if (!is_its_own(rv))
+        return rv;
+    mg_log(MG_LOG_ERR, rv, "%s: the store refuses the hit before %"
+           APR_INT64_T_FMT "; it is passed over", path, s->offset);
+    s->refused = 1;
+    return commit_slice(db, s, number, path, config, p);
+}
+
 apr_status_t mg_hit_journal_replay(int *pn, int *pmore, mg_db_t *db,
                                    const char *dir, const mg_config_t *config,
                                    apr_pool_t *ptemp)
 {
-    slice_t s = { NULL, NULL, 0, 0 };
+    slice_t s = { .file = NULL };
     apr_int64_t number = 0;
     apr_status_t rv;
     char *path;
@@ -213,11 +263,11 @@ apr_status_t mg_hit_journal_replay(int *pn, int *pmore, mg_db_t *db,
     s.file = fopen(path, "re");
     if (!s.file)
         return errno;
-    rv = commit_slice(db, &s, number, path, config, ptemp);
+    rv = step(db, &s, number, path, config, ptemp);
     fclose(s.file);
     if (rv != APR_SUCCESS)
         return rv;
     *pn = s.hits->nelts;
     *pmore = 1;
-    return s.at_end ? finish(db, path, number) : APR_SUCCESS;
+    return s.at_end ? finish(db, dir, path, number) : APR_SUCCESS;
 }

@@ -351,6 +351,40 @@ static void is_replayed(void **state)
     unit_fsck(f.store, 1, "has no DKIM key");
 }
 
+/* The store had it, and could not say so. */
+static void is_not_replayed_if_it_is_there(void **state)
+{
+    fixture_t f = fixture_make(state);
+    mg_hit_journal_t *j = mg_hit_journal_create(f.dir, f.store->p);
+    mg_hit_t hit = hit_of(&f, MG_TRACK_OPEN, "");
+
+    hit.event_id = mg_id_next();
+    append(&f, &hit);
+    assert_int_equal(mg_hit_journal_write(j, &hit, f.store->p), APR_SUCCESS);
+    hit.event_id = mg_id_next();
+    assert_int_equal(mg_hit_journal_write(j, &hit, f.store->p), APR_SUCCESS);
+    assert_int_equal(replay(&f, f.store->db), 2);
+    assert_int_equal(count(&f, "kind = 'opened'"), 2);
+    assert_int_equal(files(f.dir), 0);
+}
+
+/* One hit that can never be stored keeps no other from it. */
+static void passes_over_what_the_store_refuses(void **state)
+{
+    fixture_t f = fixture_make(state);
+    mg_hit_journal_t *j = mg_hit_journal_create(f.dir, f.store->p);
+
+    f.config->machine_delay = 0;
+    unit_store_ok(f.store->db, mg_db_exec(
+        f.store->db, NULL, "CREATE TRIGGER bad BEFORE INSERT ON event"
+        " WHEN NEW.detail LIKE '%http://x.test/5\"%'"
+        " BEGIN SELECT RAISE(ABORT, 'no'); END", ""));
+    write_hits(&f, j, 70);
+    assert_int_equal(replay(&f, f.store->db), 70);
+    assert_int_equal(count(&f, "kind = 'clicked'"), 69);
+    assert_int_equal(files(f.dir), 0);
+}
+
 static void passes_over_what_was_cut(void **state)
 {
     fixture_t f = fixture_make(state);
@@ -428,6 +462,8 @@ int main(void)
         UNIT_ON_BOTH(clicks_too_soon), UNIT_ON_BOTH(unsubscribes_once),
         UNIT_ON_BOTH(unsubscribes_from_tags), UNIT_ON_BOTH(reads_ahead),
         UNIT_ON_SQLITE(lines), UNIT_ON_BOTH(is_replayed),
+        UNIT_ON_BOTH(is_not_replayed_if_it_is_there),
+        UNIT_ON_SQLITE(passes_over_what_the_store_refuses),
         UNIT_ON_SQLITE(passes_over_what_was_cut),
         UNIT_ON_BOTH(survives_kills),
     };
