@@ -11,9 +11,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "mg_config.h"
 #include "mg_status.h"
 #include "mg_time.h"
+#include "mg_tracking.h"
 
 #define FRESH_FOR APR_TIME_C(1000000)
 #define HOSTS 256
@@ -43,7 +43,7 @@ static void remember(host_t *slot, const mg_domain_t *domain,
                      const track_t *t)
 {
     apr_cpystrn(slot->domain, domain->name_lc, NAME_MAX_);
-    apr_cpystrn(slot->host, mg_config_tracking_host(
+    apr_cpystrn(slot->host, mg_tracking_host(
         t->child->config, domain->name_lc, t->p), NAME_MAX_);
 }
 

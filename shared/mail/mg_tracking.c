@@ -2,6 +2,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "mg_address.h"
 #include "mg_text.h"
 #include "mg_tracking.h"
 
@@ -29,6 +30,13 @@ static int clicks_of(const char *word)
 int mg_tracking_is_forced(const mg_config_t *config)
 {
     return config->tracking_force || !mg_config_tracking_host_is_own(config);
+}
+
+const char *mg_tracking_host(const mg_config_t *config, const char *domain,
+                             apr_pool_t *p)
+{
+    return mg_address_ascii_domain(mg_config_tracking_host(config, domain, p),
+                                   p);
 }
 
 void mg_tracking_of_domain(mg_tracking_t *tracking, const mg_domain_t *domain,

@@ -32,6 +32,10 @@ typedef struct {
 /** Needs no CNAME record be there? MailgunTrackingForce, or one tracking host
  * for all domains. */
 int mg_tracking_is_forced(const mg_config_t *config);
+/** A domain's tracking host as requests name it: in ASCII (RFC 5890).
+ * @param domain  mg_domain_t.name_lc */
+const char *mg_tracking_host(const mg_config_t *config, const char *domain,
+                             apr_pool_t *p);
 /** What the domain says. @param force  mg_tracking_is_forced() */
 void mg_tracking_of_domain(mg_tracking_t *tracking, const mg_domain_t *domain,
                            int force);

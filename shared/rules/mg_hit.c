@@ -6,6 +6,7 @@
 #include "mg_message.h"
 #include "mg_status.h"
 #include "mg_suppression.h"
+#include "mg_tracking.h"
 
 #include <apr_hash.h>
 #include <apr_strings.h>
@@ -140,8 +141,8 @@ static apr_status_t find_account(apr_int64_t *paccount, mg_db_t *db,
         return rv;
     *paccount = domain->account_id;
     if (hit->host
-        && strcasecmp(hit->host, mg_config_tracking_host(
-               config, domain->name_lc, p)) != 0)
+        && strcasecmp(hit->host, mg_tracking_host(config, domain->name_lc, p))
+               != 0)
         return APR_ENOENT;
     return APR_SUCCESS;
 }

@@ -36,9 +36,9 @@ def sql(env, text):
 class Link:
     """A message of a domain of its own, as its links know it."""
 
-    def __init__(self, env, **options):
+    def __init__(self, env, domain=None, **options):
         self.env = env
-        self.domain = env.new_domain()
+        self.domain = domain or env.new_domain()
         self.to = "bob%d@out.test" % next(numbers)
         reply = env.api("POST", "/%s/messages" % self.domain, data=dict(
             {"from": "me@" + self.domain, "to": "Bob <%s>" % self.to,
@@ -128,6 +128,21 @@ def test_the_event_has_what_the_message_had(env):
     lines = env.api("GET", "/%s/log" % env_link.domain).json()["items"]
     line, = [l for l in lines if l["hap"] == "clicked"]
     assert env_link.to in line["message"]
+
+
+def test_a_domain_with_letters_of_its_own(env):
+    """Browsers name its host in ASCII."""
+    name = "m\u00fcller-" + env.new_domain()
+    env.ctl("domain", "add", name, "--account", env.account, "--password",
+            "domain-secret")
+    link = Link(env, name)
+    host = "email." + name.encode("idna").decode()
+    assert host.startswith("email.xn--")
+    path = link.path(track.CLICK, "http://x.test/")
+    assert link.fetch(path, host=host).status_code == 302
+    assert len(link.events("clicked")) == 1
+    assert link.fetch(path, host="email." + env.new_domain()
+                      ).status_code == 404
 
 
 @pytest.mark.parametrize("how", ["cut", "longer", "changed", "other letter",
