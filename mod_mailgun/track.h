@@ -39,6 +39,8 @@ void track_find_domain(int *pfits, track_t *t);
 /* track_hit.c */
 /** Who it is, by what the request says. */
 void track_client(track_t *t);
+/** The store failed a moment ago: nobody waits for it now. */
+int track_is_down(const api_child_t *child);
 /** Commit it, or keep it. What fails is in the log: the answer is the same. */
 void track_hit(track_t *t, int machine, int undo);
 

@@ -144,18 +144,24 @@ static void say_down(api_child_t *child, apr_status_t rv, apr_pool_t *p)
     child->track_down = now ? now : 1;
 }
 
+int track_is_down(const api_child_t *child)
+{
+    apr_time_t down = child->track_down;
+
+    return down && mg_ticks() - down < ASK_EVERY;
+}
+
 void track_hit(track_t *t, int machine, int undo)
 {
     job_t *job = apr_pcalloc(t->p, sizeof(*job));
     api_child_t *child = t->child;
-    apr_time_t down = child->track_down;
     apr_status_t rv;
 
     job->child = child;
     fill(&job->hit, t);
     job->hit.machine = machine;
     job->hit.undo = undo;
-    if (down && mg_ticks() - down < ASK_EVERY) {
+    if (track_is_down(child)) {
         keep(job, t->p);
         return;
     }

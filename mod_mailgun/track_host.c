@@ -54,7 +54,7 @@ static apr_status_t ask(host_t *slot, track_t *t)
     mg_db_t *db;
     apr_status_t rv;
 
-    if (!t->child->leader)
+    if (!t->child->leader || track_is_down(t->child))
         return APR_EGENERAL;
     rv = mg_leader_reader(&db, t->child->leader);
     if (rv != APR_SUCCESS)
