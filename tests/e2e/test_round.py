@@ -273,10 +273,11 @@ class Round:
     # --- what is told of it ---
 
     def log(self):
-        """Of the message; reports to who sent it by SMTP are others."""
+        """Of the message; reports to who sent it by SMTP are others. What is
+        put off as somebody was dead goes out later."""
         return collections.Counter(
             i["hap"] for i in self.api("log", limit=1000)["items"]
-            if i["message_id"] == self.sent)
+            if i["message_id"] == self.sent and i["hap"] != "tempfail")
 
     def stats(self):
         found, tags = collections.Counter(), collections.Counter()
@@ -296,7 +297,8 @@ class Round:
         items = self.api("events", limit=100, **{"message-id": self.sent}
                          )["items"]
         return collections.Counter(
-            (i["event"], i["recipient"], i.get("url", "")) for i in items)
+            (i["event"], i["recipient"], i.get("url", "")) for i in items
+            if i.get("severity") != "temporary")
 
     def posts(self):
         """With their fields: (event, recipient, url) of each."""
