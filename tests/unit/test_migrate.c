@@ -110,6 +110,75 @@ static void step_by_step(void **state)
     mg_db_close(db);
 }
 
+/* What a store of the last release holds is there afterwards, and is counted. */
+static void from_a_store_in_use(void **state)
+{
+    static const struct {
+        const char *sql;
+        int want;
+    } checks[] = {
+        { "SELECT count(*) FROM event", 4 },
+        { "SELECT n FROM event_hour WHERE domain_id = 1 AND hour = 10", 2 },
+        { "SELECT n FROM event_hour WHERE domain_id = 1 AND hour = 11", 1 },
+        { "SELECT n FROM event_hour WHERE domain_id = 2 AND hour = 10", 1 },
+        { "SELECT count(*) FROM event_hour WHERE slot = 0", 3 },
+        { "SELECT n FROM suppression_total WHERE domain_id = 1"
+          " AND kind = 0", 2 },
+        { "SELECT n FROM suppression_total WHERE domain_id = 1"
+          " AND kind = 1", 1 },
+        { "SELECT n FROM suppression_total WHERE domain_id = 2"
+          " AND kind = 2", 1 },
+        { "SELECT count(*) FROM suppression_total WHERE slot = 0", 3 },
+        { "SELECT count(*) FROM campaign_name WHERE domain_id = 1"
+          " AND public_id = 'news' AND since = 0 AND campaign_id = 7"
+          " AND until = 9223372036854775807", 1 },
+        { "SELECT count(*) FROM message WHERE summary = '{}'", 1 },
+        { "SELECT count(*) FROM account WHERE campaign_limit IS NULL", 1 },
+        { "SELECT n FROM stat WHERE domain_id = 1 AND slot = 3", 4 },
+        { "SELECT count(*) FROM stat_tag", 0 },
+    };
+    unit_store_t *store = *state;
+    int from, to;
+    size_t i;
+
+    unit_store_ok(store->db, mg_migrate_to(store->db, 7, &from, &to));
+    assert_int_equal(to, 7);
+    /* ids of hours 10 and 11: the hour's milliseconds above 22 bits */
+    unit_store_ok(store->db, mg_db_script(store->db,
+        "INSERT INTO account (id, name, created_at) VALUES (1, 'a', 0);"
+        "INSERT INTO message (id, account_id, domain_id, direction, method,"
+        " message_id, sender, from_header, subject, options, variables, size,"
+        " recipients, deliveries, created_at) VALUES (5, 1, 1, 0, 'http',"
+        " 'm@a', 'a@a', 'a@a', '', '{}', '{}', 1, 1, 1, 0);"
+        "INSERT INTO event (id, account_id, domain_id, message_id,"
+        " delivery_id, kind, recipient, log_text, detail, created_at) VALUES"
+        " (36000000 * CAST(4194304 AS BIGINT), 1, 1, 5, 0, 'accepted', 'b@x',"
+        "  '', '{}', 0),"
+        " (39599999 * CAST(4194304 AS BIGINT) + 4194303, 1, 1, 5, 0,"
+        "  'delivered', 'b@x', '', '{}', 0),"
+        " (39600000 * CAST(4194304 AS BIGINT), 1, 1, 5, 0, 'failed', 'b@x',"
+        "  '', '{}', 0),"
+        " (36000001 * CAST(4194304 AS BIGINT), 1, 2, 5, 0, 'accepted', 'b@x',"
+        "  '', '{}', 0);"
+        "INSERT INTO stat (domain_id, day, kind, tag, slot, n)"
+        " VALUES (1, 2, 'accepted', '', 3, 4);"
+        "INSERT INTO bounce (domain_id, address_lc, address, code, error,"
+        " class, created_at) VALUES (1, 'a@x', 'a@x', '550', '', '', 0),"
+        " (1, 'b@x', 'b@x', '550', '', '', 0);"
+        "INSERT INTO unsubscribe (domain_id, address_lc, tag, address,"
+        " public_id, created_at) VALUES (1, 'a@x', '*', 'a@x', 'p', 0);"
+        "INSERT INTO complaint (domain_id, address_lc, address, count,"
+        " created_at) VALUES (2, 'a@x', 'a@x', 3, 0);"
+        "INSERT INTO campaign (id, domain_id, public_id, name, created_at)"
+        " VALUES (7, 1, 'news', 'News', 0);"));
+    unit_store_ok(store->db, mg_migrate(store->db, &from, &to));
+    assert_int_equal(from, 7);
+    assert_int_equal(to, MG_SCHEMA_VERSION);
+    for (i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
+        if (unit_store_int(store->db, checks[i].sql) != checks[i].want)
+            fail_msg("%s: not %d", checks[i].sql, checks[i].want);
+}
+
 /* Two inits at once: one does it, the other finds it done. */
 typedef struct {
     const char *url;
@@ -197,6 +266,7 @@ int main(void)
         UNIT_EMPTY_ON_BOTH(from_nothing),
         UNIT_ON_BOTH(other_ages),
         UNIT_EMPTY_ON_BOTH(step_by_step),
+        UNIT_EMPTY_ON_BOTH(from_a_store_in_use),
         UNIT_EMPTY_ON_BOTH(two_at_once),
         UNIT_ON_SQLITE(sqlite_keys_cost_no_index),
         UNIT_ON_PGSQL(pgsql_text_is_bytewise),
