@@ -10,6 +10,7 @@ ports in a directory of its own. As root and as a normal user.
 As root the parts run as base-passwd's users: httpd as www-data, mailgun-smtpd
 and the mailboxes as mail, with mail as the common group.
 """
+import functools
 import glob
 import json
 import os
@@ -362,11 +363,14 @@ class Stack:
     def api_url(self):
         return "http://127.0.0.1:%d/v2" % self.api_port
 
-    def api(self, method, path, key=None, **kwargs):
+    @functools.cached_property
+    def http(self):
         import requests
-        if not hasattr(self, "http"):
-            self.http = requests.Session()
-            self.http.trust_env = False
+        session = requests.Session()
+        session.trust_env = False
+        return session
+
+    def api(self, method, path, key=None, **kwargs):
         kwargs.setdefault("timeout", 60)
         return self.http.request(
             method, self.api_url + path,
