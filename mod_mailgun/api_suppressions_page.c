@@ -10,6 +10,7 @@
 #include "mg_time.h"
 
 #define BATCH_MAX 1000
+#define ROWS_MAX 5000          /* of one array: an address has one per tag */
 #define BODY_MAX (8 * 1024 * 1024)
 
 /* --- pages --- */
@@ -119,7 +120,7 @@ static int take(api_t *q, apr_array_header_t *entries, const json_t *object)
                                  "compliant date", date);
     if (entry.kind != MG_UNSUBSCRIBED || json_array_size(tags) == 0)
         return push(q, entries, &entry, text_of(q, object, "tag"));
-    if (json_array_size(tags) > BATCH_MAX)
+    if (json_array_size(tags) + (size_t)entries->nelts > ROWS_MAX)
         return api_reply_message(q, HTTP_BAD_REQUEST, "Too many tags");
     json_array_foreach(tags, i, tag)
         if (!json_is_string(tag))

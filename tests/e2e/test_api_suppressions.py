@@ -323,6 +323,12 @@ def test_version_3(env):
                        ([{"code": 1}], "'address' parameter is missing")):
         assert v3(env, "POST", "/%s/bounces" % d, 400, json=json) == {
             "message": text}
+    many = [{"address": "m%d@x.test" % i, "tags": ["t%d" % n for n in
+                                                    range(500)]}
+            for i in range(11)]
+    assert v3(env, "POST", "/%s/unsubscribes" % d, 400, json=many) == {
+        "message": "Too many tags"}
+    assert len(v3(env, "GET", "/%s/unsubscribes" % d)["items"]) == 2
     for table, text in (("bounces", "Bounced addresses"),
                         ("complaints", "Complaint addresses"),
                         ("unsubscribes", "Unsubscribe addresses")):
