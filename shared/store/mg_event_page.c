@@ -64,6 +64,8 @@ typedef struct {
     mg_db_t *db;
     apr_array_header_t *rows;
     apr_int64_t low, high;      /* what is still to be looked at */
+    apr_time_t began;           /* mg_ticks() */
+    int is_late;                /* a window was not looked at to its end */
     apr_pool_t *p, *pwindow;    /* of one window */
 } walk_t;
 
@@ -125,6 +127,18 @@ static void pass(walk_t *walk, apr_int64_t id)
         walk->low = id + 1;
 }
 
+static apr_interval_time_t budget_of(const walk_t *walk)
+{
+    return walk->query->budget ? walk->query->budget : MG_EVENT_BUDGET;
+}
+
+/* Filters may cost a millisecond a row: then a window is too much. */
+static int takes_long(const walk_t *walk)
+{
+    return walk->query->wanted
+           && mg_ticks() - walk->began > budget_of(walk) + MG_EVENT_BUDGET;
+}
+
 /* What a statement found, as far as the page has room. */
 static apr_status_t take_rows(walk_t *walk, mg_stmt_t *stmt, int *pread)
 {
@@ -139,6 +153,10 @@ static apr_status_t take_rows(walk_t *walk, mg_stmt_t *stmt, int *pread)
         if (!walk->query->wanted ||
             walk->query->wanted(&row, walk->query->baton))
             APR_ARRAY_PUSH(walk->rows, mg_event_row_t *) = keep(&row, walk->p);
+        if (takes_long(walk)) {
+            walk->is_late = 1;
+            break;
+        }
     }
     if (rv == APR_SUCCESS)
         mg_stmt_done(stmt);
@@ -206,7 +224,7 @@ static apr_status_t sieve(walk_t *walk, int window, int *pend)
                          k[5], k[6], k[7]);
     if (rv == APR_SUCCESS)
         rv = take_rows(walk, stmt, &read);
-    if (rv != APR_SUCCESS || is_full(walk))
+    if (rv != APR_SUCCESS || is_full(walk) || walk->is_late)
         return rv;
     if (read == q->limit)
         *pend = 0; /* there may be more in this window */
@@ -241,15 +259,15 @@ static apr_status_t walk_on(walk_t *walk, int *pcut)
     int is_sieved = q->kinds[0] || q->recipient, end = 0, looked = 0;
     int window = first_window(q, is_sieved);
     int most = is_sieved ? SIEVE_MAX : WINDOW_MAX;
-    apr_interval_time_t budget = q->budget ? q->budget : MG_EVENT_BUDGET;
-    apr_time_t began = mg_ticks();
+    apr_interval_time_t budget = budget_of(walk);
     apr_status_t rv = APR_SUCCESS;
 
-    while (rv == APR_SUCCESS && !end && !is_full(walk) &&
+    while (rv == APR_SUCCESS && !end && !is_full(walk) && !walk->is_late &&
            walk->low < walk->high) {
         /* each page goes on by a window at least */
         if (looked++ &&
-            mg_ticks() - began > (walk->rows->nelts ? budget / 10 : budget)) {
+            mg_ticks() - walk->began >
+                (walk->rows->nelts ? budget / 10 : budget)) {
             *pcut = 1;
             return APR_SUCCESS;
         }
@@ -265,7 +283,7 @@ apr_status_t mg_event_page(apr_array_header_t **prows, apr_int64_t *pafter,
                            const mg_event_query_t *query, apr_pool_t *p)
 {
     walk_t walk = { .query = query, .db = db, .low = query->low,
-                    .high = query->high, .p = p };
+                    .high = query->high, .began = mg_ticks(), .p = p };
     apr_status_t rv = APR_SUCCESS;
 
     *prows = walk.rows = apr_array_make(p, query->limit + 1,
@@ -276,6 +294,7 @@ apr_status_t mg_event_page(apr_array_header_t **prows, apr_int64_t *pafter,
         rv = query->message_id ? look_by_message(&walk)
                                : walk_on(&walk, pcut);
     apr_pool_destroy(walk.pwindow);
+    *pcut |= walk.is_late;
     *pafter = query->is_down ? walk.high : walk.low;
     return rv;
 }
