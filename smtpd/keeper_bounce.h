@@ -4,7 +4,8 @@
  * loop, and a report is not lost if we die. Here it is read (mg_dsn.h):
  *
  *   failed       "failed_late" for the message and recipient, once however
- *                often it is repeated; a hard one enters the bounce table
+ *                often it is repeated; a hard one enters the bounce table, a
+ *                soft one that ran out there is "dropped" alone
  *   delayed      "failed_temp", once
  *   a machine's  replies and receipts are swallowed: there may be a million
  *   spam         reports of it (mg_arf.h), here or at MailgunFeedbackAddress:

@@ -115,16 +115,28 @@ static apr_status_t is_booked(int *pbooked, mg_db_t *db, apr_int64_t id,
     return APR_STATUS_IS_ENOENT(rv) ? APR_SUCCESS : rv;
 }
 
+/* A soft failure that ran out, there as with us, is dropped and no bounce. */
+static mg_event_kind_t kind_of(const report_t *r, const mg_dsn_report_t *said,
+                               const mg_bounce_t *bounce)
+{
+    if (said->action != MG_DSN_FAILED)
+        return MG_EVENT_FAILED_TEMP;
+    return bounce->severity == MG_SOFT && r->about->direction == MG_OUTGOING
+               ? MG_EVENT_DROPPED : MG_EVENT_FAILED_LATE;
+}
+
 static apr_status_t event_of(mg_event_t *event, mg_db_t *db,
                              const report_t *r, const mg_dsn_report_t *said,
-                             const char *recipient, apr_pool_t *p)
+                             const mg_bounce_t *bounce, const char *recipient,
+                             apr_pool_t *p)
 {
     apr_status_t rv;
 
-    rv = mg_event_of_message(event, said->action == MG_DSN_FAILED
-                                        ? MG_EVENT_FAILED_LATE
-                                        : MG_EVENT_FAILED_TEMP,
-                             db, r->about, recipient, p);
+    rv = mg_event_of_message(event, kind_of(r, said, bounce), db, r->about,
+                             recipient, p);
+    event->bounce_class = bounce->name;
+    if (event->kind == MG_EVENT_DROPPED)
+        event->reason = "maxfails";
     event->code = said->code;
     event->reply = said->text;
     event->mx = said->mx;
@@ -185,10 +197,7 @@ static apr_status_t book(report_t *r, mg_db_t *db, const mg_dsn_report_t *said,
         return rv;
     bounce = mg_bounce_classify(MG_STAGE_LATER, said->code, said->text,
                                 said->code >= 500);
-    rv = event_of(&event, db, r, said, recipient, p);
-    event.bounce_class = bounce.name;
-    if (bounce.severity != MG_HARD)
-        event.reason = "maxfails"; /* over there, but so it is */
+    rv = event_of(&event, db, r, said, &bounce, recipient, p);
     if (rv == APR_SUCCESS)
         rv = mg_event_append(db, &event, p);
     if (rv != APR_SUCCESS)

@@ -100,7 +100,7 @@ static apr_int64_t rows(bench_t *b, const char *where)
 
 static void test_booked(void **state)
 {
-    bench_t *b = bench(state, "Bob@x.test,ann@x.test");
+    bench_t *b = bench(state, "Bob@x.test,ann@x.test,tom@x.test");
 
     /* the copy's recipient, whatever address the report has */
     report(b, "bob@x.test", DELAYED("other@y.test"));
@@ -120,6 +120,15 @@ static void test_booked(void **state)
     report(b, "ann@x.test", FAILED("ann@x.test", "5.7.1"));
     assert_int_equal(rows(b, "event WHERE kind = 'failed_late'"), 2);
     assert_int_equal(rows(b, "bounce"), 1);
+    assert_int_equal(rows(b, "event WHERE kind = 'dropped'"), 2);
+    assert_int_equal(rows(b, "event WHERE detail LIKE '%maxfails%'"), 0);
+    /* they tried until they had enough of it: no bounce */
+    report(b, "tom@x.test", FAILED("tom@x.test", "4.4.7"));
+    report(b, "tom@x.test", FAILED("tom@x.test", "4.4.7"));
+    assert_int_equal(rows(b, "event WHERE kind = 'dropped' AND recipient ="
+                          " 'tom@x.test' AND detail LIKE '%maxfails%'"), 1);
+    assert_int_equal(rows(b, "event WHERE kind = 'failed_late'"), 2);
+    assert_int_equal(rows(b, "event WHERE kind = 'dropped'"), 3);
     assert_int_equal(rows(b, "delivery"), 0);
     unit_fsck(b->s, 1, "domain a.test has no DKIM key");
 }
