@@ -154,6 +154,33 @@ static void notes(void **state)
     assert_int_equal(found, listed);
 }
 
+/* A link of a message is whatever octets stood there. */
+static void octets_are_made_text(void **state)
+{
+    place_t at = place_of(*state);
+    mg_campaign_t *one = campaign(&at, "one");
+    mg_event_t event = event_of(&at, MG_EVENT_CLICKED, "b\xe9@b.test");
+    mg_campaign_query_t query;
+    apr_array_header_t *rows;
+
+    event.campaigns = ids(&at, "one", NULL);
+    event.tags = ids(&at, "t\xe9", NULL);
+    event.url = "http://x.test/\xe9\xff";
+    event.user_agent = "\xfe";
+    event.country = "\xe9\xe9\xe9";
+    event.region = event.city = event.ip = "\xe9";
+    append(&at, &event);
+    memset(&query, 0, sizeof(query));
+    query.campaign_id = one->id;
+    query.kinds = ALL_KINDS;
+    query.limit = 10;
+    unit_store_ok(at.s->db, mg_campaign_events(&rows, at.s->db, &query,
+                                               at.s->p));
+    assert_int_equal(rows->nelts, 1);
+    assert_string_equal(APR_ARRAY_IDX(rows, 0, mg_campaign_row_t).link,
+                        "http://x.test/\xEF\xBF\xBD\xEF\xBF\xBD");
+}
+
 /* --- whose events they are, as ids come and go --- */
 
 static void wait_a_tick(void)
@@ -631,7 +658,7 @@ static void reports(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        UNIT_ON_BOTH(notes),
+        UNIT_ON_BOTH(notes), UNIT_ON_BOTH(octets_are_made_text),
         UNIT_ON_BOTH(follow_the_campaign),
         UNIT_ON_BOTH(leaves_nothing),
         UNIT_ON_BOTH(grows_old),
