@@ -136,6 +136,15 @@ apr_status_t mg_event_count_rank(apr_int64_t *ptotal, apr_int64_t *pbelow,
 
 /* --- folding --- */
 
+static int by_row(const void *a, const void *b)
+{
+    const apr_int64_t *x = a, *y = b;
+
+    if (x[0] != y[0])
+        return x[0] < y[0] ? -1 : 1;
+    return x[1] < y[1] ? -1 : x[1] > y[1];
+}
+
 static apr_status_t fold_find(apr_array_header_t *rows, mg_db_t *db,
                               int limit)
 {
@@ -154,6 +163,8 @@ static apr_status_t fold_find(apr_array_header_t *rows, mg_db_t *db,
         for (i = 0; i < 4; i++)
             row[i] = mg_stmt_int(stmt, i);
     }
+    /* as writers go: whoever is late must not wait for us, and we for him */
+    qsort(rows->elts, (size_t)rows->nelts, (size_t)rows->elt_size, by_row);
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 

@@ -187,6 +187,21 @@ static const struct {
       " DO UPDATE SET n = account_usage.n + excluded.n" },
 };
 
+/* As writers go (by_key): whoever is late must not wait for us while we wait
+ * for him. */
+static int by_row(const void *a, const void *b)
+{
+    const slot_row_t *x = a, *y = b;
+    int d;
+
+    if (x->id != y->id)
+        return x->id < y->id ? -1 : 1;
+    if (x->day != y->day)
+        return x->day < y->day ? -1 : 1;
+    d = strcmp(x->kind, y->kind);
+    return d ? d : strcmp(x->tag, y->tag);
+}
+
 static apr_status_t fold_find(apr_array_header_t *rows, mg_db_t *db,
                               table_t table, int limit, apr_pool_t *p)
 {
@@ -205,6 +220,7 @@ static apr_status_t fold_find(apr_array_header_t *rows, mg_db_t *db,
         row->kind = mg_stmt_text(stmt, 4, p);
         row->tag = mg_stmt_text(stmt, 5, p);
     }
+    qsort(rows->elts, (size_t)rows->nelts, sizeof(slot_row_t), by_row);
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 

@@ -1,4 +1,5 @@
 /* test_event_page.c - a domain's events counted and walked through. */
+#include <pthread.h>
 #include <string.h>
 #include <apr_strings.h>
 
@@ -323,6 +324,50 @@ static void open_transactions_hold_back(void **state)
     assert_true(gap > mine);
 }
 
+/* Who is late adds to counters of past hours, domain by domain: the keeper
+ * that folds them meanwhile goes the same way, and neither is thrown out. */
+static void *fold(void *data)
+{
+    unit_store_t *s = data;
+    apr_pool_t *p;
+    static apr_status_t rv;
+    int folded;
+
+    apr_pool_create(&p, NULL);
+    rv = mg_event_count_fold(&folded, s->db, 100, p);
+    apr_pool_destroy(p);
+    return &rv;
+}
+
+static void late_add(mg_db_t *db, apr_int64_t domain, apr_int64_t hour)
+{
+    unit_store_ok(db, mg_db_exec(db, NULL, "UPDATE event_hour SET n = n + 1"
+                                 " WHERE domain_id = $1 AND hour = $2"
+                                 " AND slot = 1", "ii", domain, hour));
+}
+
+static void folding_waits_for_the_late(void **state)
+{
+    unit_store_t *s = *state;
+    mg_db_t *other = unit_store_open(s, 0);
+    pthread_t thread;
+    void *rv;
+
+    put(s, 2, 9, 1, "delivered", "x@x.test");
+    put(s, 1, 10, 1, "delivered", "x@x.test");
+    unit_store_ok(other, mg_tx_begin(other, MG_TX_WRITE));
+    late_add(other, 1, 10);
+    unit_store_int(other, "SELECT COUNT(*) FROM event_hour"); /* it is there */
+    assert_int_equal(pthread_create(&thread, NULL, fold, s), 0);
+    apr_sleep(300 * APR_TIME_C(1000));
+    late_add(other, 2, 9);
+    unit_store_ok(other, mg_tx_commit(other));
+    pthread_join(thread, &rv);
+    assert_int_equal(*(apr_status_t *)rv, APR_SUCCESS);
+    assert_int_equal(unit_store_int(s->db, "SELECT SUM(n) FROM event_hour"),
+                     4);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -331,6 +376,7 @@ int main(void)
         UNIT_ON_BOTH(looking_is_bounded),
         UNIT_ON_BOTH(slow_filters_are_bounded), UNIT_ON_BOTH(message_is_found),
         UNIT_ON_BOTH(open_transactions_hold_back),
+        UNIT_ON_PGSQL(folding_waits_for_the_late),
     };
 
     return unit_store_run("event pages", tests);
