@@ -572,9 +572,12 @@ def test_nothing_is_lost(own_env):
 
     def kill_httpd():
         process = env.processes["httpd"]
-        for pid in [process.pid] + children(process.pid):
+        pids = [process.pid] + children(process.pid)
+        for pid in pids:
             os.kill(pid, signal.SIGKILL)
         process.popen.wait()
+        # one that is not quite dead still listens
+        env.wait("their end", lambda: not any(title(pid) for pid in pids))
         env.start_httpd()
     deeds = [kill_notifier, kill_smtpd, kill_notifier, kill_httpd] * 2
     for i in range(count):
