@@ -646,6 +646,9 @@ def by_dns(own_env, tmp_path):
             f.write(re.sub(r"MailgunResolver .*",
                            "MailgunResolver 127.0.0.1:%d" % dns.port, text))
         own_env.restart("smtpd")
+        # httpd looks once a second for shared state that was made anew
+        # (mg_shared.h): until then it does not hear what is changed
+        time.sleep(1.1)
         own_env.dns = dns
         yield own_env
 
