@@ -1,6 +1,7 @@
 /* ctl_webhooks.c - mailgunctl webhooks: those that were given up. */
 #include "ctl.h"
 #include "mg_dead_letter.h"
+#include "mg_id.h"
 
 #include <apr_strings.h>
 #include <stdio.h>
@@ -65,7 +66,7 @@ static int which(apr_int64_t *pid, apr_int64_t *pdomain_id, ctl_t *ctl)
 /* ID|DOMAIN */
 int ctl_webhooks_replay(ctl_t *ctl)
 {
-    apr_int64_t id, domain_id, after = 0, replayed = 0;
+    apr_int64_t id, domain_id, after = 0, before, replayed = 0;
     apr_pool_t *step;
     apr_status_t rv;
     int code, more = 1;
@@ -74,9 +75,10 @@ int ctl_webhooks_replay(ctl_t *ctl)
         || (code = which(&id, &domain_id, ctl)) != 0)
         return code;
     apr_pool_create(&step, ctl->pool);
+    before = mg_id_next();
     while (more) {
-        rv = mg_dead_letter_replay(&replayed, &more, &after, ctl->db, id,
-                                   domain_id, SLICE, step);
+        rv = mg_dead_letter_replay(&replayed, &more, &after, before, ctl->db,
+                                   id, domain_id, SLICE, step);
         if (rv != APR_SUCCESS)
             return ctl_failed(ctl, rv, "after %" APR_INT64_T_FMT " webhooks",
                               replayed);

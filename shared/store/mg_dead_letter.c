@@ -53,8 +53,9 @@ apr_status_t mg_dead_letter_hooks(apr_array_header_t **plist, mg_db_t *db,
 /* --- again --- */
 
 static apr_status_t find(apr_array_header_t *rows, int *pseen,
-                         apr_int64_t *pafter, mg_db_t *db, apr_int64_t id,
-                         apr_int64_t domain_id, int limit, apr_pool_t *p)
+                         apr_int64_t *pafter, apr_int64_t before, mg_db_t *db,
+                         apr_int64_t id, apr_int64_t domain_id, int limit,
+                         apr_pool_t *p)
 {
     mg_delivery_t *row;
     mg_stmt_t *stmt;
@@ -66,9 +67,10 @@ static apr_status_t find(apr_array_header_t *rows, int *pseen,
         "SELECT l.id, l.message_id, l.domain_id, COALESCE(d.account_id, 0),"
         " l.recipient, l.target, l.payload FROM dead_letter l"
         " LEFT JOIN domain d ON d.id = l.domain_id"
-        " WHERE l.transport = 4 AND l.id > $1 AND ($2 = 0 OR l.id = $2)"
-        " AND ($3 = 0 OR l.domain_id = $3) ORDER BY l.id LIMIT $4",
-        "iiii", *pafter, id, domain_id, (apr_int64_t)limit);
+        " WHERE l.transport = 4 AND l.id > $1 AND l.id < $2"
+        " AND ($3 = 0 OR l.id = $3) AND ($4 = 0 OR l.domain_id = $4)"
+        " ORDER BY l.id LIMIT $5",
+        "iiiii", *pafter, before, id, domain_id, (apr_int64_t)limit);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
         *pafter = mg_stmt_int(stmt, 0);
         ++*pseen;
@@ -120,9 +122,10 @@ static apr_status_t replay_one(apr_int64_t *preplayed, mg_db_t *db,
 }
 
 apr_status_t mg_dead_letter_replay(apr_int64_t *preplayed, int *pmore,
-                                   apr_int64_t *pafter, mg_db_t *db,
-                                   apr_int64_t id, apr_int64_t domain_id,
-                                   int limit, apr_pool_t *p)
+                                   apr_int64_t *pafter, apr_int64_t before,
+                                   mg_db_t *db, apr_int64_t id,
+                                   apr_int64_t domain_id, int limit,
+                                   apr_pool_t *p)
 {
     apr_array_header_t *rows = apr_array_make(p, 32, sizeof(mg_delivery_t));
     apr_status_t rv;
@@ -132,7 +135,7 @@ apr_status_t mg_dead_letter_replay(apr_int64_t *preplayed, int *pmore,
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = find(rows, &seen, pafter, db, id, domain_id, limit, p);
+    rv = find(rows, &seen, pafter, before, db, id, domain_id, limit, p);
     for (i = 0; rv == APR_SUCCESS && i < rows->nelts; i++)
         rv = replay_one(preplayed, db,
                         &APR_ARRAY_IDX(rows, i, mg_delivery_t), p);

@@ -26,7 +26,8 @@ apr_status_t mg_dead_letter_hooks(apr_array_header_t **plist, mg_db_t *db,
                                   apr_pool_t *p);
 /**
  * Back into the queue, due now, with all tries: webhooks behind *pafter, which
- * moves on; to the URL that the domain has for that event now, or to the old
+ * moves on, and before `before`, an id of when it all began, as those that are
+ * given up again meanwhile would be found without end; to the URL that the domain has for that event now, or to the old
  * one if it has none. Those of a domain that was removed stay. In a
  * transaction of its own.
  *
@@ -35,9 +36,10 @@ apr_status_t mg_dead_letter_hooks(apr_array_header_t **plist, mg_db_t *db,
  * @param pmore      call again
  */
 apr_status_t mg_dead_letter_replay(apr_int64_t *preplayed, int *pmore,
-                                   apr_int64_t *pafter, mg_db_t *db,
-                                   apr_int64_t id, apr_int64_t domain_id,
-                                   int limit, apr_pool_t *p);
+                                   apr_int64_t *pafter, apr_int64_t before,
+                                   mg_db_t *db, apr_int64_t id,
+                                   apr_int64_t domain_id, int limit,
+                                   apr_pool_t *p);
 /** The keeper's: *pn of at most limit that were made before then. */
 apr_status_t mg_dead_letter_forget(int *pn, mg_db_t *db, apr_time_t before,
                                    int limit);
