@@ -409,6 +409,7 @@ apr_status_t notifier_fields_make(apr_array_header_t **pfields,
 
 void notifier_fields_keep(notifier_post_t *post)
 {
+    apr_int64_t memory = post->memory; /* what was added to the notifier's */
     apr_array_header_t *fields;
     const char *why;
     apr_pool_t *p;
@@ -420,5 +421,6 @@ void notifier_fields_keep(notifier_post_t *post)
     if (make_hook(fields, &why, post, p) == APR_SUCCESS)
         post->row.payload = mg_hook_keep(notifier_payload(post), fields,
                                          KEPT_FILE_MAX, post->pool);
+    post->memory = memory;
     apr_pool_destroy(p);
 }

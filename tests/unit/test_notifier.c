@@ -282,11 +282,17 @@ static void look(loop_t *loop, void *baton)
 
 static void run(rig_t *r)
 {
+    const notifier_t *n;
+
     r->until = mg_ticks() + PATIENCE;
     assert_int_equal(notifier_start(&r->worker), APR_SUCCESS);
     loop_timer_set(r->worker.loop, 10000, look, r);
     assert_int_equal(loop_run(r->worker.loop), APR_SUCCESS);
     assert_true(mg_ticks() < r->until);
+    /* what was counted was given back, and no more */
+    n = r->worker.role_data;
+    assert_true(n->memory == 0);
+    assert_int_equal(n->nheld, 0);
 }
 
 /* --- what becomes of a row --- */
