@@ -45,7 +45,6 @@ static const struct {
     { "urldefense", "URL Defense", ROBOT, 1 },
     { "kaspersky", "Kaspersky", ROBOT, 1 },
     { "bitdefender", "Bitdefender", ROBOT, 1 },
-    { "avast", "Avast", ROBOT, 1 },
     { "phishtank", "PhishTank", ROBOT, 1 },
     { "virustotal", "VirusTotal", ROBOT, 1 },
     { "headlesschrome", "Chrome, headless", ROBOT, 1 },

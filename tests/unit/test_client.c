@@ -57,6 +57,9 @@ static const struct {
     { "Mozilla/5.0 (iPad; CPU OS 7_1 like Mac OS X) AppleWebKit/537.51.2 "
       "(KHTML, like Gecko) Mobile/11D167",
       "email client", "Apple Mail", "iOS", "tablet", 0 },
+    { "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, "
+      "like Gecko) Chrome/112.0.0.0 Safari/537.36 Avast/112.0.21002.139",
+      "browser", "Chrome", "Windows", "desktop", 0 },
     { "Mozilla/5.0 (Windows NT 6.1; WOW64; rv:24.0) Gecko/20100101 "
       "Thunderbird/24.5.0",
       "email client", "Thunderbird", "Windows", "desktop", 0 },
