@@ -345,6 +345,13 @@ static apr_status_t forget_keys(keeper_t *k, int *pmore)
     return rv;
 }
 
+/* suppressions of domains that are gone */
+
+static apr_status_t forget_suppressions(keeper_t *k, int *pmore)
+{
+    return mg_suppression_sweep(pmore, k->worker->db);
+}
+
 static apr_status_t forget_dead_letters(keeper_t *k, int *pmore)
 {
     int n = 0;
@@ -386,6 +393,7 @@ static const task_t tasks[] = {
     { "DNS records", look_at_dns, SEC(1), MSEC(20) },
     { "DKIM keys", forget_keys, SEC(300), MSEC(50) },
     { "destinations", forget_destinations, SEC(300), MSEC(50) },
+    { "suppressions", forget_suppressions, SEC(60), MSEC(20) },
     { "campaigns", pack_campaigns, SEC(2), MSEC(5) },
     { "deleted campaigns", forget_campaigns, SEC(5), MSEC(20) },
 };

@@ -303,6 +303,7 @@ apr_status_t mg_domain_hold(mg_db_t *db, apr_int64_t domain_id)
 static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
 {
     apr_status_t rv = mg_mailbox_delete_all(db, domain_id);
+    int more; /* suppressions: the keeper's */
 
     if (rv == APR_SUCCESS)
         rv = mg_db_exec(db, NULL, "DELETE FROM smtp_credential"
@@ -316,7 +317,7 @@ static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
     if (rv == APR_SUCCESS)
         rv = mg_campaign_remove_all(db, domain_id);
     if (rv == APR_SUCCESS)
-        rv = mg_suppression_clear(db, domain_id, -1);
+        rv = mg_suppression_forget(&more, db, domain_id);
     if (rv == APR_SUCCESS)
         rv = mg_db_exec(db, NULL, "DELETE FROM setting WHERE scope = 'domain'"
                         " AND scope_id = $1", "i", domain_id);

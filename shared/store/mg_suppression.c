@@ -9,6 +9,7 @@
 #include "mg_time.h"
 #include "mg_tx.h"
 
+#define FORGET_STEP 1000    /* addresses: some 10 ms */
 /* Behind all text there is. */
 #define LAST "\xF4\x8F\xBF\xBF"
 #define OF_BOUNCE "address, created_at, code, error, class, 0, '', ''"
@@ -19,7 +20,6 @@
     .name = table,                                                            \
     .remove = "DELETE FROM " table " WHERE domain_id = $1"                    \
               " AND address_lc = $2",                                         \
-    .clear = "DELETE FROM " table " WHERE domain_id = $1",                    \
     .clear_some = "DELETE FROM " table " WHERE domain_id = $1 AND address_lc" \
                   " IN (SELECT address_lc FROM " table " WHERE"               \
                   " domain_id = $1 ORDER BY address_lc LIMIT $2)",            \
@@ -209,27 +209,6 @@ apr_status_t mg_suppression_remove(mg_db_t *db, apr_int64_t domain_id,
     return mg_tx_leave(db, own, rv);
 }
 
-apr_status_t mg_suppression_clear(mg_db_t *db, apr_int64_t domain_id, int kind)
-{
-    apr_status_t rv;
-    apr_int64_t n;
-    int k, own;
-
-    rv = mg_tx_join(db, MG_TX_WRITE, &own);
-    if (rv != APR_SUCCESS)
-        return rv;
-    for (k = 0; rv == APR_SUCCESS && k < MG_SUPPRESSIONS; k++) {
-        if (kind >= 0 && kind != k)
-            continue;
-        rv = mg_db_exec(db, &n, tables[k].clear, "i", domain_id);
-        if (rv == APR_SUCCESS)
-            rv = count_off(db, domain_id, (mg_suppression_kind_t)k, n);
-    }
-    if (rv == APR_SUCCESS && kind < 0)
-        rv = mg_suppression_total_forget(db, domain_id);
-    return mg_tx_leave(db, own, rv);
-}
-
 apr_status_t mg_suppression_clear_some(apr_int64_t *pn, mg_db_t *db,
                                        apr_int64_t domain_id,
                                        mg_suppression_kind_t kind,
@@ -246,6 +225,53 @@ apr_status_t mg_suppression_clear_some(apr_int64_t *pn, mg_db_t *db,
     if (rv == APR_SUCCESS)
         rv = count_off(db, domain_id, kind, *pn);
     return mg_tx_leave(db, own, rv);
+}
+
+/* What a step leaves is the next one's; rows of no domain stop no mail. */
+static apr_status_t forget_step(int *pmore, mg_db_t *db, apr_int64_t domain_id)
+{
+    apr_int64_t n, left = FORGET_STEP;
+    apr_status_t rv = APR_SUCCESS;
+    int k;
+
+    for (k = 0; rv == APR_SUCCESS && k < MG_SUPPRESSIONS && left > 0; k++) {
+        rv = mg_suppression_clear_some(&n, db, domain_id,
+                                       (mg_suppression_kind_t)k, left);
+        left -= n;
+    }
+    *pmore = left <= 0;
+    return rv == APR_SUCCESS && !*pmore
+               ? mg_suppression_total_forget(db, domain_id) : rv;
+}
+
+apr_status_t mg_suppression_forget(int *pmore, mg_db_t *db,
+                                   apr_int64_t domain_id)
+{
+    apr_status_t rv;
+    int own;
+
+    *pmore = 0;
+    rv = mg_tx_join(db, MG_TX_WRITE, &own);
+    if (rv != APR_SUCCESS)
+        return rv;
+    return mg_tx_leave(db, own, forget_step(pmore, db, domain_id));
+}
+
+apr_status_t mg_suppression_sweep(int *pmore, mg_db_t *db)
+{
+    apr_int64_t domain_id;
+    apr_status_t rv;
+
+    *pmore = 0;
+    rv = mg_db_get_int(db, &domain_id,
+                       "SELECT t.domain_id FROM suppression_total t"
+                       " WHERE NOT EXISTS (SELECT 1 FROM domain d"
+                       " WHERE d.id = t.domain_id) LIMIT 1", "");
+    if (rv != APR_SUCCESS)
+        return APR_STATUS_IS_ENOENT(rv) ? APR_SUCCESS : rv;
+    rv = mg_suppression_forget(pmore, db, domain_id);
+    *pmore = 1; /* another domain, or a late writer's */
+    return rv;
 }
 
 /* --- list --- */

@@ -78,9 +78,12 @@ apr_status_t mg_suppression_page(apr_array_header_t **plist, mg_db_t *db,
 apr_status_t mg_suppression_count(apr_int64_t *pn, mg_db_t *db,
                                   apr_int64_t domain_id,
                                   mg_suppression_kind_t kind);
-/** All of a domain that goes, or of one table (kind; -1: of all). */
-apr_status_t mg_suppression_clear(mg_db_t *db, apr_int64_t domain_id,
-                                  int kind);
+/** Those of a domain that goes, a step of them. *pmore: there are others; they
+ * are the keeper's (mg_suppression_sweep). */
+apr_status_t mg_suppression_forget(int *pmore, mg_db_t *db,
+                                   apr_int64_t domain_id);
+/** The keeper's: a step of what domains left that are gone. */
+apr_status_t mg_suppression_sweep(int *pmore, mg_db_t *db);
 /** At most limit addresses of one table (*pn: rows), so that nobody waits for
  * a million of them. */
 apr_status_t mg_suppression_clear_some(apr_int64_t *pn, mg_db_t *db,

@@ -9,7 +9,7 @@
  * code, error, class, count, tag, public id. */
 typedef struct {
     const char *name;
-    const char *remove, *clear, *clear_some;
+    const char *remove, *clear_some;
     const char *list, *get, *between, *pages_up, *pages_down;
     int code;                    /* of the drop (reference, section 12) */
     const char *why;

@@ -101,7 +101,7 @@ static void test_totals(void **state)
 {
     unit_store_t *s = *state;
     apr_int64_t n;
-    int folded;
+    int folded, more;
 
     setup(s);
     counts(s, 0, 0, 0);
@@ -133,11 +133,36 @@ static void test_totals(void **state)
     assert_int_equal(n, 1);
     get(s, MG_BOUNCED, "b@x.test", 1);
     counts(s, 1, 0, 1);
-    unit_store_ok(s->db, mg_suppression_clear(s->db, domain, MG_COMPLAINED));
-    counts(s, 1, 0, 0);
-    add(s, MG_COMPLAINED, "b@x.test", NULL);
-    unit_store_ok(s->db, mg_suppression_clear(s->db, domain, -1));
+    unit_store_ok(s->db, mg_suppression_forget(&more, s->db, domain));
+    assert_int_equal(more, 0);
     counts(s, 0, 0, 0);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM"
+                                    " suppression_total"), 0);
+}
+
+/* A domain that is removed takes some at once; the keeper has the rest. */
+static void test_go_with_their_domain(void **state)
+{
+    unit_store_t *s = *state;
+    int i, more = 1, steps = 0;
+
+    setup(s);
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    for (i = 0; i < 2500; i++)
+        add(s, i % 2 ? MG_BOUNCED : MG_UNSUBSCRIBED,
+            apr_psprintf(s->p, "a%d@x.test", i), NULL);
+    unit_store_ok(s->db, mg_tx_commit(s->db));
+    unit_store_ok(s->db, mg_suppression_sweep(&more, s->db));
+    assert_int_equal(more, 0); /* the domain is there */
+    counts(s, 1250, 1250, 0);
+    unit_store_ok(s->db, mg_domain_remove(s->db, domain, s->p));
+    counts(s, 250, 1250, 0);
+    do
+        unit_store_ok(s->db, mg_suppression_sweep(&more, s->db));
+    while (more && ++steps < 9);
+    assert_int_equal(steps, 2);
+    counts(s, 0, 0, 0);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM bounce"), 0);
     assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM"
                                     " suppression_total"), 0);
 }
@@ -305,6 +330,7 @@ int main(void)
         UNIT_ON_BOTH(test_rows),
         UNIT_ON_BOTH(test_pages),
         UNIT_ON_BOTH(test_totals),
+        UNIT_ON_BOTH(test_go_with_their_domain),
         UNIT_ON_BOTH(test_follow_from_events),
         UNIT_ON_BOTH(test_pages_by_address),
         UNIT_ON_BOTH(test_match),
