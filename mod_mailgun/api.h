@@ -19,6 +19,7 @@
 #include "mg_group.h"
 #include "mg_hit_journal.h"
 #include "mg_json.h"
+#include "mg_json_out.h"
 #include "mg_options.h"
 #include "mg_path.h"
 #include "mg_routing.h"
@@ -178,6 +179,7 @@ void api_headers(request_rec *r);
 int api_reply(api_t *q, int status, const char *type, const char *body);
 /** Takes the reference. */
 int api_reply_json(api_t *q, int status, json_t *json);
+int api_reply_out(api_t *q, int status, const mg_json_out_t *out);
 int api_reply_message(api_t *q, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /** The store (or a disk) failed: one log line, 503 or 507. */

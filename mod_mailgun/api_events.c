@@ -16,6 +16,8 @@
 
 #define LIMIT_V2 100
 #define LIMIT_V3 300
+#define PAGE_OCTETS 2048    /* of a reply, about: the links, */
+#define ITEM_OCTETS 1900    /* and an item */
 #define MSEC APR_TIME_C(1000)
 
 /* --- what is asked for --- */
@@ -187,37 +189,43 @@ static void choose_kinds(mg_event_query_t *walk, const sieve_t *sieve)
 }
 
 static int list_passes(const sieve_t *sieve, mg_filter_field_t field,
-                       const json_t *list, const char *member)
+                       mg_json_span_t span, const char *member)
 {
     const char *values[MG_OPTIONS_LIMIT / 256];
-    size_t i, n = json_array_size(list);
+    const int most = sizeof(values) / sizeof(values[0]);
+    mg_json_view_t list = { 0 }, one;
+    int i;
 
     if (!sieve->filters[field])
         return 1;
-    if (n > sizeof(values) / sizeof(values[0]))
-        n = sizeof(values) / sizeof(values[0]);
-    for (i = 0; i < n; i++) {
-        const json_t *one = json_array_get(list, i);
+    if (span.at)
+        mg_json_view(&list, span.at, span.len, '[', sieve->prow);
+    for (i = 0; i < list.n && i < most; i++) {
+        mg_json_span_t value = list.members[i].value;
 
-        values[i] = json_string_value(member ? json_object_get(one, member)
-                                             : one);
+        if (member) {
+            mg_json_view(&one, value.at, value.len, '{', sieve->prow);
+            value = mg_json_view_find(&one, member);
+        }
+        values[i] = mg_json_span_text(value, sieve->prow);
     }
-    return mg_event_filter_matches(sieve->filters[field], values, (int)n);
+    return mg_event_filter_matches(sieve->filters[field], values, i);
 }
 
 static int summary_passes(const sieve_t *sieve, const mg_event_row_t *row)
 {
-    const char *error;
-    const json_t *summary;
+    mg_json_view_t summary;
 
     if (!sieve->filters[MG_FILTER_TO] && !sieve->filters[MG_FILTER_ATTACHMENT])
         return 1;
-    summary = mg_json_parse(row->summary, strlen(row->summary), &error,
-                            sieve->prow);
+    mg_json_view(&summary, row->summary, strlen(row->summary), '{',
+                 sieve->prow);
     return passes(sieve, MG_FILTER_TO,
-                  json_string_value(json_object_get(summary, "to"))) &&
+                  mg_json_span_text(mg_json_view_find(&summary, "to"),
+                                    sieve->prow)) &&
            list_passes(sieve, MG_FILTER_ATTACHMENT,
-                       json_object_get(summary, "attachments"), "filename");
+                       mg_json_view_find(&summary, "attachments"),
+                       "filename");
 }
 
 static int recipients_pass(const sieve_t *sieve, const mg_event_row_t *row)
@@ -242,17 +250,19 @@ static int detail_passes(const sieve_t *sieve, const mg_event_row_t *row)
 {
     int is_dropped =
         !strcmp(row->kind, mg_event_kinds[MG_EVENT_DROPPED].name);
-    const json_t *detail;
+    mg_json_view_t detail;
 
     if (!is_dropped && !sieve->in_detail)
         return 1;
-    detail = api_events_detail(row, sieve->prow);
-    return !(is_dropped && api_events_is_repeat(row, detail)) &&
+    api_events_detail(&detail, row, sieve->prow);
+    return !(is_dropped &&
+             api_events_is_repeat(row, &detail, sieve->prow)) &&
            list_passes(sieve, MG_FILTER_TAGS,
-                       api_events_labels(row, detail, "tags", sieve->prow),
+                       api_events_labels(row, &detail, "tags", sieve->prow),
                        NULL) &&
            passes(sieve, MG_FILTER_LIST,
-                  json_string_value(json_object_get(detail, "mailing-list")));
+                  mg_json_span_text(mg_json_view_find(&detail, "mailing-list"),
+                                    sieve->prow));
 }
 
 static int is_wanted(const mg_event_row_t *row, void *baton)
@@ -402,54 +412,52 @@ static const char *base_url(api_t *q)
                         ap_escape_path_segment(q->p, q->args[0]));
 }
 
-static json_t *url_json(const api_events_query_t *query, const char *base,
-                        apr_int64_t gap, int back, apr_pool_t *p)
-{
-    api_events_query_t other = *query;
-
-    other.gap = gap;
-    other.back = back;
-    return json_string(apr_pstrcat(p, base, api_events_token(&other, p),
-                                   NULL));
-}
-
-static json_t *paging_json(api_t *q, const api_events_query_t *query,
-                           const page_t *page)
+static void write_paging(mg_json_out_t *out, api_t *q,
+                         const api_events_query_t *query, const page_t *page)
 {
     apr_int64_t begin = query->ascending ? query->low : query->high;
     apr_int64_t end = query->ascending ? query->high : query->low;
+    const struct {
+        const char *name;
+        apr_int64_t gap;
+        int back;
+    } urls[] = { { "first", begin, 0 }, { "last", end, 1 },
+                 { "next", page->behind, 0 }, { "previous", page->before, 1 } };
     const char *base = base_url(q);
-    json_t *paging = json_object();
+    api_events_query_t other = *query;
+    apr_size_t i;
 
-    json_object_set_new(paging, "first", url_json(query, base, begin, 0, q->p));
-    json_object_set_new(paging, "last", url_json(query, base, end, 1, q->p));
-    json_object_set_new(paging, "next",
-                        url_json(query, base, page->behind, 0, q->p));
-    json_object_set_new(paging, "previous",
-                        url_json(query, base, page->before, 1, q->p));
-    return paging;
+    mg_json_out_open(out, "paging", '{');
+    for (i = 0; i < sizeof(urls) / sizeof(urls[0]); i++) {
+        other.gap = urls[i].gap;
+        other.back = urls[i].back;
+        mg_json_out_text(out, urls[i].name,
+                         apr_pstrcat(q->p, base, api_events_token(&other, q->p),
+                                     NULL));
+    }
+    mg_json_out_close(out, '}');
 }
 
 static int reply(api_t *q, const api_events_query_t *query)
 {
-    json_t *items, *all;
+    api_events_show_t show = { .q = q, .campaigns = apr_hash_make(q->p) };
     page_t page;
     int i;
 
     if (read_page(q, &page, query))
         return API_REPLIED;
-    items = json_array();
+    apr_pool_create(&show.pitem, q->p);
+    show.out = mg_json_out_make(query->pretty, PAGE_OCTETS +
+                                (apr_size_t)page.rows->nelts * ITEM_OCTETS,
+                                q->p);
+    mg_json_out_open(show.out, NULL, '{');
+    mg_json_out_open(show.out, "items", '[');
     for (i = 0; i < page.rows->nelts; i++)
-        json_array_append_new(
-            items, api_events_item(q, APR_ARRAY_IDX(page.rows, i,
-                                                    mg_event_row_t *)));
-    all = json_pack("{s:o, s:o}", "items", items, "paging",
-                    paging_json(q, query, &page));
-    if (query->pretty || !all)
-        return api_reply_json(q, HTTP_OK, all);
-    mg_json_bind(all, q->p);
-    return api_reply(q, HTTP_OK, "application/json",
-                     mg_json_ascii(all, q->p));
+        api_events_item(&show, APR_ARRAY_IDX(page.rows, i, mg_event_row_t *));
+    mg_json_out_close(show.out, ']');
+    write_paging(show.out, q, query, &page);
+    mg_json_out_close(show.out, '}');
+    return api_reply_out(q, HTTP_OK, show.out);
 }
 
 int api_events_list(api_t *q)

@@ -2,10 +2,13 @@
 #ifndef API_EVENTS_H
 #define API_EVENTS_H
 
+#include <apr_hash.h>
+
 #include "api.h"
 #include "mg_event_filter.h"
 #include "mg_event_kind.h"
 #include "mg_event_page.h"
+#include "mg_json_out.h"
 
 /** What was asked for, and from where on. All of it is in a page's token. */
 typedef struct {
@@ -27,15 +30,27 @@ apr_status_t api_events_token_read(api_events_query_t *query,
 
 /** Its event and severity ("" for none); NULL: it is not shown. */
 const char *api_events_name(mg_event_kind_t kind, const char **pseverity);
-/** detail: the row's, parsed. A refusal is "failed" once, though it is a
- * bounce and a drop in the log. */
-int api_events_is_repeat(const mg_event_row_t *row, const json_t *detail);
-/** detail, parsed; {} if it is damaged. */
-const json_t *api_events_detail(const mg_event_row_t *row, apr_pool_t *p);
+/** detail: the row's. A refusal is "failed" once, though it is a bounce and a
+ * drop in the log. */
+int api_events_is_repeat(const mg_event_row_t *row,
+                         const mg_json_view_t *detail, apr_pool_t *p);
+/** The row's detail; empty if it is damaged. */
+void api_events_detail(mg_json_view_t *detail, const mg_event_row_t *row,
+                       apr_pool_t *p);
 /** tags, campaigns: what detail has, else what the message was given. */
-const json_t *api_events_labels(const mg_event_row_t *row,
-                                const json_t *detail, const char *name,
-                                apr_pool_t *p);
-json_t *api_events_item(api_t *q, const mg_event_row_t *row);
+mg_json_span_t api_events_labels(const mg_event_row_t *row,
+                                 const mg_json_view_t *detail,
+                                 const char *name, apr_pool_t *p);
+
+/** What the items of a page have in common. */
+typedef struct {
+    api_t *q;
+    mg_json_out_t *out;
+    apr_hash_t *campaigns;    /* id to name, of those that were looked up */
+    apr_pool_t *pitem;        /* cleared with each item */
+} api_events_show_t;
+/** Writes one. */
+void api_events_item(const api_events_show_t *page,
+                     const mg_event_row_t *row);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include "mg_campaign.h"
 #include "mg_id.h"
+#include "mg_json.h"
 
 #define BIG (10 * 1024 * 1024)   /* octets: is-big */
 
@@ -38,22 +39,21 @@ const char *api_events_name(mg_event_kind_t kind, const char **pseverity)
     return shown[kind].event;
 }
 
-const json_t *api_events_detail(const mg_event_row_t *row, apr_pool_t *p)
+void api_events_detail(mg_json_view_t *detail, const mg_event_row_t *row,
+                       apr_pool_t *p)
 {
-    const char *error;
-    json_t *detail = mg_json_parse(row->detail, strlen(row->detail), &error,
-                                   p);
-
-    if (json_is_object(detail))
-        return detail;
-    detail = json_object();
-    mg_json_bind(detail, p);
-    return detail;
+    mg_json_view(detail, row->detail, strlen(row->detail), '{', p);
 }
 
-static int code_of(const json_t *detail)
+static const char *text_of(const mg_json_view_t *detail, const char *name,
+                           apr_pool_t *p)
 {
-    return (int)json_integer_value(json_object_get(detail, "code"));
+    return mg_json_span_text(mg_json_view_find(detail, name), p);
+}
+
+static int code_of(const mg_json_view_t *detail)
+{
+    return (int)mg_json_span_int(mg_json_view_find(detail, "code"));
 }
 
 /* 605, 606, 607: not tried, as the recipient is suppressed. */
@@ -62,107 +62,136 @@ static int is_suppressed(int code)
     return code >= 605 && code <= 607;
 }
 
-int api_events_is_repeat(const mg_event_row_t *row, const json_t *detail)
+int api_events_is_repeat(const mg_event_row_t *row,
+                         const mg_json_view_t *detail, apr_pool_t *p)
 {
-    const char *reason = json_string_value(json_object_get(detail, "reason"));
+    const char *reason = text_of(detail, "reason", p);
 
     return !strcmp(row->kind, mg_event_kinds[MG_EVENT_DROPPED].name) &&
            reason && !strcmp(reason, "hardfail") &&
            !is_suppressed(code_of(detail));
 }
 
-const json_t *api_events_labels(const mg_event_row_t *row,
-                                const json_t *detail, const char *name,
-                                apr_pool_t *p)
+mg_json_span_t api_events_labels(const mg_event_row_t *row,
+                                 const mg_json_view_t *detail,
+                                 const char *name, apr_pool_t *p)
 {
-    const json_t *labels = json_object_get(detail, name);
-    const char *error;
+    mg_json_span_t labels = mg_json_view_find(detail, name), none = { 0 };
+    mg_json_view_t options;
 
-    if (labels || row->options[0] != '{' || row->options[1] == '}')
+    if (labels.at || row->options[0] != '{' || row->options[1] == '}')
         return labels;
-    labels = json_object_get(mg_json_parse(row->options, strlen(row->options),
-                                           &error, p), name);
-    return json_is_array(labels) ? labels : NULL;
+    mg_json_view(&options, row->options, strlen(row->options), '{', p);
+    labels = mg_json_view_find(&options, name);
+    return labels.at && *labels.at == '[' ? labels : none;
 }
 
 /* --- members --- */
 
 typedef struct {
-    api_t *q;
+    mg_json_out_t *out;
+    const api_events_show_t *page;
     const mg_event_row_t *row;
-    const json_t *detail;
+    mg_json_view_t detail;
     mg_event_kind_t kind;
-    json_t *item;
+    apr_pool_t *p;               /* of this item */
 } show_t;
 
 /* A member of detail under a name of its own, if it is there. */
-static void copy(json_t *to, const char *name, const show_t *show,
-                 const char *from)
+static void copy(const show_t *show, const char *name, const char *from)
 {
-    json_t *value = json_object_get(show->detail, from);
-
-    if (value)
-        json_object_set(to, name, value);
+    mg_json_out_copy(show->out, name, mg_json_view_find(&show->detail, from));
 }
 
-static void set(json_t *to, const char *name, const char *text)
+static void set(const show_t *show, const char *name, const char *text)
 {
-    json_object_set_new(to, name, json_string(text));
+    mg_json_out_text(show->out, name, text);
 }
 
-static int is_set(const json_t *of, const char *name)
+static void begin(const show_t *show, const char *name, char bracket)
 {
-    return json_is_true(json_object_get(of, name));
+    mg_json_out_open(show->out, name, bracket);
 }
 
-/* Names are looked up once a page would ask; a campaign that is gone has its
- * id for a name. */
+static void end(const show_t *show, char bracket)
+{
+    mg_json_out_close(show->out, bracket);
+}
+
+/* Looked up once a page; a campaign that is gone has its id for a name. */
 static const char *campaign_name(const show_t *show, const char *id)
 {
+    api_t *q = show->page->q;
+    apr_hash_t *names = show->page->campaigns;
+    const char *name = apr_hash_get(names, id, APR_HASH_KEY_STRING);
     mg_campaign_t *campaign;
 
-    if (mg_campaign_by_id(&campaign, show->q->db, show->q->domain.id, id,
-                          show->q->p) != APR_SUCCESS)
-        return id;
-    return campaign->name;
+    if (name)
+        return name;
+    id = apr_pstrdup(q->p, id);
+    name = mg_campaign_by_id(&campaign, q->db, q->domain.id, id, q->p)
+                   == APR_SUCCESS ? campaign->name : id;
+    apr_hash_set(names, id, APR_HASH_KEY_STRING, name);
+    return name;
 }
 
 static void add_labels(const show_t *show)
 {
-    const json_t *ids = api_events_labels(show->row, show->detail,
-                                          "campaigns", show->q->p), *id;
-    const json_t *tags = api_events_labels(show->row, show->detail, "tags",
-                                           show->q->p);
-    json_t *campaigns = json_array();
-    size_t i;
+    mg_json_span_t ids = api_events_labels(show->row, &show->detail,
+                                           "campaigns", show->p);
+    mg_json_span_t tags = api_events_labels(show->row, &show->detail, "tags",
+                                            show->p);
+    mg_json_view_t list = { 0 };
+    int i;
 
-    json_array_foreach(ids, i, id)
-        if (json_is_string(id))
-            json_array_append_new(
-                campaigns,
-                json_pack("{s:O, s:s}", "id", id, "name",
-                          campaign_name(show, json_string_value(id))));
-    json_object_set_new(show->item, "campaigns", campaigns);
-    json_object_set_new(show->item, "tags",
-                        tags ? json_deep_copy(tags) : json_array());
+    if (ids.at)
+        mg_json_view(&list, ids.at, ids.len, '[', show->p);
+    begin(show, "campaigns", '[');
+    for (i = 0; i < list.n; i++) {
+        const char *id = mg_json_span_text(list.members[i].value, show->p);
+
+        if (!id)
+            continue;
+        begin(show, NULL, '{');
+        set(show, "id", id);
+        set(show, "name", campaign_name(show, id));
+        end(show, '}');
+    }
+    end(show, ']');
+    if (tags.at) {
+        mg_json_out_copy(show->out, "tags", tags);
+        return;
+    }
+    begin(show, "tags", '[');
+    end(show, ']');
 }
 
 /* Values are strings; what is none is JSON's text. */
 static void add_variables(const show_t *show)
 {
-    json_t *out = json_object(), *value;
-    const char *error, *key;
-    json_t *all = mg_json_parse(show->row->variables,
-                                strlen(show->row->variables), &error,
-                                show->q->p);
+    const char *text = show->row->variables, *error;
+    mg_json_view_t all;
+    int i;
 
-    json_object_foreach(all, key, value)
-        json_object_set_new(out, key,
-                            json_is_string(value)
-                                ? json_incref(value)
-                                : json_string(mg_json_compact(value,
-                                                              show->q->p)));
-    json_object_set_new(show->item, "user-variables", out);
+    mg_json_view(&all, text, strlen(text), '{', show->p);
+    begin(show, "user-variables", '{');
+    for (i = 0; i < all.n; i++) {
+        const char *name = mg_json_span_text(all.members[i].name, show->p);
+        mg_json_span_t value = all.members[i].value;
+
+        if (*value.at == '"')
+            mg_json_out_copy(show->out, name, value);
+        else
+            set(show, name, mg_json_compact(mg_json_parse(value.at, value.len,
+                                                          &error, show->p),
+                                            show->p));
+    }
+    end(show, '}');
+}
+
+static void flag(const show_t *show, const char *name, int value)
+{
+    mg_json_out_bool(show->out, name, value);
 }
 
 static void add_flags(const show_t *show)
@@ -170,65 +199,68 @@ static void add_flags(const show_t *show)
     const mg_event_row_t *row = show->row;
     int outgoing = row->message && row->direction == MG_OUTGOING;
 
-    json_object_set_new(
-        show->item, "flags",
-        json_pack("{s:b, s:b, s:b, s:b, s:b, s:b}", "is-authenticated",
-                  outgoing, "is-test-mode",
-                  is_set(show->detail, "is-test-mode"), "is-routed",
-                  row->message && !outgoing, "is-system-test", 0,
-                  "is-delayed-bounce", show->kind == MG_EVENT_FAILED_LATE,
-                  "is-big", row->size >= BIG));
+    begin(show, "flags", '{');
+    flag(show, "is-authenticated", outgoing);
+    flag(show, "is-test-mode",
+         mg_json_span_is_true(mg_json_view_find(&show->detail,
+                                                "is-test-mode")));
+    flag(show, "is-routed", row->message && !outgoing);
+    flag(show, "is-system-test", 0);
+    flag(show, "is-delayed-bounce", show->kind == MG_EVENT_FAILED_LATE);
+    flag(show, "is-big", row->size >= BIG);
+    end(show, '}');
 }
 
-static json_t *recipients_json(const mg_event_row_t *row)
+static void add_recipients(const show_t *show)
 {
-    json_t *list = json_array();
+    const mg_event_row_t *row = show->row;
     int i;
 
-    if (!row->all_recipients) {
-        json_array_append_new(list, json_string(row->recipient));
-        return list;
-    }
-    for (i = 0; i < row->all_recipients->nelts; i++)
-        json_array_append_new(list, json_string(APR_ARRAY_IDX(
-                                        row->all_recipients, i,
-                                        const char *)));
-    return list;
+    begin(show, "recipients", '[');
+    if (!row->all_recipients)
+        set(show, NULL, row->recipient);
+    for (i = 0; row->all_recipients && i < row->all_recipients->nelts; i++)
+        set(show, NULL, APR_ARRAY_IDX(row->all_recipients, i, const char *));
+    end(show, ']');
 }
 
 /* Of opens and the like the message-id alone is told. */
 static void add_message(const show_t *show, int is_brief)
 {
     const mg_event_row_t *row = show->row;
-    json_t *headers = json_object(), *message = json_object();
-    json_t *summary, *value;
-    const char *error;
+    mg_json_span_t to, attachments;
+    mg_json_view_t summary;
 
-    json_object_set_new(message, "headers", headers);
-    json_object_set_new(show->item, "message", message);
-    set(headers, "message-id", row->message_id);
-    if (is_brief)
+    begin(show, "message", '{');
+    begin(show, "headers", '{');
+    set(show, "message-id", row->message_id);
+    if (is_brief) {
+        end(show, '}');
+        end(show, '}');
         return;
-    summary = mg_json_parse(row->summary, strlen(row->summary), &error,
-                            show->q->p);
-    value = json_object_get(summary, "to");
-    set(headers, "to", value ? json_string_value(value) : row->recipient);
-    set(headers, "from", row->from_header);
-    set(headers, "subject", row->subject);
-    value = json_object_get(summary, "attachments");
-    json_object_set_new(message, "attachments",
-                        value ? json_incref(value) : json_array());
-    json_object_set_new(message, "recipients", recipients_json(row));
-    json_object_set_new(message, "size", json_integer(row->size));
+    }
+    mg_json_view(&summary, row->summary, strlen(row->summary), '{', show->p);
+    to = mg_json_view_find(&summary, "to");
+    set(show, "to", to.at ? mg_json_span_text(to, show->p) : row->recipient);
+    set(show, "from", row->from_header);
+    set(show, "subject", row->subject);
+    end(show, '}');
+    attachments = mg_json_view_find(&summary, "attachments");
+    if (!attachments.at)
+        attachments = (mg_json_span_t){ "[]", 2 };
+    mg_json_out_copy(show->out, "attachments", attachments);
+    add_recipients(show);
+    mg_json_out_int(show->out, "size", row->size);
+    end(show, '}');
 }
 
 static void add_recipient(const show_t *show)
 {
     const char *at = strrchr(show->row->recipient, '@');
 
-    set(show->item, "recipient", show->row->recipient);
+    set(show, "recipient", show->row->recipient);
     if (at)
-        set(show->item, "recipient-domain", at + 1);
+        set(show, "recipient-domain", at + 1);
 }
 
 /* How it went, or will go. */
@@ -239,44 +271,42 @@ static void add_envelope(const show_t *show)
                                 ? "http"
                             : show->kind == MG_EVENT_MAILBOX ? "lmtp"
                                                              : "smtp";
-    json_t *envelope = json_pack("{s:s, s:s, s:s}", "sender",
-                                 show->row->sender, "transport", transport,
-                                 "targets", show->row->recipient);
 
-    copy(envelope, "sending-ip", show, "sending-ip");
-    json_object_set_new(show->item, "envelope", envelope);
+    begin(show, "envelope", '{');
+    set(show, "sender", show->row->sender);
+    set(show, "transport", transport);
+    set(show, "targets", show->row->recipient);
+    copy(show, "sending-ip", "sending-ip");
+    end(show, '}');
 }
 
 /* Ours is a description, the remote's words are the message. */
 static void add_status(const show_t *show)
 {
-    const char *reply = json_string_value(json_object_get(show->detail,
-                                                          "reply"));
-    int code = code_of(show->detail);
+    const char *reply = text_of(&show->detail, "reply", show->p);
+    int code = code_of(&show->detail);
     int is_ours = code >= 600 || code == 498 || code == 499;
-    json_t *status = json_object();
 
-    json_object_set_new(status, "code", json_integer(code));
-    set(status, "message", reply && !is_ours ? reply : "");
-    set(status, "description", reply && is_ours ? reply : "");
-    copy(status, "attempt-no", show, "attempt");
-    copy(status, "session-seconds", show, "session-seconds");
-    copy(status, "mx-host", show, "mx");
-    copy(status, "tls", show, "tls");
-    copy(status, "utf8", show, "utf8");
-    copy(status, "certificate-verified", show, "certificate-verified");
-    copy(status, "retry-seconds", show, "retry_in");
-    json_object_set_new(show->item, "delivery-status", status);
+    begin(show, "delivery-status", '{');
+    mg_json_out_int(show->out, "code", code);
+    set(show, "message", reply && !is_ours ? reply : "");
+    set(show, "description", reply && is_ours ? reply : "");
+    copy(show, "attempt-no", "attempt");
+    copy(show, "session-seconds", "session-seconds");
+    copy(show, "mx-host", "mx");
+    copy(show, "tls", "tls");
+    copy(show, "utf8", "utf8");
+    copy(show, "certificate-verified", "certificate-verified");
+    copy(show, "retry-seconds", "retry_in");
+    end(show, '}');
 }
 
 static const char *failure_reason(const show_t *show)
 {
-    const char *class = json_string_value(json_object_get(show->detail,
-                                                          "class"));
-    const char *reason = json_string_value(json_object_get(show->detail,
-                                                           "reason"));
+    const char *class = text_of(&show->detail, "class", show->p);
+    const char *reason = text_of(&show->detail, "reason", show->p);
 
-    switch (code_of(show->detail)) {
+    switch (code_of(&show->detail)) {
     case 605:
         return "suppress-bounce";
     case 606:
@@ -296,67 +326,69 @@ static const char *failure_reason(const show_t *show)
 
 static void add_failure(const show_t *show)
 {
-    set(show->item, "severity", shown[show->kind].severity);
-    set(show->item, "reason", failure_reason(show));
+    set(show, "severity", shown[show->kind].severity);
+    set(show, "reason", failure_reason(show));
 }
 
 static void add_reject(const show_t *show)
 {
-    json_t *reject = json_object();
-    json_t *why = json_object_get(show->detail, "reply");
+    mg_json_span_t why = mg_json_view_find(&show->detail, "reply");
 
-    set(reject, "reason",
+    begin(show, "reject", '{');
+    set(show, "reason",
         show->kind == MG_EVENT_SPAM_DROPPED ? "spam" : "refused");
-    set(reject, "description", why ? json_string_value(why) : "");
-    json_object_set_new(show->item, "reject", reject);
+    set(show, "description", why.at ? mg_json_span_text(why, show->p) : "");
+    end(show, '}');
 }
 
 static void add_client(const show_t *show)
 {
-    copy(show->item, "ip", show, "ip");
-    copy(show->item, "geolocation", show, "geolocation");
-    copy(show->item, "client-info", show, "client-info");
-    copy(show->item, "url", show, "url");
-    copy(show->item, "machine", show, "machine");
+    copy(show, "ip", "ip");
+    copy(show, "geolocation", "geolocation");
+    copy(show, "client-info", "client-info");
+    copy(show, "url", "url");
+    copy(show, "machine", "machine");
     if (show->kind == MG_EVENT_UNSUBSCRIBED)
-        copy(show->item, "tag", show, "tag");
+        copy(show, "tag", "tag");
 }
 
 /* "dev@a.test" is list dev.a.test (RFC 2919). */
 static void add_list(const show_t *show)
 {
-    const char *address = json_string_value(
-        json_object_get(show->detail, "mailing-list"));
+    const char *address = text_of(&show->detail, "mailing-list", show->p);
     char *id, *at;
 
     if (!address)
         return;
-    id = apr_pstrdup(show->q->p, address);
+    id = apr_pstrdup(show->p, address);
     at = strrchr(id, '@');
     if (at)
         *at = '.';
-    json_object_set_new(show->item, "mailing-list",
-                        json_pack("{s:s, s:s}", "address", address, "list-id",
-                                  id));
+    begin(show, "mailing-list", '{');
+    set(show, "address", address);
+    set(show, "list-id", id);
+    end(show, '}');
 }
 
 /* url: where the message is kept; its last part is the key. */
 static void add_storage(const show_t *show)
 {
-    const char *url = json_string_value(json_object_get(show->detail, "url"));
+    const char *url = text_of(&show->detail, "url", show->p);
     const char *key = url ? strrchr(url, '/') : NULL;
 
-    if (key)
-        json_object_set_new(show->item, "storage",
-                            json_pack("{s:s, s:s}", "url", url, "key",
-                                      key + 1));
+    if (!key)
+        return;
+    begin(show, "storage", '{');
+    set(show, "url", url);
+    set(show, "key", key + 1);
+    end(show, '}');
 }
 
 static void add_own(const show_t *show)
 {
     switch (show->kind) {
     case MG_EVENT_ACCEPTED:
-        set(show->item, "method", show->row->method);
+        set(show, "method", show->row->method);
         add_envelope(show);
         add_message(show, 0);
         break;
@@ -392,24 +424,26 @@ static void add_own(const show_t *show)
     }
 }
 
-json_t *api_events_item(api_t *q, const mg_event_row_t *row)
+void api_events_item(const api_events_show_t *page, const mg_event_row_t *row)
 {
     const mg_event_kind_info_t *kind = mg_event_kind_by_name(row->kind);
-    show_t show = { .q = q, .row = row, .detail = api_events_detail(row, q->p),
-                    .item = json_object() };
+    show_t show = { .out = page->out, .page = page, .row = row,
+                    .p = page->pitem };
 
+    apr_pool_clear(show.p);
+    api_events_detail(&show.detail, row, show.p);
     show.kind = kind ? (mg_event_kind_t)(kind - mg_event_kinds)
                      : MG_EVENT_ACCEPTED;
-    set(show.item, "event", shown[show.kind].event);
-    set(show.item, "id", mg_id_event(row->id, q->p));
-    json_object_set_new(show.item, "timestamp",
-                        json_real((double)row->created_at / 1e6));
-    set(show.item, "log-level", shown[show.kind].level);
+    begin(&show, NULL, '{');
+    set(&show, "event", shown[show.kind].event);
+    set(&show, "id", mg_id_event(row->id, show.p));
+    mg_json_out_seconds(show.out, "timestamp", row->created_at);
+    set(&show, "log-level", shown[show.kind].level);
     add_recipient(&show);
     add_labels(&show);
     add_variables(&show);
     add_flags(&show);
     add_list(&show);
     add_own(&show);
-    return show.item;
+    end(&show, '}');
 }

@@ -47,6 +47,13 @@ int api_reply_json(api_t *q, int status, json_t *json)
     return api_reply(q, status, "application/json", mg_json_pretty(json, q->p));
 }
 
+int api_reply_out(api_t *q, int status, const mg_json_out_t *out)
+{
+    if (out->pretty)
+        apr_table_setn(q->r->headers_out, "Content-Disposition", "inline");
+    return api_reply(q, status, "application/json", out->text);
+}
+
 int api_reply_message(api_t *q, int status, const char *fmt, ...)
 {
     const char *text;

@@ -9,22 +9,28 @@
 #include "mg_status.h"
 #include "mg_time.h"
 
-static json_t *item_json(const mg_stat_item_t *item, apr_pool_t *p)
+#define PAGE_OCTETS (40 * 1024)   /* of a reply, about */
+
+static void write_item(mg_json_out_t *out, const mg_stat_item_t *item,
+                       apr_pool_t *p)
 {
-    json_t *tags = json_object();
     int i;
 
+    mg_json_out_open(out, NULL, '{');
+    mg_json_out_text(out, "event", mg_stat_events[item->event]);
+    mg_json_out_int(out, "total_count", item->n);
+    mg_json_out_text(out, "created_at",
+                     mg_time_gmt(item->day * apr_time_from_sec(86400), p));
+    mg_json_out_text(out, "id", item->id);
+    mg_json_out_open(out, "tags", '{');
     for (i = 0; i < item->tags->nelts; i++) {
         const mg_stat_tag_t *tag = &APR_ARRAY_IDX(item->tags, i,
                                                   mg_stat_tag_t);
 
-        json_object_set_new(tags, tag->slug, json_integer(tag->n));
+        mg_json_out_int(out, tag->slug, tag->n);
     }
-    return json_pack("{s:s, s:I, s:s, s:s, s:o}", "event",
-                     mg_stat_events[item->event], "total_count",
-                     (json_int_t)item->n, "created_at",
-                     mg_time_gmt(item->day * apr_time_from_sec(86400), p),
-                     "id", item->id, "tags", tags);
+    mg_json_out_close(out, '}');
+    mg_json_out_close(out, '}');
 }
 
 /* 1 << mg_stat_event_t of one name; 0: there is none. */
@@ -77,8 +83,8 @@ int api_stats_list(api_t *q)
     apr_int64_t skip, limit, since, total;
     apr_array_header_t *items;
     unsigned events;
+    mg_json_out_t *out;
     apr_status_t rv;
-    json_t *list;
     int i;
 
     if (wanted_events(q, &events) || first_day(q, &since)
@@ -88,13 +94,15 @@ int api_stats_list(api_t *q)
                       limit, q->p);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot read statistics");
-    list = json_array();
+    out = mg_json_out_make(1, PAGE_OCTETS, q->p);
+    mg_json_out_open(out, NULL, '{');
+    mg_json_out_int(out, "total_count", total);
+    mg_json_out_open(out, "items", '[');
     for (i = 0; i < items->nelts; i++)
-        json_array_append_new(list, item_json(&APR_ARRAY_IDX(
-                                        items, i, mg_stat_item_t), q->p));
-    return api_reply_json(q, HTTP_OK,
-                          json_pack("{s:I, s:o}", "total_count",
-                                    (json_int_t)total, "items", list));
+        write_item(out, &APR_ARRAY_IDX(items, i, mg_stat_item_t), q->p);
+    mg_json_out_close(out, ']');
+    mg_json_out_close(out, '}');
+    return api_reply_out(q, HTTP_OK, out);
 }
 
 /* DELETE /<domain>/tags/<tag> */
