@@ -33,9 +33,11 @@ typedef struct {
     apr_int64_t recipients[MG_CAMPAIGN_KINDS], links[MG_CAMPAIGN_KINDS];
 } mg_campaign_group_t;
 
+#define MG_CAMPAIGN_REPORTS_MAX 2   /* of a process at once */
+
 /**
  * Groups, the largest total first, among equals the one that began first.
- * Times are in UTC.
+ * Times are in UTC. Waits for its turn where others are at it.
  *
  * @param pgroups  array of mg_campaign_group_t: those of the page
  * @param pcount   how many there are in all

@@ -1,5 +1,7 @@
 /* test_campaign.c - rows of campaigns. */
-#include "mg_campaign.h"
+#include <pthread.h>
+
+#include "mg_campaign_report.h"
 #include "mg_status.h"
 #include "unit_records.h"
 
@@ -164,6 +166,65 @@ static void end_with_the_domain(void **state)
                      0);
 }
 
+/* Reports take memory: only so many read at once, the others wait. Here those
+ * that read wait, too, for a lock of the server. */
+#define REPORTS 5
+
+typedef struct {
+    mg_db_t *db;
+    apr_pool_t *p;
+    apr_int64_t campaign_id;
+    pthread_t thread;
+    apr_status_t rv;
+} reader_t;
+
+static void *read_report(void *data)
+{
+    reader_t *r = data;
+    mg_campaign_query_t query = { .campaign_id = r->campaign_id,
+                                  .kinds = 1u << MG_CAMPAIGN_OPENED,
+                                  .by = MG_BY_DOMAIN, .limit = 1 };
+    apr_array_header_t *groups;
+    apr_int64_t n;
+
+    r->rv = mg_campaign_report(&groups, &n, r->db, &query, r->p);
+    return NULL;
+}
+
+static void stand_in_line(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    reader_t readers[REPORTS];
+    mg_campaign_t *c;
+    int i;
+
+    unit_store_ok(s->db, mg_campaign_add(&c, s->db, d->id, "one", "x", s->p));
+    for (i = 0; i < REPORTS; i++) {
+        readers[i].campaign_id = c->id;
+        readers[i].db = unit_store_open(s, 0);
+        apr_pool_create(&readers[i].p, NULL);
+    }
+    unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+    unit_store_ok(s->db, mg_db_exec(s->db, NULL, "LOCK TABLE campaign_segment"
+                                    " IN ACCESS EXCLUSIVE MODE", ""));
+    unit_store_int(s->db, "SELECT 1"); /* it is there */
+    for (i = 0; i < REPORTS; i++)
+        assert_int_equal(pthread_create(&readers[i].thread, NULL, read_report,
+                                        &readers[i]), 0);
+    apr_sleep(300 * APR_TIME_C(1000));
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM"
+                                    " pg_stat_activity WHERE datname ="
+                                    " current_database() AND wait_event_type"
+                                    " = 'Lock'"), MG_CAMPAIGN_REPORTS_MAX);
+    unit_store_ok(s->db, mg_tx_commit(s->db));
+    for (i = 0; i < REPORTS; i++) {
+        pthread_join(readers[i].thread, NULL);
+        assert_int_equal(readers[i].rv, APR_SUCCESS);
+        apr_pool_destroy(readers[i].p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -172,6 +233,7 @@ int main(void)
         UNIT_ON_BOTH(renames_them),
         UNIT_ON_BOTH(are_limited),
         UNIT_ON_BOTH(end_with_the_domain),
+        UNIT_ON_PGSQL(stand_in_line),
     };
     return unit_store_run("campaign", tests);
 }
