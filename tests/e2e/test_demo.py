@@ -24,7 +24,7 @@ from tests.stack.stack import ROOT
 
 VARIABLES = """API_URL API_KEY DOMAIN SMTP_PORT SUBMISSION_PORT SMTPS_PORT
 SMTP_LOGIN SMTP_PASSWORD MAILBOX MAILBOX_PASSWORD IMAP_PORT IMAPS_PORT
-POP3_PORT POP3S_PORT MX_DIR HOOK_URL HOOK_LOG CONF""".split()
+POP3_PORT POP3S_PORT MX_DIR HOOK_URL HOOK_LOG TRACKING_PORT CONF""".split()
 DEMO = [os.environ.get("PYTHON", "/usr/bin/python3"),
         ROOT + "/tests/stack/demo.py"]
 STATE = ROOT + "/build/demo.json"
@@ -169,6 +169,25 @@ def test_mailbox_by_imap_and_pop3(demo):
         client.pass_(demo["MAILBOX_PASSWORD"])
         assert client.stat()[0] >= 2
         client.quit()
+
+
+def test_a_link_can_be_followed(demo):
+    """As "Try next" says; the host of the link leads nowhere here."""
+    sent = json.loads(curl(
+        demo, "/messages", "-F", "from=me@" + demo["DOMAIN"], "-F",
+        "to=reader@example.com", "-F", "text=see http://example.com/a",
+        "-F", "o:tracking=yes", "-F", "o:tracking-clicks=yes"))
+    assert sent["message"] == "Queued. Thank you."
+    message = wait_for("the message", lambda: taken(
+        demo, "reader@example.com"))[0]
+    link = message.get_payload(decode=True).decode().split()[1]
+    assert link.startswith("http://email.%s/c/" % demo["DOMAIN"])
+    answer = subprocess.run(
+        ["curl", "-s", "-i", "--connect-to",
+         "::127.0.0.1:" + demo["TRACKING_PORT"], link], check=True, text=True,
+        stdout=subprocess.PIPE).stdout
+    assert " 302 " in answer.splitlines()[0]
+    assert "Location: http://example.com/a\n" in answer
 
 
 def hooks(demo):

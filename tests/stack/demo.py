@@ -105,7 +105,7 @@ def write_env(stack):
         "IMAP_PORT": stack.imap_port, "IMAPS_PORT": stack.imaps_port,
         "POP3_PORT": stack.pop3_port, "POP3S_PORT": stack.pop3s_port,
         "MX_DIR": stack.mx_dir, "HOOK_URL": stack.hook_url,
-        "HOOK_LOG": stack.hook_log,
+        "HOOK_LOG": stack.hook_log, "TRACKING_PORT": stack.api_port,
         "CONF": stack.dir + "/etc/mailgun.conf",
         "MAILGUNCTL": stack.dir + "/bin/mailgunctl",
     }
@@ -180,6 +180,8 @@ def what_next(stack):
   swaks --server 127.0.0.1:$SUBMISSION_PORT --tls --auth PLAIN \\
         --auth-user "$SMTP_LOGIN" --auth-password "$SMTP_PASSWORD" \\
         --from "me@$DOMAIN" --to someone@example.com
+  $MAILGUNCTL -c "$CONF" domain set $DOMAIN track_opens=yes track_clicks=yes
+  curl --connect-to "::127.0.0.1:$TRACKING_PORT" -i THE-LINK-IN-A-MESSAGE
   $MAILGUNCTL -c "$CONF" queue list
   $MAILGUNCTL -c "$CONF" fsck
 
