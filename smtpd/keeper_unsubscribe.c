@@ -92,34 +92,6 @@ static apr_status_t who(const char **precipient, const report_t *r,
     return rv;
 }
 
-/* All that it asks for is in the table: machines repeat themselves. */
-static apr_status_t is_booked(int *pbooked, mg_db_t *db,
-                              const mg_event_t *event, apr_pool_t *p)
-{
-    apr_array_header_t *list;
-    char *tags, *tag, *last = NULL;
-    apr_status_t rv;
-    int i;
-
-    *pbooked = 0;
-    rv = mg_suppression_list(&list, db, event->domain_id, MG_UNSUBSCRIBED,
-                             event->recipient, NULL, 0, 0, p);
-    if (rv != APR_SUCCESS)
-        return rv;
-    tags = apr_pstrdup(p, event->tag);
-    for (tag = apr_strtok(tags, "\n", &last); tag;
-         tag = apr_strtok(NULL, "\n", &last)) {
-        for (i = 0; i < list->nelts; i++)
-            if (strcasecmp(APR_ARRAY_IDX(list, i, mg_suppression_t).tag, tag)
-                    == 0)
-                break;
-        if (i == list->nelts)
-            return APR_SUCCESS;
-    }
-    *pbooked = 1;
-    return APR_SUCCESS;
-}
-
 static apr_status_t event_of(mg_event_t *event, const report_t *r, mg_db_t *db,
                              const char *recipient, apr_pool_t *p)
 {
@@ -157,7 +129,9 @@ apr_status_t keeper_unsubscribe_book(report_t *r, mg_db_t *db, apr_pool_t *p)
                     ? mg_track_tags(event.tags, p) : NULL;
     if (!event.tag)
         event.tag = "*";
-    rv = is_booked(&booked, db, &event, p);
+    /* machines repeat themselves */
+    rv = mg_suppression_has_tags(&booked, db, event.domain_id, recipient,
+                                 mg_track_tags_of(event.tag, p), p);
     if (rv != APR_SUCCESS || booked)
         return rv;
     r->booked++;

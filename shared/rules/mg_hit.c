@@ -16,8 +16,6 @@
 /* Deliveries are tried no longer than this after acceptance, about: then
  * nobody asks any more when a copy was delivered. */
 #define DELIVERED_BY (4 * 24 * 3600 * APR_TIME_C(1000000))
-/* Unsubscribes of one address that are looked through. */
-#define ROWS_MAX 1000
 
 /* --- messages, read once per transaction --- */
 
@@ -175,16 +173,6 @@ static apr_status_t is_too_soon(int *pis, mg_db_t *db, const mg_hit_t *hit,
 
 /* --- unsubscribing --- */
 
-static int has_row(const apr_array_header_t *rows, const char *tag)
-{
-    int i;
-
-    for (i = 0; i < rows->nelts; i++)
-        if (!strcasecmp(APR_ARRAY_IDX(rows, i, mg_suppression_t).tag, tag))
-            return 1;
-    return 0;
-}
-
 /* What a link is about: tags, or "*". With no tags to unsubscribe from, who
  * wants no more mail gets none. */
 static apr_array_header_t *tags_of(const mg_track_t *track, apr_pool_t *p)
@@ -201,20 +189,8 @@ static apr_array_header_t *tags_of(const mg_track_t *track, apr_pool_t *p)
 apr_status_t mg_hit_is_unsubscribed(int *pis, mg_db_t *db,
                                     const mg_track_t *track, apr_pool_t *p)
 {
-    apr_array_header_t *rows, *tags = tags_of(track, p);
-    apr_status_t rv;
-    int i;
-
-    *pis = 0;
-    rv = mg_suppression_list(&rows, db, track->domain_id, MG_UNSUBSCRIBED,
-                             track->recipient, "", 0, ROWS_MAX, p);
-    if (rv != APR_SUCCESS)
-        return rv;
-    for (i = 0; i < tags->nelts; i++)
-        if (!has_row(rows, APR_ARRAY_IDX(tags, i, const char *)))
-            return APR_SUCCESS;
-    *pis = 1;
-    return APR_SUCCESS;
+    return mg_suppression_has_tags(pis, db, track->domain_id,
+                                   track->recipient, tags_of(track, p), p);
 }
 
 /* Two presses at once must not both find nothing. SQLite has one writer. */

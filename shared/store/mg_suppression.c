@@ -1,6 +1,7 @@
 /* mg_suppression.c - rows of the three tables: put, removed, listed. */
 #include <apr_strings.h>
 #include <string.h>
+#include <strings.h>
 
 #include "mg_id.h"
 #include "mg_status.h"
@@ -316,6 +317,38 @@ apr_status_t mg_suppression_list(apr_array_header_t **plist, mg_db_t *db,
                          mg_suppression_key(after ? after : "", p), limit,
                          skip);
     return rv == APR_SUCCESS ? take_rows(plist, stmt, kind, p) : rv;
+}
+
+static int has_row(const apr_array_header_t *rows, const char *tag)
+{
+    int i;
+
+    for (i = 0; i < rows->nelts; i++)
+        if (!strcasecmp(APR_ARRAY_IDX(rows, i, mg_suppression_t).tag, tag))
+            return 1;
+    return 0;
+}
+
+apr_status_t mg_suppression_has_tags(int *pis, mg_db_t *db,
+                                     apr_int64_t domain_id,
+                                     const char *address,
+                                     const apr_array_header_t *tags,
+                                     apr_pool_t *p)
+{
+    apr_array_header_t *rows;
+    apr_status_t rv;
+    int i;
+
+    *pis = 0;
+    rv = mg_suppression_list(&rows, db, domain_id, MG_UNSUBSCRIBED, address,
+                             NULL, 0, 0, p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    for (i = 0; i < tags->nelts; i++)
+        if (!has_row(rows, APR_ARRAY_IDX(tags, i, const char *)))
+            return APR_SUCCESS;
+    *pis = 1;
+    return APR_SUCCESS;
 }
 
 /* The least and the greatest key of a page; *pn: how many there are. */

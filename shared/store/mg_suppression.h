@@ -56,6 +56,12 @@ apr_status_t mg_suppression_list(apr_array_header_t **plist, mg_db_t *db,
                                  const char *address, const char *after,
                                  apr_int64_t skip, apr_int64_t limit,
                                  apr_pool_t *p);
+/** *pis: is each of tags (of const char *; "*" is all mail) in the table? */
+apr_status_t mg_suppression_has_tags(int *pis, mg_db_t *db,
+                                     apr_int64_t domain_id,
+                                     const char *address,
+                                     const apr_array_header_t *tags,
+                                     apr_pool_t *p);
 /** An unsubscribe by its public id. @return APR_ENOENT */
 apr_status_t mg_suppression_by_id(mg_suppression_t **pentry, mg_db_t *db,
                                   apr_int64_t domain_id, const char *public_id,
