@@ -187,12 +187,50 @@ static const struct {
 
 #define COUNT(table) ((int)(sizeof(table) / sizeof((table)[0])))
 
-static void find_client(mg_client_t *client, const char *text)
+/* A field, in lower case, and which pairs of letters stand in it: nearly all
+ * of the words have one that does not, and need not be searched for. */
+typedef struct {
+    char text[MG_USER_AGENT_MAX + 1];
+    unsigned char pairs[128];  /* a bit for each of 1024 sorts of pairs */
+} field_t;
+
+static unsigned sort_of(const char *pair)
+{
+    return ((unsigned char)pair[0] * 31u ^ (unsigned char)pair[1] * 257u)
+           & 1023u;
+}
+
+static void note_pairs(field_t *field)
+{
+    const char *c;
+    unsigned sort;
+
+    memset(field->pairs, 0, sizeof(field->pairs));
+    for (c = field->text; *c; c++) {
+        sort = sort_of(c);
+        field->pairs[sort >> 3] |= (unsigned char)(1u << (sort & 7));
+    }
+}
+
+static int has(const field_t *field, const char *word)
+{
+    const char *c;
+    unsigned sort;
+
+    for (c = word; c[0] && c[1]; c++) {
+        sort = sort_of(c);
+        if (!(field->pairs[sort >> 3] & 1u << (sort & 7)))
+            return 0;
+    }
+    return strstr(field->text, word) != NULL;
+}
+
+static void find_client(mg_client_t *client, const field_t *field)
 {
     int i;
 
     for (i = 0; i < COUNT(clients); i++) {
-        if (!strstr(text, clients[i].word))
+        if (!has(field, clients[i].word))
             continue;
         client->name = clients[i].name;
         client->type = clients[i].type;
@@ -201,32 +239,33 @@ static void find_client(mg_client_t *client, const char *text)
     }
 }
 
-static void find_system(mg_client_t *client, const char *text)
+static void find_system(mg_client_t *client, const field_t *field)
 {
     int i;
 
     for (i = 0; i < COUNT(systems); i++) {
-        if (!strstr(text, systems[i].word))
+        if (!has(field, systems[i].word))
             continue;
         client->os = systems[i].os;
         /* "Mobile" is what Android's phones say and its tablets do not */
         client->device = systems[i].device ? systems[i].device
-                         : strstr(text, "mobile") || strstr(text, "opera mini")
+                         : has(field, "mobile") || has(field, "opera mini")
                              ? "mobile" : "tablet";
         return;
     }
 }
 
 /* What stands behind a proxy is not known: its field says what it likes. */
-static int is_proxy(const mg_client_t *client, const char *text)
+static int is_proxy(const mg_client_t *client, const field_t *field)
 {
     return strcmp(client->type, EMAIL) == 0
-           && (strstr(text, "proxy") || strstr(text, "ggpht.com"));
+           && (has(field, "proxy") || has(field, "ggpht.com"));
 }
 
 void mg_client_read(mg_client_t *client, const char *user_agent)
 {
-    char text[MG_USER_AGENT_MAX + 1];
+    field_t field;
+    char *text = field.text;
     int i;
 
     client->type = client->name = client->os = client->device = UNKNOWN;
@@ -246,10 +285,11 @@ void mg_client_read(mg_client_t *client, const char *user_agent)
         client->machine = 1;
         return;
     }
-    find_client(client, text);
-    if (is_proxy(client, text))
+    note_pairs(&field);
+    find_client(client, &field);
+    if (is_proxy(client, &field))
         return;
-    find_system(client, text);
+    find_system(client, &field);
     if (!strcmp(client->name, APPLE_MAIL) && strcmp(client->os, "OS X")
         && strcmp(client->os, "iOS")) {
         client->name = "WebKit";
@@ -259,6 +299,6 @@ void mg_client_read(mg_client_t *client, const char *user_agent)
         && (!strcmp(client->device, "mobile")
             || !strcmp(client->device, "tablet")))
         client->type = MOBILE;
-    if (client->type == (const char *)UNKNOWN && strstr(text, "mozilla/"))
+    if (client->type == (const char *)UNKNOWN && has(&field, "mozilla/"))
         client->type = BROWSER;
 }
