@@ -5,6 +5,7 @@
 
 #include "mg_batch.h"
 #include "mg_campaign_event.h"
+#include "mg_campaign_name.h"
 #include "mg_event.h"
 #include "mg_event_count.h"
 #include "mg_message.h"
@@ -17,6 +18,7 @@ typedef struct context_t context_t;
 struct context_t {
     const mg_db_t *db;
     mg_domain_cache_t *domains;
+    mg_campaign_names_t *names;
     int stat_slot;
     context_t *next;
 };
@@ -48,10 +50,13 @@ void mg_event_context(mg_db_t *db, mg_domain_cache_t *domains, int stat_slot)
     c = context_find(db);
     if (!c && (c = calloc(1, sizeof(*c))) != NULL) {
         c->db = db;
+        c->names = mg_campaign_names_create();
         c->next = contexts;
         contexts = c;
     }
     if (c) {
+        if (c->domains != domains && c->names)
+            mg_campaign_names_drop(c->names); /* perhaps another store's */
         c->domains = domains;
         c->stat_slot = stat_slot;
     }
@@ -68,6 +73,7 @@ void mg_batch_forget_cache(const mg_domain_cache_t *domains)
     for (pc = &contexts; (c = *pc) != NULL;) {
         if (c->domains == domains) {
             *pc = c->next;
+            mg_campaign_names_destroy(c->names);
             free(c);
         }
         else {
@@ -85,7 +91,9 @@ static apr_status_t batch_before(mg_db_t *db, void *baton)
     (void)db;
     if (rv == APR_SUCCESS)
         rv = mg_event_count_write(batch);
-    return rv == APR_SUCCESS ? mg_campaign_count_write(batch) : rv;
+    if (rv == APR_SUCCESS)
+        rv = mg_campaign_count_write(batch);
+    return rv == APR_SUCCESS ? mg_campaign_names_write(batch) : rv;
 }
 
 static void batch_after(mg_db_t *db, void *baton)
@@ -122,6 +130,7 @@ mg_batch_t *mg_batch_get(mg_db_t *db)
     c = context_find(db);
     if (c) {
         batch->domains = c->domains;
+        batch->names = c->names;
         batch->stat_slot = c->stat_slot;
     }
     pthread_mutex_unlock(&contexts_lock);

@@ -12,6 +12,8 @@
 #include "mg_domain.h"
 #include "mg_shared.h"
 
+typedef struct mg_campaign_names_t mg_campaign_names_t; /* mg_campaign_name.h */
+
 typedef struct {
     mg_db_t *db;
     apr_pool_t *pool;            /* the transaction's */
@@ -19,7 +21,10 @@ typedef struct {
     int stat_slot;
     apr_hash_t *counters;        /* of mg_stat_t, by key; NULL: none yet */
     apr_array_header_t *event_counts; /* of mg_event_count_t; NULL: none yet */
-    apr_hash_t *campaign_names, *campaign_tallies; /* mg_campaign_event.c */
+    mg_campaign_names_t *names;  /* NULL, as domains */
+    int names_checked, names_changed;
+    apr_hash_t *campaign_names;  /* of this transaction alone */
+    apr_hash_t *campaign_tallies; /* mg_campaign_event.c */
     unsigned bells;              /* 1 << mg_role_t */
 } mg_batch_t;
 

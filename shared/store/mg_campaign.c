@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 
 #include "mg_campaign.h"
+#include "mg_campaign_name.h"
 #include "mg_id.h"
 #include "mg_status.h"
 #include "mg_text.h"
@@ -106,6 +107,7 @@ static apr_status_t name_begin(mg_db_t *db, apr_int64_t domain_id,
                                const char *public_id, apr_int64_t campaign_id,
                                apr_time_t now)
 {
+    mg_campaign_names_changed(db);
     return mg_db_exec(db, NULL,
                       "INSERT INTO campaign_name (domain_id, public_id, since,"
                       " until, campaign_id) VALUES ($1, $2, $3, $4, $5)"
@@ -335,6 +337,7 @@ static apr_status_t remove_rows(mg_db_t *db, apr_int64_t id)
 {
     apr_status_t rv;
 
+    mg_campaign_names_changed(db);
     rv = mg_db_exec(db, NULL, "DELETE FROM campaign_name"
                     " WHERE campaign_id = $1", "i", id);
     if (rv == APR_SUCCESS)
@@ -370,6 +373,7 @@ apr_status_t mg_campaign_remove_all(mg_db_t *db, apr_int64_t domain_id)
 {
     apr_status_t rv;
 
+    mg_campaign_names_changed(db);
     rv = mg_db_exec(db, NULL, "DELETE FROM campaign_name WHERE domain_id = $1",
                     "i", domain_id);
     if (rv == APR_SUCCESS)

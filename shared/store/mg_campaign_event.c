@@ -4,16 +4,12 @@
 #include <apr_strings.h>
 
 #include "mg_campaign_event.h"
+#include "mg_campaign_name.h"
 #include "mg_json.h"
 #include "mg_status.h"
 
 #define LINK_MAX 2048
 #define AGENT_MAX 512
-
-/* What a public id meant when. */
-typedef struct {
-    apr_int64_t since, until, campaign_id;
-} meaning_t;
 
 /* Of one campaign in this transaction. */
 typedef struct {
@@ -51,81 +47,6 @@ static int kind_of(const mg_event_t *event)
 static int is_listed(int kind)
 {
     return kind != MG_CAMPAIGN_SUBMITTED && kind != MG_CAMPAIGN_DROPPED;
-}
-
-/* which campaign: asked once per id and transaction */
-
-static apr_status_t read_meanings(apr_array_header_t **plist,
-                                  mg_batch_t *batch, apr_int64_t domain_id,
-                                  const char *public_id)
-{
-    meaning_t *meaning;
-    mg_stmt_t *stmt;
-    apr_status_t rv;
-
-    *plist = apr_array_make(batch->pool, 1, sizeof(meaning_t));
-    rv = mg_db_query(&stmt, batch->db,
-                     "SELECT since, until, campaign_id FROM campaign_name"
-                     " WHERE domain_id = $1 AND public_id = $2", "it",
-                     domain_id, public_id);
-    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
-        meaning = apr_array_push(*plist);
-        meaning->since = mg_stmt_int(stmt, 0);
-        meaning->until = mg_stmt_int(stmt, 1);
-        meaning->campaign_id = mg_stmt_int(stmt, 2);
-    }
-    return rv == APR_EOF ? APR_SUCCESS : rv;
-}
-
-static apr_status_t meanings(apr_array_header_t **plist, mg_batch_t *batch,
-                             apr_int64_t domain_id, const char *public_id)
-{
-    struct {
-        apr_int64_t domain_id;
-        char public_id[MG_CAMPAIGN_ID_MAX];
-    } key;
-    apr_size_t len = strlen(public_id);
-    apr_ssize_t key_len;
-    apr_status_t rv;
-
-    key.domain_id = domain_id;
-    memcpy(key.public_id, public_id, len);
-    key_len = (apr_ssize_t)(sizeof(key.domain_id) + len);
-    if (!batch->campaign_names)
-        batch->campaign_names = apr_hash_make(batch->pool);
-    *plist = apr_hash_get(batch->campaign_names, &key, key_len);
-    if (*plist)
-        return APR_SUCCESS;
-    rv = read_meanings(plist, batch, domain_id, public_id);
-    if (rv == APR_SUCCESS)
-        apr_hash_set(batch->campaign_names,
-                     apr_pmemdup(batch->pool, &key, (apr_size_t)key_len),
-                     key_len, *plist);
-    return rv;
-}
-
-/* 0: none; it is deleted, or made after the message. */
-static apr_status_t find_campaign(apr_int64_t *pid, mg_batch_t *batch,
-                                  const mg_event_t *event,
-                                  const char *public_id)
-{
-    apr_array_header_t *list;
-    apr_status_t rv;
-    int i;
-
-    *pid = 0;
-    if (mg_campaign_bad_id(public_id))
-        return APR_SUCCESS;
-    rv = meanings(&list, batch, event->domain_id, public_id);
-    if (rv != APR_SUCCESS)
-        return rv;
-    for (i = 0; i < list->nelts; i++) {
-        const meaning_t *m = &APR_ARRAY_IDX(list, i, meaning_t);
-
-        if (event->message_id >= m->since && event->message_id < m->until)
-            *pid = m->campaign_id;
-    }
-    return APR_SUCCESS;
 }
 
 /* counting */
@@ -262,8 +183,10 @@ apr_status_t mg_campaign_note(mg_batch_t *batch, const mg_event_t *event,
     if (!event->campaigns || kind < 0 || event->testmode)
         return APR_SUCCESS;
     for (i = 0; i < event->campaigns->nelts && rv == APR_SUCCESS; i++) {
-        rv = find_campaign(&id, batch, event,
-                           APR_ARRAY_IDX(event->campaigns, i, const char *));
+        rv = mg_campaign_name_find(
+            &id, batch, event->domain_id,
+            APR_ARRAY_IDX(event->campaigns, i, const char *),
+            event->message_id);
         if (rv != APR_SUCCESS || !id)
             continue;
         tally = tally_get(batch, id);

@@ -81,6 +81,14 @@ static apr_int64_t counted(const place_t *at, const mg_campaign_t *c, int kind)
     return copy.counts[kind];
 }
 
+static void wait_a_tick(void)
+{
+    apr_time_t now = mg_now();
+
+    while (mg_now() < now + 2000)
+        apr_sleep(500);
+}
+
 /* Fold, then make segments, until nothing is left to do. */
 static void keep(const place_t *at)
 {
@@ -179,50 +187,6 @@ static void octets_are_made_text(void **state)
     assert_int_equal(rows->nelts, 1);
     assert_string_equal(APR_ARRAY_IDX(rows, 0, mg_campaign_row_t).link,
                         "http://x.test/\xEF\xBF\xBD\xEF\xBF\xBD");
-}
-
-/* --- whose events they are, as ids come and go --- */
-
-static void wait_a_tick(void)
-{
-    apr_time_t now = mg_now();
-
-    while (mg_now() < now + 2000)
-        apr_sleep(500);
-}
-
-static void follow_the_campaign(void **state)
-{
-    place_t at = place_of(*state);
-    mg_campaign_t *one = campaign(&at, "one"), *again, *third;
-    mg_event_t sent, later, last;
-
-    sent = event_of(&at, MG_EVENT_OPENED, "bob@b.test");
-    sent.campaigns = ids(&at, "one", NULL);
-    append(&at, &sent);
-    wait_a_tick();
-    unit_store_ok(at.s->db, mg_campaign_rename(at.s->db, at.domain->id, "one",
-                                               "uno", NULL));
-    again = campaign(&at, "one");
-    later = event_of(&at, MG_EVENT_OPENED, "bob@b.test");
-    later.campaigns = ids(&at, "one", "uno");
-    append(&at, &sent); /* what was sent before is opened now */
-    append(&at, &later);
-    assert_int_equal(counted(&at, one, MG_CAMPAIGN_OPENED), 3);
-    assert_int_equal(counted(&at, again, MG_CAMPAIGN_OPENED), 1);
-
-    wait_a_tick();
-    unit_store_ok(at.s->db, mg_campaign_remove(at.s->db, at.domain->id,
-                                               "one"));
-    wait_a_tick();
-    third = campaign(&at, "one");
-    append(&at, &sent);
-    append(&at, &later); /* for uno; the other one is no more */
-    last = event_of(&at, MG_EVENT_OPENED, "bob@b.test");
-    last.campaigns = ids(&at, "one", NULL);
-    append(&at, &last);
-    assert_int_equal(counted(&at, one, MG_CAMPAIGN_OPENED), 5);
-    assert_int_equal(counted(&at, third, MG_CAMPAIGN_OPENED), 1);
 }
 
 /* --- removal --- */
@@ -659,7 +623,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         UNIT_ON_BOTH(notes), UNIT_ON_BOTH(octets_are_made_text),
-        UNIT_ON_BOTH(follow_the_campaign),
         UNIT_ON_BOTH(leaves_nothing),
         UNIT_ON_BOTH(grows_old),
         UNIT_ON_BOTH(is_packed_unseen),
