@@ -19,7 +19,7 @@
 
 #define CODE_MAX 32
 #define ERROR_MAX 4000
-#define AT_ONCE 1000        /* rows that one transaction removes */
+#define AT_ONCE 250         /* rows that one transaction removes: some 10 ms */
 
 static const api_suppressions_t resources[MG_SUPPRESSIONS] = {
     [MG_BOUNCED] = {

@@ -10,7 +10,7 @@
 #include "mg_time.h"
 #include "mg_tx.h"
 
-#define FORGET_STEP 1000    /* addresses: some 10 ms */
+#define FORGET_STEP 250     /* addresses: some 10 ms among a million */
 /* Behind all text there is. */
 #define LAST "\xF4\x8F\xBF\xBF"
 #define OF_BOUNCE "address, created_at, code, error, class, 0, '', ''"
