@@ -59,26 +59,37 @@ static char *take_file(const char *dir, const char *name, apr_pool_t *p)
     return done ? taken : NULL;
 }
 
-/* The next file to be read, or NULL: one that was begun before others. */
-static char *next_file(apr_int64_t *pnumber, const char *dir, apr_pool_t *p)
+/* The oldest of a kind, or NULL: who unsubscribed and took it back with two
+ * children of httpd did so in that order. */
+static char *oldest(apr_int64_t *pnumber, const char *dir, const char *suffix,
+                    apr_pool_t *p)
 {
     DIR *d = opendir(dir);
-    char *waiting = NULL, *path = NULL;
     struct dirent *entry;
     apr_int64_t number;
+    char *name = NULL;
 
-    while (d && !path && (entry = readdir(d)) != NULL) {
-        if (file_number(pnumber, entry->d_name, REPLAY))
-            path = apr_pstrcat(p, dir, "/", entry->d_name, NULL);
-        else if (!waiting && file_number(&number, entry->d_name, OPEN))
-            waiting = apr_pstrdup(p, entry->d_name);
+    while (d && (entry = readdir(d)) != NULL) {
+        if (!file_number(&number, entry->d_name, suffix)
+            || (name && number > *pnumber))
+            continue;
+        name = apr_pstrdup(p, entry->d_name);
+        *pnumber = number;
     }
     if (d)
         closedir(d);
-    if (path || !waiting)
-        return path;
-    file_number(pnumber, waiting, OPEN);
-    return take_file(dir, waiting, p);
+    return name;
+}
+
+/* The next file to be read, or NULL: one that was begun before others. */
+static char *next_file(apr_int64_t *pnumber, const char *dir, apr_pool_t *p)
+{
+    char *name = oldest(pnumber, dir, REPLAY, p);
+
+    if (name)
+        return apr_pstrcat(p, dir, "/", name, NULL);
+    name = oldest(pnumber, dir, OPEN, p);
+    return name ? take_file(dir, name, p) : NULL;
 }
 
 /* --- how far it was read --- */

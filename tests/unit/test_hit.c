@@ -407,6 +407,28 @@ static void passes_over_what_was_cut(void **state)
     assert_int_equal(files(f.dir), 0);
 }
 
+/* Of several writers: what was said last is what holds. */
+static void replays_the_oldest_first(void **state)
+{
+    static const int order[] = { 5, 2, 7, 1, 8, 3, 6, 4 };
+    fixture_t f = fixture_make(state);
+    size_t i;
+
+    for (i = 0; i < sizeof(order) / sizeof(order[0]); i++) {
+        mg_hit_t hit = hit_of(&f, MG_TRACK_UNSUBSCRIBE, "");
+        FILE *out = fopen(apr_psprintf(f.store->p, "%s/hits-000000000000000%d"
+                                       ".open", f.dir, order[i]), "w");
+
+        hit.undo = order[i] % 2 == 0;
+        fputs(mg_hit_to_line(&hit, f.store->p), out);
+        fclose(out);
+    }
+    assert_int_equal(replay(&f, f.store->db), 8);
+    assert_int_equal(count(&f, "kind = 'unsubscribed'"), 4);
+    assert_int_equal(unit_store_int(f.store->db, "SELECT count(*) FROM"
+                                    " unsubscribe"), 0);
+}
+
 /* Killed before and behind each COMMIT: no hit twice, none lost. */
 static void survives_kills(void **state)
 {
@@ -465,6 +487,7 @@ int main(void)
         UNIT_ON_BOTH(is_not_replayed_if_it_is_there),
         UNIT_ON_SQLITE(passes_over_what_the_store_refuses),
         UNIT_ON_SQLITE(passes_over_what_was_cut),
+        UNIT_ON_SQLITE(replays_the_oldest_first),
         UNIT_ON_BOTH(survives_kills),
     };
 
