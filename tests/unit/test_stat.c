@@ -170,6 +170,26 @@ static void stats(void **state)
     assert_int_equal(list(s, d, BIT(MG_STAT_CLICKED), 0, 0, 9, 0)->nelts, 0);
 }
 
+/* What processes counted apart is one number. */
+static void slots(void **state)
+{
+    unit_store_t *s = *state;
+    mg_domain_t *d = unit_domain(s, unit_account(s, "a"), "a.test");
+    apr_array_header_t *items;
+    int slot;
+
+    for (slot = 0; slot < 3; slot++)
+        unit_store_ok(s->db, mg_db_script(s->db, apr_psprintf(
+            s->p, "INSERT INTO stat (domain_id, day, kind, slot, n) SELECT"
+            " id, 5, 'accepted', %d, 2 FROM domain; INSERT INTO stat_tag"
+            " (domain_id, day, kind, tag, slot, n) SELECT id, 5, kind, tag,"
+            " %d, 1 FROM domain, (SELECT 'accepted' AS kind, 'a' AS tag UNION"
+            " ALL SELECT 'accepted', 'b' UNION ALL SELECT 'opened', 'b') t",
+            slot, slot)));
+    items = list(s, d, ALL, 0, 0, 100, 1);
+    is(items, 0, MG_STAT_SENT, 6, "a=3 b=3 ", s->p);
+}
+
 static void a_tag_goes(void **state)
 {
     unit_store_t *s = *state;
@@ -254,6 +274,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         UNIT_ON_SQLITE(slugs),
         UNIT_ON_BOTH(stats),
+        UNIT_ON_BOTH(slots),
         UNIT_ON_BOTH(a_tag_goes),
         UNIT_ON_BOTH(too_many_tags),
         UNIT_ON_BOTH(usage),
