@@ -19,7 +19,7 @@
 
 #define CODE_MAX 32
 #define ERROR_MAX 4000
-#define AT_ONCE 250         /* rows that one transaction removes: some 10 ms */
+#define AT_ONCE 250         /* rows of one transaction: some 10 ms */
 
 static const api_suppressions_t resources[MG_SUPPRESSIONS] = {
     [MG_BOUNCED] = {
@@ -205,6 +205,7 @@ int api_suppressions_get(api_t *q)
 typedef struct {
     apr_int64_t domain_id;
     apr_array_header_t *entries;   /* of mg_suppression_t */
+    int from, to;                  /* those of this transaction */
 } change_t;
 
 static apr_status_t run_add(mg_db_t *db, void *baton, apr_pool_t *ptemp)
@@ -213,7 +214,7 @@ static apr_status_t run_add(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     apr_status_t rv = APR_SUCCESS;
     int i;
 
-    for (i = 0; rv == APR_SUCCESS && i < change->entries->nelts; i++)
+    for (i = change->from; rv == APR_SUCCESS && i < change->to; i++)
         rv = mg_suppression_add(db, change->domain_id,
                                 &APR_ARRAY_IDX(change->entries, i,
                                                mg_suppression_t), ptemp);
@@ -266,11 +267,19 @@ int api_suppression_check(api_t *q, mg_suppression_t *entry)
     return API_GO_ON;
 }
 
+/* In steps: who gets an error for a later one sends all of them again, and what
+ * is there already stays. */
 static int add(api_t *q, apr_array_header_t *entries)
 {
-    change_t change = { q->domain.id, entries };
-    apr_status_t rv = api_unit(q, run_add, NULL, &change);
+    change_t change = { q->domain.id, entries, 0, 0 };
+    apr_status_t rv = APR_SUCCESS;
 
+    for (; rv == APR_SUCCESS && change.to < entries->nelts;
+         change.from = change.to) {
+        change.to = entries->nelts - change.from > AT_ONCE
+                        ? change.from + AT_ONCE : entries->nelts;
+        rv = api_unit(q, run_add, NULL, &change);
+    }
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot add a suppression");
     return API_GO_ON;
