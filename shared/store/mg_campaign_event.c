@@ -76,30 +76,27 @@ static int by_id(const void *a, const void *b)
                                            : x->campaign_id > y->campaign_id;
 }
 
-static apr_status_t tally_write(const mg_batch_t *batch, const tally_t *t)
+static mg_value_t *tally_rows(mg_value_t *v, const tally_t *t, int slot)
 {
-    apr_status_t rv = APR_SUCCESS;
     int kind;
 
-    for (kind = 0; kind < MG_CAMPAIGN_KINDS && rv == APR_SUCCESS; kind++)
-        if (t->n[kind])
-            rv = mg_db_exec(
-                batch->db, NULL,
-                "INSERT INTO campaign_count (campaign_id, kind, slot, n,"
-                " waiting) VALUES ($1, $2, $3, $4, $5)"
-                " ON CONFLICT (campaign_id, kind, slot) DO UPDATE SET"
-                " n = campaign_count.n + excluded.n,"
-                " waiting = campaign_count.waiting + excluded.waiting",
-                "iiiii", t->campaign_id, (apr_int64_t)kind,
-                (apr_int64_t)batch->stat_slot, t->n[kind], t->waiting[kind]);
-    return rv;
+    for (kind = 0; kind < MG_CAMPAIGN_KINDS; kind++) {
+        if (!t->n[kind])
+            continue;
+        (v++)->num = t->campaign_id;
+        (v++)->num = kind;
+        (v++)->num = slot;
+        (v++)->num = t->n[kind];
+        (v++)->num = t->waiting[kind];
+    }
+    return v;
 }
 
 /* In key order, as all writers of counters go. */
 apr_status_t mg_campaign_count_write(mg_batch_t *batch)
 {
     apr_hash_index_t *hi;
-    apr_status_t rv = APR_SUCCESS;
+    mg_value_t *values, *v;
     tally_t **list;
     int i, n = 0;
 
@@ -112,9 +109,17 @@ apr_status_t mg_campaign_count_write(mg_batch_t *batch)
         list[n++] = apr_hash_this_val(hi);
     batch->campaign_tallies = NULL;
     qsort(list, (size_t)n, sizeof(*list), by_id);
-    for (i = 0; i < n && rv == APR_SUCCESS; i++)
-        rv = tally_write(batch, list[i]);
-    return rv;
+    values = v = apr_pcalloc(batch->pool, (apr_size_t)n * MG_CAMPAIGN_KINDS
+                                              * 5 * sizeof(*values));
+    for (i = 0; i < n; i++)
+        v = tally_rows(v, list[i], batch->stat_slot);
+    return mg_db_exec_rows(
+        batch->db,
+        "INSERT INTO campaign_count (campaign_id, kind, slot, n, waiting)",
+        " ON CONFLICT (campaign_id, kind, slot) DO UPDATE SET"
+        " n = campaign_count.n + excluded.n,"
+        " waiting = campaign_count.waiting + excluded.waiting", "iiiii",
+        values, (int)(v - values) / 5);
 }
 
 /* the copy */

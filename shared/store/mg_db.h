@@ -109,6 +109,20 @@ apr_pool_t *mg_tx_pool(mg_db_t *db);
  */
 apr_status_t mg_db_exec(mg_db_t *db, apr_int64_t *paffected, const char *sql,
                         const char *fmt, ...);
+typedef struct {
+    apr_int64_t num;       /* of an i */
+    const char *text;      /* of a t */
+} mg_value_t;
+/**
+ * Many rows by few statements, in a transaction: "head VALUES ($1, $2), ...
+ * tail". In order; an upsert must not name a key twice.
+ *
+ * @param fmt     of one row: i and t, 8 at most
+ * @param values  rows * strlen(fmt)
+ */
+apr_status_t mg_db_exec_rows(mg_db_t *db, const char *head, const char *tail,
+                             const char *fmt, const mg_value_t *values,
+                             int rows);
 /** A statement that must change exactly one row: a fenced UPDATE or DELETE.
  * In a batch that is replayed (mg_tx_will_replay) PostgreSQL checks by itself,
  * without a round trip, and the failure shows later, as MG_ESQL.

@@ -197,6 +197,70 @@ apr_status_t mg_db_exec_one(mg_db_t *db, apr_status_t otherwise,
     return rv == APR_SUCCESS && affected != 1 ? otherwise : rv;
 }
 
+/* --- many rows --- */
+
+/* How many go together: few enough that the rest, one by one, is short. */
+#define ROWS_AT_ONCE 8
+
+static const char *rows_sql(const char *head, const char *tail, int columns,
+                            int rows, apr_pool_t *p)
+{
+    apr_size_t room = strlen(head) + strlen(tail) + sizeof(" VALUES ")
+                      + (apr_size_t)(rows * (columns * 5 + 4));
+    char *sql = apr_palloc(p, room), *end = sql + room, *to;
+    int row, column, n = 0;
+
+    to = sql + apr_snprintf(sql, room, "%s VALUES ", head);
+    for (row = 0; row < rows; row++)
+        for (column = 0; column < columns; column++)
+            to += apr_snprintf(to, (apr_size_t)(end - to), "%s$%d%s",
+                               column ? ", " : row ? ", (" : "(", ++n,
+                               column + 1 < columns ? "" : ")");
+    apr_cpystrn(to, tail, (apr_size_t)(end - to));
+    return sql;
+}
+
+static void take_value(mg_db_t *db, mg_param_t *param, char type,
+                       const mg_value_t *value)
+{
+    memset(param, 0, sizeof(*param));
+    param->type = type;
+    if (type == 'i')
+        param->num = value->num;
+    else
+        take_text(db, param, value->text);
+    db->tx_bytes += (apr_int64_t)param->len;
+}
+
+apr_status_t mg_db_exec_rows(mg_db_t *db, const char *head, const char *tail,
+                             const char *fmt, const mg_value_t *values,
+                             int rows)
+{
+    int columns = (int)strlen(fmt), at_once, i;
+    mg_param_t params[MG_PARAM_MAX];
+    const char *many = NULL, *one = NULL, **psql;
+    apr_status_t rv = mg_db_usable(db);
+    mg_stmt_t *stmt;
+
+    if (rv == APR_SUCCESS && (!db->tx_open
+                              || columns * ROWS_AT_ONCE > MG_PARAM_MAX))
+        rv = MG_ESQL;
+    for (; rv == APR_SUCCESS && rows > 0; rows -= at_once) {
+        at_once = rows >= ROWS_AT_ONCE ? ROWS_AT_ONCE : 1;
+        psql = at_once == 1 ? &one : &many;
+        if (!*psql)
+            *psql = rows_sql(head, tail, columns, at_once, db->tx_pool);
+        apr_pool_clear(db->ptemp);
+        for (i = 0; i < columns * at_once; i++)
+            take_value(db, &params[i], fmt[i % columns], values++);
+        rv = stmt_find(&stmt, db, *psql);
+        if (rv == APR_SUCCESS)
+            rv = db->driver->exec(stmt, params, columns * at_once, NULL);
+        rv = mg_db_note(db, rv);
+    }
+    return rv;
+}
+
 static apr_status_t query_v(mg_stmt_t **pstmt, mg_db_t *db, const char *sql,
                             const char *fmt, va_list ap)
 {

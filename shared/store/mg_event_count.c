@@ -58,21 +58,23 @@ static int by_key(const void *a, const void *b)
     return x->hour < y->hour ? -1 : x->hour > y->hour;
 }
 
+#define ADD_HEAD "INSERT INTO event_hour (domain_id, hour, slot, n)"
+#define ADD_TAIL \
+    " ON CONFLICT (domain_id, hour, slot)" \
+    " DO UPDATE SET n = event_hour.n + excluded.n"
+
 static apr_status_t add(mg_db_t *db, apr_int64_t domain_id, apr_int64_t hour,
                         apr_int64_t slot, apr_int64_t n)
 {
     return mg_db_exec(db, NULL,
-                      "INSERT INTO event_hour (domain_id, hour, slot, n)"
-                      " VALUES ($1, $2, $3, $4)"
-                      " ON CONFLICT (domain_id, hour, slot)"
-                      " DO UPDATE SET n = event_hour.n + excluded.n",
+                      ADD_HEAD " VALUES ($1, $2, $3, $4)" ADD_TAIL,
                       "iiii", domain_id, hour, slot, n);
 }
 
 apr_status_t mg_event_count_write(mg_batch_t *batch)
 {
     apr_array_header_t *counts = batch->event_counts;
-    apr_status_t rv = APR_SUCCESS;
+    mg_value_t *values, *v;
     int i;
 
     if (!counts)
@@ -80,13 +82,19 @@ apr_status_t mg_event_count_write(mg_batch_t *batch)
     batch->event_counts = NULL;
     qsort(counts->elts, (size_t)counts->nelts, sizeof(mg_event_count_t),
           by_key);
-    for (i = 0; rv == APR_SUCCESS && i < counts->nelts; i++) {
+    values = v = apr_pcalloc(batch->pool, (apr_size_t)counts->nelts * 4
+                                              * sizeof(*values));
+    for (i = 0; i < counts->nelts; i++) {
         const mg_event_count_t *c = &APR_ARRAY_IDX(counts, i,
                                                    mg_event_count_t);
 
-        rv = add(batch->db, c->domain_id, c->hour, batch->stat_slot, c->n);
+        (v++)->num = c->domain_id;
+        (v++)->num = c->hour;
+        (v++)->num = batch->stat_slot;
+        (v++)->num = c->n;
     }
-    return rv;
+    return mg_db_exec_rows(batch->db, ADD_HEAD, ADD_TAIL, "iiii", values,
+                           counts->nelts);
 }
 
 apr_status_t mg_event_count_take(mg_db_t *db, apr_int64_t domain_id,

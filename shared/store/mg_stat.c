@@ -94,44 +94,49 @@ static int by_key(const void *a, const void *b)
     return d ? d : strcmp(x->tag, y->tag);
 }
 
-static apr_status_t counter_write(const mg_batch_t *batch, const counter_t *c)
-{
-    apr_int64_t slot = batch->stat_slot;
+static const struct {
+    const char *head, *tail, *fmt;
+} write_sql[TABLES] = {
+    { "INSERT INTO stat (domain_id, day, slot, n, kind)",
+      " ON CONFLICT (domain_id, day, kind, slot)"
+      " DO UPDATE SET n = stat.n + excluded.n", "iiiit" },
+    { "INSERT INTO stat_tag (domain_id, day, slot, n, kind, tag)",
+      " ON CONFLICT (domain_id, day, kind, tag, slot)"
+      " DO UPDATE SET n = stat_tag.n + excluded.n", "iiiitt" },
+    { "INSERT INTO account_usage (account_id, day, slot, n, kind)",
+      " ON CONFLICT (account_id, day, kind, slot)"
+      " DO UPDATE SET n = account_usage.n + excluded.n", "iiiit" },
+};
 
-    switch (c->table) {
-    case STAT:
-        return mg_db_exec(
-            batch->db, NULL,
-            "INSERT INTO stat (domain_id, day, kind, slot, n)"
-            " VALUES ($1, $2, $3, $4, $5)"
-            " ON CONFLICT (domain_id, day, kind, slot)"
-            " DO UPDATE SET n = stat.n + excluded.n",
-            "iitii", c->id, c->day, c->kind, slot, c->n);
-    case STAT_TAG:
-        return mg_db_exec(
-            batch->db, NULL,
-            "INSERT INTO stat_tag (domain_id, day, kind, tag, slot, n)"
-            " VALUES ($1, $2, $3, $4, $5, $6)"
-            " ON CONFLICT (domain_id, day, kind, tag, slot)"
-            " DO UPDATE SET n = stat_tag.n + excluded.n",
-            "iittii", c->id, c->day, c->kind, c->tag, slot, c->n);
-    default:
-        return mg_db_exec(
-            batch->db, NULL,
-            "INSERT INTO account_usage (account_id, day, kind, slot, n)"
-            " VALUES ($1, $2, $3, $4, $5)"
-            " ON CONFLICT (account_id, day, kind, slot)"
-            " DO UPDATE SET n = account_usage.n + excluded.n",
-            "iitii", c->id, c->day, c->kind, slot, c->n);
+/* Of one table, in key order. */
+static apr_status_t counters_write(const mg_batch_t *batch,
+                                   counter_t *const *list, int n)
+{
+    table_t table = list[0]->table;
+    mg_value_t *values = apr_palloc(batch->pool, (apr_size_t)n * 6
+                                                     * sizeof(*values)), *v;
+    int i;
+
+    for (v = values, i = 0; i < n; i++) {
+        (v++)->num = list[i]->id;
+        (v++)->num = list[i]->day;
+        (v++)->num = batch->stat_slot;
+        (v++)->num = list[i]->n;
+        (v++)->text = list[i]->kind;
+        if (table == STAT_TAG)
+            (v++)->text = list[i]->tag;
     }
+    return mg_db_exec_rows(batch->db, write_sql[table].head,
+                           write_sql[table].tail, write_sql[table].fmt,
+                           values, n);
 }
 
 apr_status_t mg_stat_write(mg_batch_t *batch)
 {
     apr_hash_index_t *hi;
     counter_t **list;
-    apr_status_t rv;
-    int i, n = 0;
+    apr_status_t rv = APR_SUCCESS;
+    int i, n = 0, of_table;
 
     if (!batch->counters)
         return APR_SUCCESS;
@@ -142,12 +147,13 @@ apr_status_t mg_stat_write(mg_batch_t *batch)
         list[n++] = apr_hash_this_val(hi);
     batch->counters = NULL;
     qsort(list, (size_t)n, sizeof(*list), by_key);
-    for (i = 0; i < n; i++) {
-        rv = counter_write(batch, list[i]);
-        if (rv != APR_SUCCESS)
-            return rv;
+    for (i = 0; i < n && rv == APR_SUCCESS; i += of_table) {
+        for (of_table = 1; i + of_table < n; of_table++)
+            if (list[i + of_table]->table != list[i]->table)
+                break;
+        rv = counters_write(batch, list + i, of_table);
     }
-    return APR_SUCCESS;
+    return rv;
 }
 
 /* --- folding --- */

@@ -979,6 +979,43 @@ static void commits_wait_for_the_disk(void **state)
     assert_int_equal(unit_store_int(relaxed, sql), 0);
 }
 
+/* Eight by one statement, the rest one by one; what is there is added to. */
+static void rows_by_few_statements(void **state)
+{
+    unit_store_t *s = *state;
+    mg_value_t values[3 * 20];
+    int i;
+
+    unit_store_ok(s->db, mg_db_script(s->db, "CREATE TABLE many (id BIGINT"
+                                      " PRIMARY KEY, name VARCHAR(9),"
+                                      " n BIGINT)"));
+    for (i = 0; i < 20; i++) {
+        values[3 * i].num = i;
+        values[3 * i + 1].text = i % 2 ? "a\xff" : NULL;
+        values[3 * i + 2].num = 10 + i;
+    }
+    assert_int_equal(mg_db_exec_rows(s->db, "INSERT INTO many (id, name, n)",
+                                     "", "iti", values, 20), MG_ESQL);
+    for (i = 0; i <= 20; i++) {
+        unit_store_ok(s->db, mg_tx_begin(s->db, MG_TX_WRITE));
+        unit_store_ok(s->db, mg_db_exec_rows(
+                                 s->db, "INSERT INTO many (id, name, n)",
+                                 " ON CONFLICT (id) DO UPDATE"
+                                 " SET n = many.n + excluded.n", "iti",
+                                 values, i));
+        unit_store_ok(s->db, mg_tx_commit(s->db));
+        assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM many"),
+                         i);
+    }
+    assert_int_equal(unit_store_int(s->db, "SELECT n FROM many WHERE id = 0"),
+                     200);
+    assert_int_equal(unit_store_int(s->db, "SELECT n FROM many WHERE id = 17"),
+                     81);
+    assert_int_equal(unit_store_int(s->db, "SELECT COUNT(*) FROM many"
+                                    " WHERE name IS NULL"), 10);
+    unit_store_ok(s->db, mg_db_script(s->db, "DROP TABLE many"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -1010,6 +1047,7 @@ int main(void)
         cmocka_unit_test(nobody_there),
         UNIT_ON_BOTH(a_big_batch_passes),
         UNIT_ON_BOTH(a_fork_disturbs_nobody),
+        UNIT_ON_BOTH(rows_by_few_statements),
         UNIT_ON_SQLITE(files_are_the_groups),
         UNIT_ON_SQLITE(pragmas_are_set),
         UNIT_ON_SQLITE(sqlite_commits_wait_for_the_disk),
