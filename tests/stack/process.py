@@ -1,10 +1,12 @@
 """Processes that are started, watched and stopped: by pid, only our own."""
+import contextlib
 import os
 import pwd
 import random
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 
@@ -58,6 +60,25 @@ def reachable_by(path, user):
         if path == "/":
             return True
         path = os.path.dirname(path)
+
+
+@contextlib.contextmanager
+def undisturbed():
+    """SIGINT and SIGTERM wait for the end of the block: who is interrupted
+    between a start and writing it down would leave that process behind."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    waiting = []
+    before = {number: signal.signal(number, lambda n, _: waiting.append(n))
+              for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in waiting:
+            signal.raise_signal(number)
 
 
 class Process:

@@ -23,7 +23,8 @@ import tempfile
 
 from . import configs, mmdb
 from .faults import Faults
-from .process import Process, free_ports, reachable_by, wait_for
+from .process import (Process, free_ports, reachable_by, undisturbed,
+                      wait_for)
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(__file__), "..", ".."))
 MODULES = "/usr/lib/apache2/modules"
@@ -229,9 +230,10 @@ class Stack:
         self.start_httpd()
 
     def launch(self, name, argv, log=None, env=None):
-        p = Process(name, argv, "%s/log/%s.log" % (self.dir, log or name),
-                    env=env or self.environment(), cwd="/")
-        self.processes[name] = p
+        with undisturbed():
+            p = Process(name, argv, "%s/log/%s.log" % (self.dir, log or name),
+                        env=env or self.environment(), cwd="/")
+            self.processes[name] = p
         return p
 
     def start_mx(self, *more):
