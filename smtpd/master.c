@@ -22,6 +22,8 @@
 
 #define STOP_TIME apr_time_from_sec(30)
 #define REAP_TIME apr_time_from_sec(5)
+#define LISTEN_PATIENCE apr_time_from_sec(15) /* over a worker's ORPHAN_TIME */
+#define LISTEN_PAUSE 50000
 
 /* SIGHUP */
 
@@ -185,6 +187,23 @@ static apr_status_t make_auth_pairs(master_t *m)
     return APR_SUCCESS;
 }
 
+/* Workers of a master that was killed have its sockets until they are done. */
+static apr_status_t listen_first(master_t *m, const char **perror)
+{
+    apr_time_t until = mg_ticks() + LISTEN_PATIENCE;
+    apr_status_t rv;
+    int said = 0;
+
+    for (;;) {
+        rv = setup_listen(m->setup, NULL, perror);
+        if (rv != EADDRINUSE || mg_ticks() > until)
+            return rv;
+        if (!said++)
+            mg_log(MG_LOG_WARN, APR_SUCCESS, "%s: waiting", *perror);
+        usleep(LISTEN_PAUSE);
+    }
+}
+
 static apr_status_t set_up(master_t *m)
 {
     const char *error = NULL;
@@ -200,7 +219,7 @@ static apr_status_t set_up(master_t *m)
             error = m->pid_path;
     }
     if (rv == APR_SUCCESS)
-        rv = setup_listen(m->setup, NULL, &error);
+        rv = listen_first(m, &error);
     if (rv == APR_SUCCESS)
         rv = make_shared(m);
     if (rv == APR_SUCCESS)

@@ -140,6 +140,36 @@ def test_workers_go_with_the_master(smtpd):
     smtpd.start()     # the pid file's lock went with them
 
 
+def receivers(smtpd):
+    return [pid for name, pid in smtpd.workers().items() if "receiver" in name]
+
+
+def test_the_next_master_waits_for_the_workers_of_a_dead_one(smtpd):
+    """A worker that was stopped holds the socket until it goes on."""
+    smtpd.ctl("init")
+    first = smtpd.start().process
+    receiver = wait_for("a receiver", lambda: receivers(smtpd))[0]
+    os.kill(receiver, signal.SIGSTOP)
+    os.kill(first.pid, signal.SIGKILL)
+    first.popen.wait()
+    smtpd.start()
+    wait_for("a line about the port", lambda: re.search(
+        "MailgunListen 127.0.0.1:%d: Address already in use: waiting"
+        % smtpd.port, smtpd.log()))
+    assert not smtpd.workers()
+    os.kill(receiver, signal.SIGCONT)
+
+    def greets():
+        try:
+            with smtplib.SMTP("127.0.0.1", smtpd.port, timeout=5) as s:
+                return s.noop()[0] == 250
+        except (OSError, smtplib.SMTPException):
+            return False
+    wait_for("a receiver of the new master",
+             lambda: receivers(smtpd) and greets())
+    assert smtpd.process.alive()
+
+
 def test_workers_have_no_rights_and_nobody_elses_descriptors(smtpd):
     smtpd.ctl("init")
     smtpd.start()
