@@ -44,40 +44,20 @@ const char *api_events_token(const api_events_query_t *query, apr_pool_t *p)
     return mg_text_base64url(bytes, len + SUM_LENGTH, p);
 }
 
-static int digit(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* NULL unless all of it is base64url without padding. */
 static char *decode(const char *text, apr_size_t *plen, apr_pool_t *p)
 {
-    apr_size_t len = strlen(text), i, n = 0;
-    unsigned int bits = 0;
+    apr_size_t len = strlen(text);
     char *out;
-    int have = 0;
+    int n;
 
     if (len > TOKEN_MAX)
         return NULL;
     out = apr_palloc(p, len + 1);
-    for (i = 0; i < len; i++) {
-        if (digit(text[i]) < 0)
-            return NULL;
-        bits = bits << 6 | (unsigned int)digit(text[i]);
-        have += 6;
-        if (have >= 8) {
-            have -= 8;
-            out[n++] = (char)(bits >> have & 0xFF);
-        }
-    }
+    n = mg_text_unbase64url(out, len, text);
+    if (n < 0)
+        return NULL;
     out[n] = '\0';
-    *plen = n;
+    *plen = (apr_size_t)n;
     return out;
 }
 

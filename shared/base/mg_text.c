@@ -186,6 +186,41 @@ char *mg_text_base64url(const void *data, apr_size_t len, apr_pool_t *p)
     return out;
 }
 
+static int sextet(char c)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '-' ? 62 : c == '_' ? 63 : -1;
+}
+
+int mg_text_unbase64url(void *out, apr_size_t room, const char *text)
+{
+    unsigned char *to = out;
+    apr_uint32_t bits = 0;
+    apr_size_t n = 0;
+    int have = 0;
+
+    for (; *text; text++) {
+        int six = sextet(*text);
+
+        if (six < 0)
+            return -1;
+        bits = (bits << 6 | (apr_uint32_t)six) & 0xfff;
+        have += 6;
+        if (have < 8)
+            continue;
+        have -= 8;
+        if (n == room)
+            return -1;
+        to[n++] = (unsigned char)(bits >> have);
+    }
+    return have < 6 && !(bits & ((1u << have) - 1)) ? (int)n : -1;
+}
+
 int mg_text_same_secret(const void *a, const void *b, apr_size_t len)
 {
     return CRYPTO_memcmp(a, b, len) == 0;

@@ -20,6 +20,9 @@ char *mg_text_lower(const char *s, apr_pool_t *p);
 int mg_text_breaks_header(const char *s, apr_size_t len);
 char *mg_text_hex(const void *data, apr_size_t len, apr_pool_t *p);
 char *mg_text_base64url(const void *data, apr_size_t len, apr_pool_t *p);
+/** The octets that mg_text_base64url() made text of; without padding, in its
+ * one spelling. @return how many; -1: it is none, or they have no room */
+int mg_text_unbase64url(void *out, apr_size_t room, const char *text);
 /** Compare in time that depends on len only. */
 int mg_text_same_secret(const void *a, const void *b, apr_size_t len);
 /** "yes/no/true/false/1/0/on/off/" (any case, empty is false) or -1. */

@@ -133,41 +133,6 @@ apr_status_t mg_track_make(char **ptoken, const mg_track_keys_t *keys,
     return APR_SUCCESS;
 }
 
-static int sextet(char c)
-{
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    return c == '-' ? 62 : c == '_' ? 63 : -1;
-}
-
-/* Base64url without padding, in its one spelling; -1: it is none. */
-static int decode(unsigned char *out, apr_size_t room, const char *text)
-{
-    apr_uint32_t bits = 0;
-    apr_size_t n = 0;
-    int have = 0;
-
-    for (; *text; text++) {
-        int six = sextet(*text);
-
-        if (six < 0)
-            return -1;
-        bits = (bits << 6 | (apr_uint32_t)six) & 0xfff;
-        have += 6;
-        if (have < 8)
-            continue;
-        have -= 8;
-        if (n == room)
-            return -1;
-        out[n++] = (unsigned char)(bits >> have);
-    }
-    return have < 6 && !(bits & ((1u << have) - 1)) ? (int)n : -1;
-}
-
 /* The text of a believed token. NUL would end it too early. */
 static apr_status_t take_text(mg_track_t *track, const unsigned char *at,
                               apr_size_t len, apr_pool_t *p)
@@ -185,7 +150,7 @@ apr_status_t mg_track_read(mg_track_t *track, const mg_track_keys_t *keys,
                            const char *token, apr_pool_t *p)
 {
     unsigned char raw[LINK_MAX], key[32], mac[32];
-    int len = decode(raw, sizeof(raw), token);
+    int len = mg_text_unbase64url(raw, sizeof(raw), token);
     apr_size_t signed_len;
 
     memset(track, 0, sizeof(*track));

@@ -97,6 +97,11 @@ static const struct {
 
 static void test_small(void **state)
 {
+    /* padding; one letter is no octet; bits behind the last; other letters */
+    static const char *const no_base64url[] = {
+        "_w==", "_", "_x", "_-9", "_+8", "_-8\n", "_/8", "\xff\xff"
+    };
+    unsigned char out[8];
     size_t i;
 
     (void)state;
@@ -113,6 +118,15 @@ static void test_small(void **state)
     assert_string_equal(mg_text_base64url(LIT("\xff"), pool), "_w");
     assert_string_equal(mg_text_base64url(LIT("\xff\xef"), pool), "_-8");
     assert_string_equal(mg_text_base64url(LIT("\xff\xef\xbe"), pool), "_---");
+    assert_int_equal(mg_text_unbase64url(out, sizeof(out), ""), 0);
+    assert_int_equal(mg_text_unbase64url(out, sizeof(out), "_-8"), 2);
+    assert_memory_equal(out, "\xff\xef", 2);
+    assert_int_equal(mg_text_unbase64url(out, sizeof(out), "_---"), 3);
+    assert_memory_equal(out, "\xff\xef\xbe", 3);
+    assert_int_equal(mg_text_unbase64url(out, 2, "_---"), -1);
+    for (i = 0; i < COUNT(no_base64url); i++)
+        assert_int_equal(mg_text_unbase64url(out, sizeof(out),
+                                             no_base64url[i]), -1);
     assert_true(mg_text_same_secret("abc", "abd", 2));
     assert_false(mg_text_same_secret("abc", "abd", 3));
 }
