@@ -15,7 +15,7 @@ import requests
 
 from tests.stack import track
 from tests.stack.nameserver import Nameserver
-from tests.stack.process import children, title
+from tests.stack.process import children, listens, title
 
 pytestmark = pytest.mark.both
 
@@ -577,8 +577,8 @@ def test_nothing_is_lost(own_env):
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
         process.popen.wait()
-        # one that is not quite dead still listens
-        env.wait("their end", lambda: not any(title(pid) for pid in pids))
+        # one that is not quite dead still listens, and resets who came
+        env.wait("their end", lambda: not listens(env.api_port))
         env.start_httpd()
     deeds = [kill_notifier, kill_smtpd, kill_notifier, kill_httpd] * 2
     for i in range(count):
