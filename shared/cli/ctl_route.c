@@ -1,6 +1,6 @@
 /* ctl_route.c - mailgunctl route: what happens to incoming mail. */
 #include "ctl.h"
-#include "mg_expression.h"
+#include "mg_action.h"
 #include "mg_route.h"
 #include "mg_status.h"
 
@@ -15,26 +15,6 @@ static int keep_action(void *baton, const char *name, const char *value)
     return 1;
 }
 
-/* What would never work is refused now, not when mail comes. */
-static int check(ctl_t *ctl, const char *expression,
-                 const apr_array_header_t *actions)
-{
-    apr_array_header_t *parsed = apr_array_make(ctl->pool, 4,
-                                                sizeof(mg_action_t));
-    mg_expression_t *compiled;
-    const char *error = "";
-    int i;
-
-    if (mg_expression_compile(&compiled, expression, &error, ctl->pool)
-        != APR_SUCCESS)
-        return ctl_error(ctl, "expression: %s", error);
-    for (i = 0; i < actions->nelts; i++)
-        if (mg_action_parse(parsed, APR_ARRAY_IDX(actions, i, const char *),
-                            &error, ctl->pool) != APR_SUCCESS)
-            return ctl_error(ctl, "action: %s", error);
-    return 0;
-}
-
 int ctl_route_add(ctl_t *ctl)
 {
     const char *expression = ctl_option(ctl, "expression");
@@ -43,6 +23,7 @@ int ctl_route_add(ctl_t *ctl)
     mg_account_t *account;
     mg_route_t *route;
     apr_int64_t priority;
+    const char *error;
     apr_status_t rv;
     int code;
 
@@ -51,9 +32,12 @@ int ctl_route_add(ctl_t *ctl)
         return ctl_usage(ctl, "--expression is missing");
     if (actions->nelts == 0)
         return ctl_usage(ctl, "--action is missing");
+    /* what would never work is refused now, not when mail comes */
+    if (mg_action_check_route(expression, actions, &error, ctl->pool)
+        != APR_SUCCESS)
+        return ctl_error(ctl, "%s", error);
     if ((code = ctl_option_number(&priority, ctl, "priority", 0, 0,
                                   APR_INT32_MAX)) != 0
-        || (code = check(ctl, expression, actions)) != 0
         || (code = ctl_begin(ctl)) != 0
         || (code = ctl_account(&account, ctl, ctl->argv[0])) != 0)
         return code;

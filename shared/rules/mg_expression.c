@@ -1,75 +1,48 @@
-/* mg_expression.c - filters and actions of routes (manual, "Routes").
- *
- *     expression = name "(" [ string *( "," string ) ] ")"
- *     string     = [ "r" ] ( "'" *char "'" / DQUOTE *char DQUOTE )
- *
- * Strings are Python's: in a plain one \\, \' and \" lose their backslash and
- * every other stays (so that "\d" and "\." are what the pattern wants); in r''
- * all stay. Regular expressions run on PCRE2, anchored at the start only, as
- * Python's match() is; letter case does not count, as in addresses. Limits on
- * pattern, steps, depth and heap hold whatever a customer writes.
- */
-#define PCRE2_CODE_UNIT_WIDTH 8
-#include <pcre2.h>
+/* mg_expression.c - filters of routes (mg_expression.h). */
 #include <string.h>
 #include <apr_lib.h>
 #include <apr_strings.h>
 
-#include "mg_address.h"
 #include "mg_expression.h"
-#include "mg_log.h"
-#include "mg_queue.h"
+#include "mg_mime.h"
 #include "mg_status.h"
-#include "mg_text.h"
 
-#define TEXT_MAX 4096
-#define STRINGS_MAX 2
-#define PATTERN_MAX 1024
-#define STEPS_MAX 50000
-#define DEPTH_MAX 1000
-#define HEAP_MAX_KB 1024
-#define RECIPIENT_MAX 1024
-/* Compiling to machine code costs as much as some ten matches. */
-#define JIT_AFTER 16
+#define DEPTH_MAX 50
+#define TERMS_MAX 100
+
+typedef enum { TERM_RECIPIENT, TERM_HEADER, TERM_CATCH_ALL, TERM_NOT,
+               TERM_AND, TERM_OR } kind_t;
 
 struct mg_expression_t {
-    int is_catch_all;
-    pcre2_code *code;
-    int uses;             /* until it is worth the JIT compiler's time */
-    int gave_up;          /* said so in the log once */
+    kind_t kind;
+    mg_expression_t *left, *right;   /* not: left */
+    const char *header;
+    mg_pattern_t *pattern;
+    const char *text;                /* of a term, as it is written */
 };
 
-/* --- the text --- */
+/* --- calls --- */
 
-typedef struct {
-    const char *name;
-    const char *strings[STRINGS_MAX];
-    int nstrings;
-} call_t;
-
-typedef struct {
-    const char *text, *at;
-    const char *error;
-    apr_pool_t *p;
-} parse_t;
-
-static apr_status_t bad(parse_t *parse, const char *what)
+apr_status_t mg_parse_bad(mg_parse_t *parse, const char *what)
 {
+    int at = (int)(parse->at - parse->text) + 1;
+
     if (!*parse->at)
         parse->error = apr_psprintf(parse->p, "%s at the end of '%s'", what,
                                     parse->text);
     else
-        parse->error = apr_psprintf(parse->p, "%s at '%s'", what, parse->at);
+        parse->error = apr_psprintf(parse->p, "%s at character %d, '%.40s'",
+                                    what, at, parse->at);
     return MG_EBADINPUT;
 }
 
-static void skip_space(parse_t *parse)
+void mg_parse_space(mg_parse_t *parse)
 {
-    while (*parse->at == ' ' || *parse->at == '\t')
+    while (apr_isspace(*parse->at))
         parse->at++;
 }
 
-static apr_status_t parse_string(parse_t *parse, const char **pstring)
+static apr_status_t parse_string(mg_parse_t *parse, const char **pstring)
 {
     const char *start;
     int raw = 0;
@@ -82,7 +55,7 @@ static apr_status_t parse_string(parse_t *parse, const char **pstring)
     }
     quote = *parse->at;
     if (quote != '"' && quote != '\'')
-        return bad(parse, "a quoted string is missing");
+        return mg_parse_bad(parse, "a quoted string is missing");
     start = parse->at++;
     *pstring = out = apr_palloc(parse->p, strlen(parse->at) + 1);
     for (; *parse->at && *parse->at != quote; parse->at++) {
@@ -96,290 +69,384 @@ static apr_status_t parse_string(parse_t *parse, const char **pstring)
     *out = '\0';
     if (!*parse->at) {
         parse->at = start;
-        return bad(parse, "a quote is not closed");
+        return mg_parse_bad(parse, "a quote is not closed");
     }
     parse->at++;
     return APR_SUCCESS;
 }
 
-/* name("a", 'b'), spaces between, nothing behind */
-static apr_status_t parse_call(call_t *call, parse_t *parse)
+static const char *parse_name(mg_parse_t *parse)
 {
-    const char *start;
-    apr_status_t rv;
+    const char *start = parse->at;
 
-    if (strlen(parse->text) > TEXT_MAX) {
-        parse->error = "it is too long";
-        return MG_EBADINPUT;
-    }
-    skip_space(parse);
-    start = parse->at;
     while (apr_isalnum(*parse->at) || *parse->at == '_')
         parse->at++;
-    call->name = apr_pstrmemdup(parse->p, start,
-                                (apr_size_t)(parse->at - start));
-    if (!*call->name)
-        return bad(parse, "a name is missing");
-    skip_space(parse);
-    if (*parse->at != '(')
-        return bad(parse, "'(' is missing");
-    parse->at++;
-    skip_space(parse);
-    while (*parse->at != ')') {
-        if (call->nstrings == STRINGS_MAX)
-            return bad(parse, "too many strings");
-        rv = parse_string(parse, &call->strings[call->nstrings++]);
-        if (rv != APR_SUCCESS)
-            return rv;
-        skip_space(parse);
-        if (*parse->at == ',') {
-            parse->at++;
-            skip_space(parse);
-        }
-        else if (*parse->at != ')') {
-            return bad(parse, "')' is missing");
-        }
-    }
-    parse->at++;
-    while (apr_isspace(*parse->at))
-        parse->at++;
-    return *parse->at ? bad(parse, "there is more than one call")
-                      : APR_SUCCESS;
+    return apr_pstrmemdup(parse->p, start, (apr_size_t)(parse->at - start));
 }
 
-static apr_status_t parse_text(call_t *call, const char *text,
-                               const char **perror, apr_pool_t *p)
+/* [ name "=" ] string */
+static apr_status_t parse_argument(mg_call_t *call, mg_parse_t *parse)
 {
-    parse_t parse = { text, text, NULL, p };
+    const char *start = parse->at, *name;
+
+    if (call->nstrings == MG_CALL_STRINGS)
+        return mg_parse_bad(parse, "there are too many strings");
+    name = parse_name(parse);
+    mg_parse_space(parse);
+    if (*name && *parse->at == '=') {
+        call->keys[call->nstrings] = name;
+        parse->at++;
+        mg_parse_space(parse);
+    }
+    else {
+        parse->at = start; /* the r of r'' too */
+    }
+    return parse_string(parse, &call->strings[call->nstrings++]);
+}
+
+apr_status_t mg_parse_call(mg_call_t *call, mg_parse_t *parse)
+{
     apr_status_t rv;
 
     memset(call, 0, sizeof(*call));
-    rv = parse_call(call, &parse);
-    *perror = parse.error;
+    call->name = parse_name(parse);
+    if (!*call->name)
+        return mg_parse_bad(parse, "a name is missing");
+    mg_parse_space(parse);
+    if (*parse->at != '(')
+        return mg_parse_bad(parse, "'(' is missing");
+    parse->at++;
+    mg_parse_space(parse);
+    while (*parse->at != ')') {
+        rv = parse_argument(call, parse);
+        if (rv != APR_SUCCESS)
+            return rv;
+        mg_parse_space(parse);
+        if (*parse->at == ',') {
+            parse->at++;
+            mg_parse_space(parse);
+        }
+        else if (*parse->at != ')') {
+            return mg_parse_bad(parse, "')' is missing");
+        }
+    }
+    parse->at++;
+    return APR_SUCCESS;
+}
+
+/* --- the grammar --- */
+
+typedef struct {
+    mg_parse_t parse;
+    int lazily, depth, terms;
+} compile_t;
+
+static apr_status_t compile_or(mg_expression_t **pexpr, compile_t *c);
+
+static mg_expression_t *node(compile_t *c, kind_t kind, mg_expression_t *left,
+                             mg_expression_t *right)
+{
+    mg_expression_t *e = apr_pcalloc(c->parse.p, sizeof(*e));
+
+    e->kind = kind;
+    e->left = left;
+    e->right = right;
+    return e;
+}
+
+/* A word of the grammar, not the beginning of a longer one. */
+static int take_word(compile_t *c, const char *word)
+{
+    apr_size_t n = strlen(word);
+
+    mg_parse_space(&c->parse);
+    if (strncasecmp(c->parse.at, word, n) != 0
+        || apr_isalnum(c->parse.at[n]) || c->parse.at[n] == '_')
+        return 0;
+    c->parse.at += n;
+    return 1;
+}
+
+static int is_catch_all(const char *name)
+{
+    return !strcmp(name, "catch_all") || !strcmp(name, "catchall");
+}
+
+/* NULL, or what is wrong with a call as a filter. */
+static const char *misfit(const mg_call_t *call, apr_pool_t *p)
+{
+    int strings = !strcmp(call->name, "match_recipient") ? 1
+                  : !strcmp(call->name, "match_header")  ? 2
+                  : is_catch_all(call->name)             ? 0
+                                                         : -1;
+
+    if (strings < 0)
+        return apr_psprintf(p, "'%s' is no filter (there are match_recipient(),"
+                            " match_header(), catch_all())", call->name);
+    if (call->nstrings != strings || call->keys[0] || call->keys[1])
+        return apr_psprintf(p, "%s() takes %s", call->name,
+                            strings == 0   ? "no string"
+                            : strings == 1 ? "one string"
+                                           : "a header's name and a pattern");
+    if (strings == 2 && !*call->strings[0])
+        return "match_header() takes a header's name and a pattern";
+    return NULL;
+}
+
+static apr_status_t compile_term(mg_expression_t **pexpr, compile_t *c)
+{
+    const char *start = c->parse.at, *wrong;
+    mg_call_t call;
+    apr_status_t rv;
+
+    if (++c->terms > TERMS_MAX)
+        return mg_parse_bad(&c->parse, "there are too many filters");
+    rv = mg_parse_call(&call, &c->parse);
+    if (rv != APR_SUCCESS)
+        return rv;
+    wrong = misfit(&call, c->parse.p);
+    if (wrong) {
+        c->parse.at = start;
+        return mg_parse_bad(&c->parse, wrong);
+    }
+    *pexpr = node(c, TERM_CATCH_ALL, NULL, NULL);
+    (*pexpr)->text = apr_pstrmemdup(c->parse.p, start,
+                                    (apr_size_t)(c->parse.at - start));
+    if (call.nstrings == 0)
+        return APR_SUCCESS;
+    (*pexpr)->kind = call.nstrings == 1 ? TERM_RECIPIENT : TERM_HEADER;
+    if (call.nstrings == 2)
+        (*pexpr)->header = call.strings[0];
+    (*pexpr)->pattern = mg_pattern_make(call.strings[call.nstrings - 1],
+                                        call.nstrings == 1, c->parse.p);
+    return c->lazily ? APR_SUCCESS
+                     : mg_pattern_check((*pexpr)->pattern, &c->parse.error,
+                                        c->parse.p);
+}
+
+static apr_status_t compile_not(mg_expression_t **pexpr, compile_t *c)
+{
+    mg_expression_t *inner;
+    apr_status_t rv;
+
+    if (c->depth > DEPTH_MAX)
+        return mg_parse_bad(&c->parse, "it is nested too deeply");
+    c->depth++;
+    if (take_word(c, "not")) {
+        rv = compile_not(&inner, c);
+        if (rv == APR_SUCCESS)
+            *pexpr = node(c, TERM_NOT, inner, NULL);
+    }
+    else if (*c->parse.at == '(') {
+        c->parse.at++;
+        rv = compile_or(pexpr, c);
+        mg_parse_space(&c->parse);
+        if (rv == APR_SUCCESS && *c->parse.at++ != ')') {
+            c->parse.at--;
+            rv = mg_parse_bad(&c->parse, "')' is missing");
+        }
+    }
+    else {
+        rv = compile_term(pexpr, c);
+    }
+    c->depth--;
     return rv;
 }
 
-/* --- filters --- */
-
-static apr_status_t free_code(void *code)
+static apr_status_t compile_chain(mg_expression_t **pexpr, compile_t *c,
+                                  kind_t kind)
 {
-    pcre2_code_free(code);
-    return APR_SUCCESS;
+    mg_expression_t *right;
+    apr_status_t rv;
+
+    rv = kind == TERM_OR ? compile_chain(pexpr, c, TERM_AND)
+                         : compile_not(pexpr, c);
+    while (rv == APR_SUCCESS
+           && take_word(c, kind == TERM_OR ? "or" : "and")) {
+        rv = kind == TERM_OR ? compile_chain(&right, c, TERM_AND)
+                             : compile_not(&right, c);
+        if (rv == APR_SUCCESS)
+            *pexpr = node(c, kind, *pexpr, right);
+    }
+    return rv;
 }
 
-static apr_status_t compile_pattern(mg_expression_t *expr, const char *pattern,
-                                    const char **perror, apr_pool_t *p)
+static apr_status_t compile_or(mg_expression_t **pexpr, compile_t *c)
 {
-    PCRE2_UCHAR words[256];
-    PCRE2_SIZE offset;
-    int code;
-
-    if (strlen(pattern) > PATTERN_MAX) {
-        *perror = "the pattern is too long";
-        return MG_EBADINPUT;
-    }
-    expr->code = pcre2_compile((PCRE2_SPTR)pattern, PCRE2_ZERO_TERMINATED,
-                               PCRE2_ANCHORED | PCRE2_CASELESS |
-                                   PCRE2_MATCH_INVALID_UTF |
-                                   PCRE2_NEVER_BACKSLASH_C,
-                               &code, &offset, NULL);
-    if (!expr->code) {
-        pcre2_get_error_message(code, words, sizeof(words));
-        *perror = apr_psprintf(p, "pattern '%s': %s at character %d", pattern,
-                               (const char *)words, (int)offset);
-        return MG_EBADINPUT;
-    }
-    apr_pool_cleanup_register(p, expr->code, free_code,
-                              apr_pool_cleanup_null);
-    return APR_SUCCESS;
+    return compile_chain(pexpr, c, TERM_OR);
 }
 
 apr_status_t mg_expression_compile(mg_expression_t **pexpr, const char *text,
-                                   const char **perror, apr_pool_t *p)
+                                   int lazily, const char **perror,
+                                   apr_pool_t *p)
 {
-    mg_expression_t *expr = apr_pcalloc(p, sizeof(*expr));
-    call_t call;
+    compile_t c = { { text, text, NULL, p }, lazily, 0, 0 };
+    mg_expression_t *e = NULL;
     apr_status_t rv;
 
     *pexpr = NULL;
-    rv = parse_text(&call, text, perror, p);
-    if (rv != APR_SUCCESS)
-        return rv;
-    if (!strcmp(call.name, "catch_all") || !strcmp(call.name, "catchall")) {
-        if (call.nstrings != 0) {
-            *perror = apr_psprintf(p, "%s() takes no string", call.name);
-            return MG_EBADINPUT;
-        }
-        expr->is_catch_all = 1;
-    }
-    else if (!strcmp(call.name, "match_recipient")) {
-        if (call.nstrings != 1) {
-            *perror = "match_recipient() takes one string";
-            return MG_EBADINPUT;
-        }
-        rv = compile_pattern(expr, call.strings[0], perror, p);
-    }
-    else {
-        *perror = apr_psprintf(p, "'%s' is no filter; there are"
-                               " match_recipient(), catch_all()", call.name);
+    if (strlen(text) > MG_EXPRESSION_MAX) {
+        *perror = "it is too long";
         return MG_EBADINPUT;
     }
+    rv = compile_or(&e, &c);
+    mg_parse_space(&c.parse);
+    if (rv == APR_SUCCESS && *c.parse.at)
+        rv = mg_parse_bad(&c.parse, "'and' or 'or' is missing");
+    *perror = c.parse.error;
     if (rv == APR_SUCCESS)
-        *pexpr = expr;
+        *pexpr = e;
     return rv;
 }
 
-/* One per thread: PCRE2's contexts may not be shared. Freed with the thread's
- * process; a few hundred bytes. */
-static pcre2_match_context *match_limits(void)
-{
-    static __thread pcre2_match_context *context;
+/* --- matching --- */
 
-    if (!context && (context = pcre2_match_context_create(NULL)) != NULL) {
-        pcre2_set_match_limit(context, STEPS_MAX);
-        pcre2_set_depth_limit(context, DEPTH_MAX);
-        pcre2_set_heap_limit(context, HEAP_MAX_KB);
+typedef struct {
+    const mg_rule_subject_t *subject;
+    mg_captures_t *captures;
+    const char *decided;
+    apr_pool_t *p;
+} match_t;
+
+/* Of several terms that matched: what is there already stays. */
+static void add_captures(mg_captures_t *all, const mg_captures_t *more)
+{
+    const apr_array_header_t *names;
+    const apr_table_entry_t *e;
+    int i;
+
+    if (!more->groups)
+        return;
+    if (!all->groups) {
+        *all = *more;
+        return;
     }
-    return context;
+    names = apr_table_elts(more->names);
+    e = (const apr_table_entry_t *)names->elts;
+    for (i = all->groups->nelts; i < more->groups->nelts; i++)
+        APR_ARRAY_PUSH(all->groups, const char *) =
+            APR_ARRAY_IDX(more->groups, i, const char *);
+    for (i = 0; i < names->nelts; i++)
+        if (!apr_table_get(all->names, e[i].key))
+            apr_table_setn(all->names, e[i].key, e[i].val);
 }
 
-static int pattern_matches(mg_expression_t *expr, const char *recipient)
+static int match_pattern(match_t *m, const mg_expression_t *e,
+                         const char *text, const char *lower)
 {
-    static __thread pcre2_match_data *data;
-    apr_size_t len = strlen(recipient);
-    int n;
+    mg_captures_t own = { NULL, NULL };
 
-    if (!data)
-        data = pcre2_match_data_create(1, NULL);
-    if (!data || len > RECIPIENT_MAX)
+    if (!mg_pattern_matches(e->pattern, text, lower,
+                            m->captures ? &own : NULL, m->subject->whose,
+                            m->p))
         return 0;
-    if (++expr->uses == JIT_AFTER)
-        pcre2_jit_compile(expr->code, PCRE2_JIT_COMPLETE); /* or without */
-    n = pcre2_match(expr->code, (PCRE2_SPTR)recipient, len, 0, 0, data,
-                    match_limits());
-    if (n < 0 && n != PCRE2_ERROR_NOMATCH && !expr->gave_up++)
-        mg_log(MG_LOG_WARN, APR_SUCCESS,
-               "route: a pattern gave up on '%s' (PCRE2 error %d): no match",
-               recipient, n);
-    return n >= 0;
+    if (m->captures)
+        add_captures(m->captures, &own);
+    return 1;
 }
 
-int mg_expression_matches(const mg_expression_t *expr, const char *recipient,
-                          int matched_before, apr_pool_t *ptemp)
+/* Any field of that name will do. */
+static mg_rules_t match_header(match_t *m, const mg_expression_t *e)
 {
-    (void)ptemp;
-    if (expr->is_catch_all)
-        return !matched_before;
-    /* const to callers: only the count of its uses changes */
-    return pattern_matches((mg_expression_t *)expr, recipient);
+    const apr_array_header_t *headers = m->subject->headers;
+    int i;
+
+    if (!headers)
+        return MG_RULES_MAYBE;
+    for (i = 0; i < headers->nelts; i++) {
+        const mg_header_t *h = &APR_ARRAY_IDX(headers, i, mg_header_t);
+
+        if (!strcasecmp(h->name, e->header)
+            && match_pattern(m, e, h->value, NULL))
+            return MG_RULES_YES;
+    }
+    return MG_RULES_NO;
 }
 
-/* --- actions --- */
+static mg_rules_t match(match_t *m, const mg_expression_t *e);
 
-static int is_url(const char *s)
+/* Groups of one side count only if the other is true as well. */
+static mg_rules_t match_both(match_t *m, const mg_expression_t *e)
 {
-    return !strncasecmp(s, "http://", 7) || !strncasecmp(s, "https://", 8);
+    mg_captures_t *all = m->captures, own = { NULL, NULL };
+    mg_rules_t left, right = MG_RULES_NO;
+
+    m->captures = all ? &own : NULL;
+    left = match(m, e->left);
+    if (left != MG_RULES_NO)
+        right = match(m, e->right);
+    m->captures = all;
+    if (all && right == MG_RULES_YES && left == MG_RULES_YES)
+        add_captures(all, &own);
+    return left < right ? left : right;
 }
 
-static apr_status_t add_target(apr_array_header_t *actions, char *target,
-                               const char **perror, apr_pool_t *p)
+static mg_rules_t match_not(match_t *m, const mg_expression_t *e)
 {
-    mg_address_t *address;
-    mg_action_t *action;
-    const char *c;
+    mg_captures_t *all = m->captures;
+    mg_rules_t result;
 
-    for (c = target; (unsigned char)*c > 0x20 && *c != 0x7F; c++)
-        ;
-    if (is_url(target)) {
-        if (*c || !mg_queue_url_dest(target, p)) {
-            *perror = apr_psprintf(p, "'%s' is no URL", target);
-            return MG_EBADINPUT;
-        }
-        action = apr_array_push(actions);
-        action->kind = MG_ACTION_FORWARD_URL;
-        action->target = target;
-        return APR_SUCCESS;
-    }
-    if (*c || !strchr(target, '@') ||
-        mg_address_parse(&address, target, p) != APR_SUCCESS) {
-        *perror = apr_psprintf(p, "'%s' is neither a URL nor an address",
-                               target);
-        return MG_EBADINPUT;
-    }
-    action = apr_array_push(actions);
-    action->kind = MG_ACTION_FORWARD_ADDRESS;
-    action->target = address->address;
-    return APR_SUCCESS;
+    m->captures = NULL;
+    result = MG_RULES_YES - match(m, e->left);
+    m->captures = all;
+    return result;
 }
 
-/* Where the next target begins: a comma may be part of a URL, so it divides
- * only where a URL or an address follows. */
-static char *next_target(char *s)
+static mg_rules_t match(match_t *m, const mg_expression_t *e)
 {
-    char *comma, *next, *end;
+    mg_rules_t left, right;
 
-    for (comma = strchr(s, ','); comma; comma = strchr(comma + 1, ',')) {
-        for (next = comma + 1; *next == ' ' || *next == '\t'; next++)
-            ;
-        end = next + strcspn(next, ",/?&=");
-        if (!is_url(s) || is_url(next) ||
-            ((*end == '\0' || *end == ',') &&
-             memchr(next, '@', (apr_size_t)(end - next))))
-            break;
+    switch (e->kind) {
+    case TERM_RECIPIENT:
+        m->decided = e->text;
+        return match_pattern(m, e, m->subject->recipient, m->subject->lower)
+                   ? MG_RULES_YES : MG_RULES_NO;
+    case TERM_HEADER:
+        m->decided = e->text;
+        return match_header(m, e);
+    case TERM_CATCH_ALL:
+        m->decided = e->text;
+        return MG_RULES_YES - m->subject->matched_before;
+    case TERM_NOT:
+        return match_not(m, e);
+    case TERM_AND:
+        return match_both(m, e);
+    case TERM_OR:
+        left = match(m, e->left);
+        if (left == MG_RULES_YES)
+            return left;
+        right = match(m, e->right);
+        return left > right ? left : right;
     }
-    if (!comma)
-        return NULL;
-    *comma = '\0';
-    return next;
+    return MG_RULES_NO;
 }
 
-static apr_status_t parse_forward(apr_array_header_t *actions,
-                                  const char *list, const char **perror,
-                                  apr_pool_t *p)
+mg_rules_t mg_expression_match(const mg_expression_t *expr,
+                               const mg_rule_subject_t *subject,
+                               mg_captures_t *captures,
+                               const char **pdecided, apr_pool_t *p)
 {
-    char *at = apr_pstrdup(p, list), *next, *end;
-    apr_status_t rv = APR_SUCCESS;
+    match_t m = { subject, captures, NULL, p };
+    mg_rules_t result;
 
-    for (; at && rv == APR_SUCCESS; at = next) {
-        while (*at == ' ' || *at == '\t')
-            at++;
-        next = next_target(at);
-        for (end = at + strlen(at);
-             end > at && (end[-1] == ' ' || end[-1] == '\t');)
-            *--end = '\0';
-        rv = add_target(actions, at, perror, p);
-    }
-    return rv;
+    if (captures)
+        memset(captures, 0, sizeof(*captures));
+    result = match(&m, expr);
+    if (pdecided)
+        *pdecided = m.decided;
+    return result;
 }
 
-apr_status_t mg_action_parse(apr_array_header_t *actions, const char *text,
-                             const char **perror, apr_pool_t *p)
-{
-    mg_action_t *action;
-    call_t call;
-    apr_status_t rv;
+/* --- groups --- */
 
-    rv = parse_text(&call, text, perror, p);
-    if (rv != APR_SUCCESS)
-        return rv;
-    if (!strcmp(call.name, "stop")) {
-        if (call.nstrings != 0) {
-            *perror = "stop() takes no string";
-            return MG_EBADINPUT;
-        }
-        action = apr_array_push(actions);
-        action->kind = MG_ACTION_STOP;
-        action->target = NULL;
-        return APR_SUCCESS;
-    }
-    if (strcmp(call.name, "forward")) {
-        *perror = apr_psprintf(p, "'%s' is no action; there are forward(),"
-                               " stop()", call.name);
-        return MG_EBADINPUT;
-    }
-    if (call.nstrings != 1) {
-        *perror = "forward() takes one string";
-        return MG_EBADINPUT;
-    }
-    return parse_forward(actions, call.strings[0], perror, p);
+int mg_expression_has_group(const mg_expression_t *expr, int number,
+                            const char *name)
+{
+    if (!expr)
+        return 0;
+    if (expr->pattern)
+        return name ? mg_pattern_has_name(expr->pattern, name)
+                    : number <= mg_pattern_groups(expr->pattern);
+    return mg_expression_has_group(expr->left, number, name)
+           || mg_expression_has_group(expr->right, number, name);
 }

@@ -1,40 +1,84 @@
-/* mg_expression.h - filters and actions of routes (manual, "Routes").
+/* mg_expression.h - filters of routes (manual, "Routes").
  *
- * So far: match_recipient("re"), catch_all() / catchall(); forward("URL"),
- * stop(). Single or double quotes, r'' too. Regular expressions are Python's,
- * on PCRE2 with match limits, anchored at the start as Python's match() is;
- * letter case does not count.
+ *     expression = and *( "or" and )
+ *     and        = not *( "and" not )
+ *     not        = "not" not / "(" expression ")" / term
+ *     term       = "match_recipient" "(" string ")"
+ *                / "match_header" "(" string "," string ")"
+ *                / ( "catch_all" / "catchall" ) "(" ")"
+ *     string     = [ "r" ] ( "'" *char "'" / DQUOTE *char DQUOTE )
+ *
+ * Strings are Python's: in a plain one \\, \' and \" lose their backslash and
+ * every other stays (so that "\d" and "\." are what the pattern wants); in r''
+ * all stay. Regular expressions are Python's (mg_pattern.h), anchored at the
+ * start as its match() is. In recipients letter case does not count, as in
+ * addresses; in header fields it does, unless the pattern says (?i).
  */
 #ifndef MG_EXPRESSION_H
 #define MG_EXPRESSION_H
 
-#include <apr_pools.h>
-#include <apr_tables.h>
+#include "mg_pattern.h"
+
+#define MG_EXPRESSION_MAX 4096  /* octets of a filter, or of an action */
+
+/** Between yes and no: it depends on header fields that are not known yet. */
+typedef enum { MG_RULES_NO, MG_RULES_MAYBE, MG_RULES_YES } mg_rules_t;
+
+/** What a filter is asked about. */
+typedef struct {
+    const char *recipient;
+    const char *lower;                  /* the same, lower case; NULL if there
+                                           are octets above 127 */
+    const apr_array_header_t *headers;  /* of mg_header_t; NULL: not known */
+    mg_rules_t matched_before;          /* has another route matched? */
+    const char *whose;                  /* of which route it is, for the log */
+} mg_rule_subject_t;
 
 typedef struct mg_expression_t mg_expression_t;
-typedef struct {
-    enum { MG_ACTION_FORWARD_URL, MG_ACTION_FORWARD_ADDRESS,
-           MG_ACTION_STOP } kind;
-    const char *target;
-    const char *filter;          /* of its route; mg_ruleset_apply() */
-} mg_action_t;
 
-/** @param perror  what is wrong and where @return MG_EBADINPUT */
+/**
+ * @param lazily  patterns are compiled when they are needed: for routes that
+ *                were checked when they were made
+ * @param perror  what is wrong and where
+ * @return MG_EBADINPUT
+ */
 apr_status_t mg_expression_compile(mg_expression_t **pexpr, const char *text,
-                                   const char **perror, apr_pool_t *p);
-/** catch_all() is true only if nothing matched before. */
-int mg_expression_matches(const mg_expression_t *expr, const char *recipient,
-                          int matched_before, apr_pool_t *ptemp);
-/** Array of mg_action_t: forward("a, b") gives two. */
-apr_status_t mg_action_parse(apr_array_header_t *actions, const char *text,
-                             const char **perror, apr_pool_t *p);
+                                   int lazily, const char **perror,
+                                   apr_pool_t *p);
+/**
+ * @param captures  or NULL: the groups of the terms that made it true, in p.
+ *        Where several have a group of that number or name, the first one's.
+ * @param pdecided  or NULL: the term that decided, as it is written
+ */
+mg_rules_t mg_expression_match(const mg_expression_t *expr,
+                               const mg_rule_subject_t *subject,
+                               mg_captures_t *captures,
+                               const char **pdecided, apr_pool_t *p);
+/** Could any match of it have that group? Not of one compiled lazily. */
+int mg_expression_has_group(const mg_expression_t *expr, int number,
+                            const char *name);
 
-/** All routes of an account, compiled; what happens to one recipient: array
- * of mg_action_t (without stop). routes: of mg_route_t *, in order. */
-typedef struct mg_ruleset_t mg_ruleset_t;
-apr_status_t mg_ruleset_compile(mg_ruleset_t **pset,
-                                const apr_array_header_t *routes,
-                                apr_pool_t *p);
-apr_array_header_t *mg_ruleset_apply(const mg_ruleset_t *set,
-                                     const char *recipient, apr_pool_t *p);
+/* --- for whoever reads calls: filters and actions (mg_action.c) --- */
+
+typedef struct {
+    const char *text, *at;
+    const char *error;
+    apr_pool_t *p;
+} mg_parse_t;
+
+#define MG_CALL_STRINGS 2
+
+typedef struct {
+    const char *name;
+    const char *strings[MG_CALL_STRINGS];
+    const char *keys[MG_CALL_STRINGS]; /* notify="...": "notify"; or NULL */
+    int nstrings;
+} mg_call_t;
+
+/** Sets parse->error. @return MG_EBADINPUT */
+apr_status_t mg_parse_bad(mg_parse_t *parse, const char *what);
+void mg_parse_space(mg_parse_t *parse);
+/** name("a", 'b', key="c") */
+apr_status_t mg_parse_call(mg_call_t *call, mg_parse_t *parse);
+
 #endif

@@ -3,12 +3,12 @@
 #include <apr_hash.h>
 #include <apr_strings.h>
 
-#include "mg_expression.h"
 #include "mg_id.h"
 #include "mg_mailbox.h"
 #include "mg_queue.h"
 #include "mg_route.h"
 #include "mg_routing.h"
+#include "mg_ruleset.h"
 #include "mg_status.h"
 #include "mg_text.h"
 #include "mg_time.h"
@@ -206,7 +206,7 @@ static apr_status_t add_routes(apr_array_header_t *envelopes,
     rv = rules_of(&rules, routing, db, domain->account_id);
     if (rv != APR_SUCCESS)
         return rv;
-    actions = mg_ruleset_apply(rules, to->address, p);
+    actions = mg_ruleset_apply(rules, to->address, NULL, p);
     for (i = 0; i < actions->nelts; i++) {
         const mg_action_t *action = &APR_ARRAY_IDX(actions, i, mg_action_t);
         /* the rules may be compiled anew before the caller commits */

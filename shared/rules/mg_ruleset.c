@@ -1,17 +1,15 @@
-/* mg_ruleset.c - all routes of an account, compiled; the priority waterfall.
- *
- * A stored route that does not compile (it was checked when it was made; a
- * later program may see it otherwise) is left out and said so in the log: it
- * must not stop the others.
- */
+/* mg_ruleset.c - all routes of an account, compiled (mg_ruleset.h). */
+#include <string.h>
 #include <apr_strings.h>
 
-#include "mg_expression.h"
 #include "mg_log.h"
 #include "mg_route.h"
+#include "mg_ruleset.h"
 #include "mg_status.h"
+#include "mg_text.h"
 
 typedef struct {
+    const char *route_id, *text;
     mg_expression_t *expression;
     apr_array_header_t *actions; /* of mg_action_t, without stop */
     int stops;
@@ -24,14 +22,15 @@ struct mg_ruleset_t {
 static apr_status_t rule_compile(rule_t *rule, const mg_route_t *route,
                                  const char **perror, apr_pool_t *p)
 {
-    apr_array_header_t *all = apr_array_make(p, 4, sizeof(mg_action_t));
+    apr_array_header_t *all = apr_array_make(p, 2, sizeof(mg_action_t));
     apr_status_t rv;
     int i;
 
     rule->stops = 0;
-    rule->actions = apr_array_make(p, 4, sizeof(mg_action_t));
-    rv = mg_expression_compile(&rule->expression, route->expression, perror,
-                               p);
+    rule->route_id = apr_pstrdup(p, route->public_id);
+    rule->text = apr_pstrdup(p, route->expression);
+    rule->actions = apr_array_make(p, 2, sizeof(mg_action_t));
+    rv = mg_expression_compile(&rule->expression, rule->text, 1, perror, p);
     for (i = 0; rv == APR_SUCCESS && i < route->actions->nelts; i++)
         rv = mg_action_parse(all, APR_ARRAY_IDX(route->actions, i,
                                                 const char *), perror, p);
@@ -42,7 +41,8 @@ static apr_status_t rule_compile(rule_t *rule, const mg_route_t *route,
             rule->stops = 1;
             continue;
         }
-        action->filter = apr_pstrdup(p, route->expression);
+        action->filter = rule->text;
+        action->route_id = rule->route_id;
         APR_ARRAY_PUSH(rule->actions, mg_action_t) = *action;
     }
     return rv;
@@ -71,21 +71,120 @@ apr_status_t mg_ruleset_compile(mg_ruleset_t **pset,
     return APR_SUCCESS;
 }
 
-apr_array_header_t *mg_ruleset_apply(const mg_ruleset_t *set,
-                                     const char *recipient, apr_pool_t *p)
+static mg_rule_subject_t subject_of(const char *recipient,
+                                    const apr_array_header_t *headers,
+                                    apr_pool_t *p)
 {
-    apr_array_header_t *actions = apr_array_make(p, 4, sizeof(mg_action_t));
-    int i, matched = 0;
+    mg_rule_subject_t subject = { recipient, NULL, headers, MG_RULES_NO,
+                                  NULL };
 
-    for (i = 0; i < set->rules->nelts; i++) {
+    if (!mg_text_has_eight_bit(recipient, strlen(recipient)))
+        subject.lower = mg_text_lower(recipient, p);
+    return subject;
+}
+
+mg_rules_t mg_ruleset_wants(const mg_ruleset_t *set, const char *recipient,
+                            apr_pool_t *ptemp)
+{
+    mg_rule_subject_t subject = subject_of(recipient, NULL, ptemp);
+    mg_rules_t most = MG_RULES_NO;
+    int i;
+
+    for (i = 0; i < set->rules->nelts && most != MG_RULES_YES; i++) {
         const rule_t *rule = &APR_ARRAY_IDX(set->rules, i, rule_t);
+        mg_rules_t matches;
 
-        if (!mg_expression_matches(rule->expression, recipient, matched, p))
-            continue;
-        matched = 1;
-        apr_array_cat(actions, rule->actions);
-        if (rule->stops)
+        subject.whose = rule->route_id;
+        matches = mg_expression_match(rule->expression, &subject, NULL, NULL,
+                                      ptemp);
+        if (matches > subject.matched_before)
+            subject.matched_before = matches;
+        /* a route may match for its stop() alone */
+        if (rule->actions->nelts > 0 && matches > most)
+            most = matches;
+        if (rule->stops && matches == MG_RULES_YES)
             break;
     }
+    return most;
+}
+
+static apr_array_header_t *fill_in(const rule_t *rule,
+                                   const mg_captures_t *captures,
+                                   apr_pool_t *p)
+{
+    apr_array_header_t *actions = apr_array_make(p, rule->actions->nelts,
+                                                 sizeof(mg_action_t));
+    int i;
+
+    for (i = 0; i < rule->actions->nelts; i++) {
+        mg_action_t action = APR_ARRAY_IDX(rule->actions, i, mg_action_t);
+        const char *wanted = action.target;
+
+        action.target = mg_action_target(&action, captures, p);
+        if (wanted && !action.target)
+            continue;
+        action.filter = apr_pstrdup(p, action.filter);
+        action.route_id = apr_pstrdup(p, action.route_id);
+        APR_ARRAY_PUSH(actions, mg_action_t) = action;
+    }
     return actions;
+}
+
+/* @param verdicts  of mg_rule_verdict_t, or NULL
+ * @param actions   of mg_action_t, or NULL */
+static void walk(const mg_ruleset_t *set, const char *recipient,
+                 const apr_array_header_t *headers,
+                 apr_array_header_t *verdicts, apr_array_header_t *actions,
+                 apr_pool_t *p)
+{
+    mg_rule_subject_t subject;
+    mg_captures_t captures;
+    int i;
+
+    if (!headers)
+        headers = apr_array_make(p, 1, sizeof(char *)); /* none */
+    subject = subject_of(recipient, headers, p);
+    for (i = 0; i < set->rules->nelts; i++) {
+        const rule_t *rule = &APR_ARRAY_IDX(set->rules, i, rule_t);
+        mg_rule_verdict_t v = { rule->route_id, rule->text, 0, rule->stops,
+                                NULL, NULL };
+
+        subject.whose = rule->route_id;
+        v.matches = mg_expression_match(rule->expression, &subject, &captures,
+                                        &v.decided, p) == MG_RULES_YES;
+        if (v.matches)
+            v.actions = fill_in(rule, &captures, p);
+        if (verdicts)
+            APR_ARRAY_PUSH(verdicts, mg_rule_verdict_t) = v;
+        if (!v.matches)
+            continue;
+        subject.matched_before = MG_RULES_YES;
+        if (actions)
+            apr_array_cat(actions, v.actions);
+        if (rule->stops)
+            return;
+    }
+}
+
+apr_array_header_t *mg_ruleset_apply(const mg_ruleset_t *set,
+                                     const char *recipient,
+                                     const apr_array_header_t *headers,
+                                     apr_pool_t *p)
+{
+    apr_array_header_t *actions = apr_array_make(p, 4, sizeof(mg_action_t));
+
+    walk(set, recipient, headers, NULL, actions, p);
+    return actions;
+}
+
+apr_array_header_t *mg_ruleset_explain(const mg_ruleset_t *set,
+                                       const char *recipient,
+                                       const apr_array_header_t *headers,
+                                       apr_pool_t *p)
+{
+    apr_array_header_t *verdicts = apr_array_make(p, 16,
+                                                  sizeof(mg_rule_verdict_t));
+
+    walk(set, recipient, headers, verdicts, NULL, p);
+    return verdicts;
 }

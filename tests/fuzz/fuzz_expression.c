@@ -1,14 +1,18 @@
 /* fuzz_expression.c - filters and actions of routes. The first line is the
  * expression, the second the recipient, the third the action. */
 #include "fuzz.h"
-#include "mg_expression.h"
+#include "mg_action.h"
+#include "mg_status.h"
 
 FUZZ(text, len, p)
 {
     char *recipient = strchr(text, '\n'), *action = NULL;
     apr_array_header_t *actions = apr_array_make(p, 2, sizeof(mg_action_t));
     const char *error = NULL;
+    mg_rule_subject_t subject = { "bob@x.com", NULL, NULL, MG_RULES_NO, "" };
+    mg_captures_t captures = { NULL, NULL };
     mg_expression_t *e;
+    int i;
 
     (void)len;
     if (recipient) {
@@ -16,16 +20,20 @@ FUZZ(text, len, p)
         action = strchr(recipient, '\n');
         if (action)
             *action++ = '\0';
+        subject.recipient = recipient;
     }
-    if (mg_expression_compile(&e, text, &error, p) == APR_SUCCESS) {
-        mg_expression_matches(e, recipient ? recipient : "bob@x.com", 0, p);
-        mg_expression_matches(e, recipient ? recipient : "", 1, p);
-    }
-    else {
+    if (mg_expression_compile(&e, text, 0, &error, p) == APR_SUCCESS)
+        mg_expression_match(e, &subject, &captures, NULL, p);
+    else
         FUZZ_MUST(error && *error);
-    }
     error = NULL;
     if (mg_action_parse(actions, action ? action : text, &error, p)
         != APR_SUCCESS)
         FUZZ_MUST(error && *error);
+    for (i = 0; i < actions->nelts; i++) {
+        const char *target = mg_action_target(
+            &APR_ARRAY_IDX(actions, i, mg_action_t), &captures, p);
+
+        FUZZ_MUST(!target || !strpbrk(target, "\r\n"));
+    }
 }

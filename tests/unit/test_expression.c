@@ -1,14 +1,32 @@
-/* test_expression.c - filters and actions of routes, good and bad. */
+/* test_expression.c - filters of routes, good and bad (mg_expression.h). */
 #include <string.h>
 #include <apr_strings.h>
 
 #include "mg_expression.h"
-#include "mg_route.h"
+#include "mg_mime.h"
 #include "mg_status.h"
+#include "mg_text.h"
 #include "mg_time.h"
 #include "unit_pool.h"
 
 enum { NO_MATCH, MATCH, BAD };
+
+static mg_rule_subject_t about(const char *recipient)
+{
+    mg_rule_subject_t subject = { recipient, NULL, NULL, MG_RULES_NO, NULL };
+
+    if (!mg_text_has_eight_bit(recipient, strlen(recipient)))
+        subject.lower = mg_text_lower(recipient, pool);
+    subject.headers = apr_array_make(pool, 1, sizeof(mg_header_t));
+    return subject;
+}
+
+static int says(mg_expression_t *e, const char *recipient)
+{
+    mg_rule_subject_t subject = about(recipient);
+
+    return mg_expression_match(e, &subject, NULL, NULL, pool) == MG_RULES_YES;
+}
 
 static void filters(void **state)
 {
@@ -36,6 +54,32 @@ static void filters(void **state)
         { "match_recipient('.*')", "\xff\xfe@x", MATCH },
         { "match_recipient('')", "any@x", MATCH },
         { "  match_recipient ( 'a' )  ", "a@x", MATCH },
+        /* what every match must hold is found in any case, or not relied on */
+        { "match_recipient('.*@BAR[.]com')", "x@bar.com", MATCH },
+        { "match_recipient('.*@bar.com|z')", "z", MATCH },
+        { "match_recipient('(x|y)@bar.com')", "y@bar.com", MATCH },
+        { "match_recipient('a?b*c{0}@x')", "@x", MATCH },
+        { "match_recipient('\\x61@b')", "a@b", MATCH },
+        { "match_recipient('.*@(?:a|b).com$')", "q@b.com", MATCH },
+        { "match_recipient('(?x) a @ b')", "a@b", MATCH },
+        { "match_recipient('.*kk@')", "k\xe2\x84\xaa@x", MATCH },
+        { "match_recipient('a\\Z')", "a", MATCH },
+        { "match_recipient('(?P<q>a)(?P=q)@')", "aa@x", MATCH },
+        /* and, or, not, parentheses; and binds closer */
+        { "match_recipient('a') and match_recipient('.*b')", "ab@x", MATCH },
+        { "match_recipient('a') and match_recipient('.*b')", "a@x", NO_MATCH },
+        { "match_recipient('a') or match_recipient('b')", "b@x", MATCH },
+        { "not match_recipient('a')", "b@x", MATCH },
+        { "not not match_recipient('a')", "b@x", NO_MATCH },
+        { "match_recipient('a') or match_recipient('b') and "
+          "match_recipient('c')", "a@x", MATCH },
+        { "(match_recipient('a') or match_recipient('b')) and "
+          "match_recipient('.*c')", "a@x", NO_MATCH },
+        { "not (match_recipient('a')or match_recipient('b'))", "c@x", MATCH },
+        { "((((match_recipient('a')))))", "a@x", MATCH },
+        { "match_recipient('a') AND NOT catch_all()", "a@x", NO_MATCH },
+        { "match_header('subject', '.*')", "a@x", NO_MATCH },
+        { "not match_header('subject', '.*')", "a@x", MATCH },
         { "catch_all()", "any@x", MATCH },
         { "catchall()", "any@x", MATCH },
         /* wrong */
@@ -43,6 +87,17 @@ static void filters(void **state)
         { "match_recipient('a", NULL, BAD },
         { "match_recipient('a'", NULL, BAD },
         { "match_recipient('a') x", NULL, BAD },
+        { "match_recipient('a') and", NULL, BAD },
+        { "match_recipient('a') match_recipient('b')", NULL, BAD },
+        { "or match_recipient('a')", NULL, BAD },
+        { "(match_recipient('a')", NULL, BAD },
+        { "match_recipient('a'))", NULL, BAD },
+        { "not", NULL, BAD }, { "()", NULL, BAD },
+        { "notmatch_recipient('a')", NULL, BAD },
+        { "match_header('a')", NULL, BAD },
+        { "match_header('', 'b')", NULL, BAD },
+        { "match_header('a', 'b', 'c')", NULL, BAD },
+        { "match_recipient(x='a')", NULL, BAD },
         { "match_recipient('a', 'b')", NULL, BAD },
         { "match_recipient('a' 'b')", NULL, BAD },
         { "match_recipient()", NULL, BAD },
@@ -61,8 +116,8 @@ static void filters(void **state)
 
     (void)state;
     for (i = 0; i < COUNT(cases); i++) {
-        apr_status_t rv = mg_expression_compile(&e, cases[i].text, &error,
-                                                pool);
+        apr_status_t rv = mg_expression_compile(&e, cases[i].text, 0,
+                                                &error, pool);
 
         if (cases[i].want == BAD) {
             if (rv != MG_EBADINPUT || !error)
@@ -72,15 +127,14 @@ static void filters(void **state)
         if (rv != APR_SUCCESS)
             fail_msg("%s: %s", cases[i].text, error);
         for (n = 0; n < 20; n++) /* before and after the JIT compiler */
-            if (mg_expression_matches(e, cases[i].recipient, 0, pool) !=
-                cases[i].want)
+            if (says(e, cases[i].recipient) != cases[i].want)
                 fail_msg("%s on %s", cases[i].text, cases[i].recipient);
     }
-    assert_int_equal(mg_expression_compile(&e, "match_recipient('('", &error,
+    assert_int_equal(mg_expression_compile(&e, "match_recipient('('", 0, &error,
                                            pool), MG_EBADINPUT);
     assert_string_equal(error, "')' is missing at the end of"
                                " 'match_recipient('(''");
-    assert_int_equal(mg_expression_compile(&e, "match_recipient('a(')", &error,
+    assert_int_equal(mg_expression_compile(&e, "match_recipient('a(')", 0, &error,
                                            pool), MG_EBADINPUT);
     assert_string_equal(error, "pattern 'a(': missing closing parenthesis at"
                                " character 2");
@@ -104,11 +158,11 @@ static void patterns_that_never_end(void **state)
     memcpy(victim + 250, "!@b", 4);
     for (i = 0; i < COUNT(patterns); i++) {
         text = apr_psprintf(pool, "match_recipient('%s')", patterns[i]);
-        if (mg_expression_compile(&e, text, &error, pool) != APR_SUCCESS)
+        if (mg_expression_compile(&e, text, 0, &error, pool) != APR_SUCCESS)
             continue;
         start = mg_ticks();
         for (n = 0; n < 20; n++)
-            mg_expression_matches(e, victim, 0, pool);
+            says(e, victim);
         if (mg_ticks() - start > apr_time_from_sec(2))
             fail_msg("%s takes too long", patterns[i]);
     }
@@ -117,122 +171,131 @@ static void patterns_that_never_end(void **state)
     text[5000] = '\0';
     assert_int_equal(mg_expression_compile(
                          &e, apr_psprintf(pool, "match_recipient('%.900s')",
-                                          text), &error, pool), MG_EBADINPUT);
+                                          text), 0, &error, pool), MG_EBADINPUT);
     assert_int_equal(mg_expression_compile(
                          &e, apr_psprintf(pool, "match_recipient('%s')", text),
-                         &error, pool), MG_EBADINPUT);
+                         0, &error, pool), MG_EBADINPUT);
     assert_int_equal(mg_expression_compile(
                          &e, "match_recipient('(((a{1,60000}){1,60000}))')",
-                         &error, pool), MG_EBADINPUT);
+                         0, &error, pool), MG_EBADINPUT);
 }
 
-static void actions(void **state)
+
+static mg_header_t field(const char *name, const char *value)
+{
+    return (mg_header_t){ name, value, value };
+}
+
+static void header_fields(void **state)
 {
     static const struct {
-        const char *text, *targets; /* "U:http://... A:x@y S" or NULL */
+        const char *text;
+        int want;
     } cases[] = {
-        { "forward('http://a.test/')", "U:http://a.test/ " },
-        { "forward(\"https://a.test/x?y=1,2\")",
-          "U:https://a.test/x?y=1,2 " },
-        { "forward('http://a.test/m, bob@b.test')",
-          "U:http://a.test/m A:bob@b.test " },
-        { "forward('bob@b.test,http://a.test/m')",
-          "A:bob@b.test U:http://a.test/m " },
-        { "forward('a@b.test , c@d.test')", "A:a@b.test A:c@d.test " },
-        { "forward('http://a.test/1,http://a.test/2')",
-          "U:http://a.test/1 U:http://a.test/2 " },
-        { "forward(r'http://a.test/')", "U:http://a.test/ " },
-        { "stop()", "S " }, { " stop ( ) ", "S " },
-        { "forward()", NULL }, { "forward('')", NULL },
-        { "forward('nothing')", NULL }, { "forward('ftp://a.test/')", NULL },
-        { "forward('http://')", NULL }, { "forward('http://a b/')", NULL },
-        { "forward('http://a.test/\r\nX: y')", NULL },
-        { "forward('a@b.test, ')", NULL }, { "stop('x')", NULL },
-        { "drop()", NULL }, { "", NULL }, { "forward('a@b', 'c@d')", NULL },
+        { "match_header('subject', 'Gr\xc3\xbc.e')", MATCH },
+        { "match_header('SUBJECT', '.*aus Ulm')", MATCH },
+        { "match_header('subject', 'aus')", NO_MATCH },     /* at the start */
+        { "match_header('subject', 'gr.*')", NO_MATCH },    /* case counts */
+        { "match_header('subject', '(?i)gr.*')", MATCH },
+        { "match_header('received', '.*second')", MATCH },  /* any of several */
+        { "match_header('received', '.*third')", NO_MATCH },
+        { "match_header('X-Mailgun-Sflag', 'Yes')", MATCH },
+        { "match_header('x-none', '')", NO_MATCH },
+        { "match_header('subject', '.*') and match_recipient('a@')", MATCH },
     };
+    apr_array_header_t *headers = apr_array_make(pool, 4, sizeof(mg_header_t));
+    mg_rule_subject_t subject = about("a@b.test");
+    const char *error;
+    mg_expression_t *e;
     size_t i;
 
     (void)state;
+    APR_ARRAY_PUSH(headers, mg_header_t) = field("Received", "from first");
+    APR_ARRAY_PUSH(headers, mg_header_t) = field("Received", "from second");
+    APR_ARRAY_PUSH(headers, mg_header_t) =
+        field("Subject", "Gr\xc3\xbc\xc3\x9f" "e aus Ulm");
+    APR_ARRAY_PUSH(headers, mg_header_t) = field("X-Mailgun-SFlag", "Yes");
     for (i = 0; i < COUNT(cases); i++) {
-        apr_array_header_t *list = apr_array_make(pool, 2,
-                                                  sizeof(mg_action_t));
-        const char *error = NULL, *got = "";
-        apr_status_t rv = mg_action_parse(list, cases[i].text, &error, pool);
-        int j;
-
-        if (!cases[i].targets) {
-            if (rv != MG_EBADINPUT || !error)
-                fail_msg("%s was taken", cases[i].text);
-            continue;
-        }
-        if (rv != APR_SUCCESS)
+        if (mg_expression_compile(&e, cases[i].text, 0, &error, pool)
+            != APR_SUCCESS)
             fail_msg("%s: %s", cases[i].text, error);
-        for (j = 0; j < list->nelts; j++) {
-            mg_action_t *a = &APR_ARRAY_IDX(list, j, mg_action_t);
-
-            got = apr_pstrcat(pool, got,
-                              a->kind == MG_ACTION_STOP ? "S"
-                              : a->kind == MG_ACTION_FORWARD_URL ? "U:"
-                                                                 : "A:",
-                              a->target ? a->target : "", " ", NULL);
-        }
-        assert_string_equal(got, cases[i].targets);
+        subject.headers = headers;
+        if (mg_expression_match(e, &subject, NULL, NULL, pool)
+            != (cases[i].want ? MG_RULES_YES : MG_RULES_NO))
+            fail_msg("%s", cases[i].text);
     }
 }
 
-static mg_route_t *route(const char *expression, const char *action1,
-                         const char *action2)
+/* Before the header fields are there. */
+static void maybe(void **state)
 {
-    mg_route_t *r = apr_pcalloc(pool, sizeof(*r));
-
-    r->public_id = "4f2c144a3181336846057b77";
-    r->expression = expression;
-    r->actions = apr_array_make(pool, 2, sizeof(char *));
-    APR_ARRAY_PUSH(r->actions, const char *) = action1;
-    if (action2)
-        APR_ARRAY_PUSH(r->actions, const char *) = action2;
-    return r;
-}
-
-static void waterfall(void **state)
-{
-    apr_array_header_t *routes = apr_array_make(pool, 8, sizeof(mg_route_t *));
     static const struct {
-        const char *recipient, *targets;
+        const char *text;
+        mg_rules_t want;
     } cases[] = {
-        { "both@a.test", "http://1/ http://2/ " },
-        { "stop@a.test", "http://s/ " },
-        { "only@a.test", "http://2/ " },
-        { "x@b.test", "http://all/ " },
+        { "match_header('a', 'b')", MG_RULES_MAYBE },
+        { "not match_header('a', 'b')", MG_RULES_MAYBE },
+        { "match_header('a', 'b') and match_recipient('x')", MG_RULES_NO },
+        { "match_header('a', 'b') and match_recipient('r')", MG_RULES_MAYBE },
+        { "match_header('a', 'b') or match_recipient('r')", MG_RULES_YES },
+        { "match_header('a', 'b') or match_recipient('x')", MG_RULES_MAYBE },
+        { "catch_all()", MG_RULES_MAYBE },   /* one before matched, maybe */
     };
-    mg_ruleset_t *set;
+    mg_rule_subject_t subject = about("r@b.test");
+    const char *error;
+    mg_expression_t *e;
     size_t i;
 
     (void)state;
-    APR_ARRAY_PUSH(routes, mg_route_t *) =
-        route("match_recipient('both@')", "forward('http://1/')", NULL);
-    APR_ARRAY_PUSH(routes, mg_route_t *) =
-        route("match_recipient('(')", "forward('http://broken/')", NULL);
-    APR_ARRAY_PUSH(routes, mg_route_t *) =
-        route("match_recipient('stop@')", "stop()", "forward('http://s/')");
-    APR_ARRAY_PUSH(routes, mg_route_t *) =
-        route("match_recipient('.*@a.test')", "forward('http://2/')", NULL);
-    APR_ARRAY_PUSH(routes, mg_route_t *) =
-        route("catch_all()", "forward('http://all/')", NULL);
-    assert_int_equal(mg_ruleset_compile(&set, routes, pool), APR_SUCCESS);
+    subject.headers = NULL;
+    subject.matched_before = MG_RULES_MAYBE;
     for (i = 0; i < COUNT(cases); i++) {
-        apr_array_header_t *list = mg_ruleset_apply(set, cases[i].recipient,
-                                                    pool);
-        const char *got = "";
-        int j;
+        assert_int_equal(mg_expression_compile(&e, cases[i].text, 1, &error,
+                                               pool), APR_SUCCESS);
+        if (mg_expression_match(e, &subject, NULL, NULL, pool)
+            != cases[i].want)
+            fail_msg("%s", cases[i].text);
+    }
+}
 
-        for (j = 0; j < list->nelts; j++)
-            got = apr_pstrcat(pool, got,
-                              APR_ARRAY_IDX(list, j, mg_action_t).target, " ",
-                              NULL);
-        assert_string_equal(got, cases[i].targets);
+/* Which groups count, where several terms have some. */
+static void captures(void **state)
+{
+    static const struct {
+        const char *text, *one, *name;
+    } cases[] = {
+        { "match_recipient('(.*)@')", "r", NULL },
+        { "match_recipient('(?P<n>.*)@')", "r", "r" },
+        { "match_recipient('(.)') and match_recipient('r@(.)')", "r", NULL },
+        { "match_recipient('.') and match_recipient('r@(?P<n>.)')", "b", "b" },
+        { "match_recipient('(r)') and match_recipient('x') or "
+          "match_recipient('.@(.)')", "b", NULL },
+        { "not match_recipient('(x)')", NULL, NULL },
+        { "match_recipient('(x)?r')", NULL, NULL },
+    };
+    mg_rule_subject_t subject = about("r@b.test");
+    mg_captures_t c;
+    const char *error;
+    mg_expression_t *e;
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < COUNT(cases); i++) {
+        const char *one, *name;
+
+        assert_int_equal(mg_expression_compile(&e, cases[i].text, 0, &error,
+                                               pool), APR_SUCCESS);
+        assert_int_equal(mg_expression_match(e, &subject, &c, NULL, pool),
+                         MG_RULES_YES);
+        one = c.groups && c.groups->nelts > 1
+                  ? APR_ARRAY_IDX(c.groups, 1, const char *) : NULL;
+        name = c.names ? apr_table_get(c.names, "n") : NULL;
+        if (strcmp(one ? one : "-", cases[i].one ? cases[i].one : "-") != 0
+            || strcmp(name ? name : "-", cases[i].name ? cases[i].name : "-"))
+            fail_msg("%s: '%s' '%s'", cases[i].text, one, name);
     }
 }
 
 UNIT_MAIN(cmocka_unit_test(filters), cmocka_unit_test(patterns_that_never_end),
-          cmocka_unit_test(actions), cmocka_unit_test(waterfall))
+          cmocka_unit_test(header_fields), cmocka_unit_test(maybe),
+          cmocka_unit_test(captures))
