@@ -199,6 +199,8 @@ typedef struct {
     apr_int64_t size;
     apr_time_t now;
     int composed;                     /* from parameters: To is ours */
+    apr_array_header_t *header;       /* of mg_header_t: as it goes out; once
+                                         routes asked for it */
 } api_outgoing_t;
 
 #define API_RECIPIENTS_MAX 1000

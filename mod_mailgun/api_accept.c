@@ -23,6 +23,7 @@
 #define TRIES 3                        /* ids that are taken */
 #define ADDRESSES_MAX (1024 * 1024)    /* bytes of one field */
 #define VARIABLES_MAX (4 * 1024 * 1024)
+#define HEADER_MAX (256 * 1024)        /* of a message, looked at by routes */
 
 /* first steps */
 
@@ -335,16 +336,44 @@ static apr_interval_time_t retry_limit(const api_t *q,
                ? options->deliver_within : limit;
 }
 
-static apr_status_t route_one(api_t *q, const api_outgoing_t *out,
+/* What routes of our own recipients look at. */
+static apr_status_t read_header(api_t *q, api_outgoing_t *out)
+{
+    apr_size_t len = HEADER_MAX;
+    const char *bytes = out->bytes;
+    apr_off_t where = 0;
+    apr_status_t rv = APR_SUCCESS;
+    char *buf;
+
+    if (out->header)
+        return APR_SUCCESS;
+    if ((apr_int64_t)len > out->size)
+        len = (apr_size_t)out->size;
+    if (!bytes) {
+        bytes = buf = apr_palloc(q->p, len);
+        rv = apr_file_seek(out->file, APR_SET, &where);
+        if (rv == APR_SUCCESS)
+            rv = apr_file_read_full(out->file, buf, len, NULL);
+    }
+    return rv == APR_SUCCESS ? mg_mime_headers(&out->header, NULL, bytes, len,
+                                               q->p) : rv;
+}
+
+static apr_status_t route_one(api_t *q, api_outgoing_t *out,
                               apr_array_header_t *envelopes,
                               const mg_address_t *to)
 {
-    const mg_domain_t *nobody = NULL;
     int i = envelopes->nelts;
+    mg_wanted_t wanted;
     apr_status_t rv;
 
-    rv = mg_routing_recipient(envelopes, &nobody, q->worker->routing, q->db,
-                              to, MG_ROUTING_OUTGOING, q->account_id, q->p);
+    rv = mg_routing_look(&wanted, q->worker->routing, q->db, to,
+                         MG_ROUTING_OUTGOING, q->account_id, q->p);
+    if (rv == APR_SUCCESS && wanted.routes != MG_RULES_NO)
+        rv = read_header(q, out);
+    if (rv == APR_SUCCESS)
+        rv = mg_routing_decide(envelopes, &wanted, q->worker->routing, q->db,
+                               out->header, q->p);
     for (; rv == APR_SUCCESS && i < envelopes->nelts; i++) {
         mg_envelope_t *e = &APR_ARRAY_IDX(envelopes, i, mg_envelope_t);
 
@@ -374,7 +403,7 @@ static void test_all(const api_outgoing_t *out, apr_array_header_t *envelopes)
     }
 }
 
-static int route_all(api_t *q, const api_outgoing_t *out, accept_t *a)
+static int route_all(api_t *q, api_outgoing_t *out, accept_t *a)
 {
     apr_array_header_t *envelopes = apr_array_make(
         q->p, out->recipients->nelts + 1, sizeof(mg_envelope_t));

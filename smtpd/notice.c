@@ -86,7 +86,6 @@ static int is_too_much(const char *to, apr_time_t now)
 static apr_status_t route(notice_t *n, mg_db_t *db, mg_routing_t *routing,
                           const char *to)
 {
-    const mg_domain_t *domain = NULL;
     mg_address_t *address;
     const char *rest;
     apr_status_t rv;
@@ -96,8 +95,8 @@ static apr_status_t route(notice_t *n, mg_db_t *db, mg_routing_t *routing,
                                n->pool);
     if (rv != APR_SUCCESS || !address->domain)
         return MG_EADDRESS;
-    return mg_routing_recipient(n->message.envelopes, &domain, routing, db,
-                                address, MG_ROUTING_OUTGOING,
+    return mg_routing_recipient(n->message.envelopes, routing, db, address,
+                                NULL, MG_ROUTING_OUTGOING,
                                 n->message.account_id, n->pool);
 }
 

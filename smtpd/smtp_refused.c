@@ -114,29 +114,27 @@ void smtp_refused_recipient(smtp_session_t *s, apr_int64_t account_id,
     note->at = mg_now();
 }
 
+static int is_keepers(const mg_wanted_t *wanted)
+{
+    return wanted->sure->nelts > 0
+           && APR_ARRAY_IDX(wanted->sure, 0, mg_envelope_t).transport
+                  == MG_TRANSPORT_BOUNCE;
+}
+
 void smtp_refused_message(smtp_session_t *s, smtp_reply_t reply)
 {
     const smtp_tx_t *tx = s->tx;
-    const char *last;
-    int i, j;
+    int i;
 
     if (!tx->incoming || smtp_reply_text(reply)[0] != '5')
         return;
-    for (i = 0; i < tx->shares->nelts; i++) {
-        const smtp_share_t *share = APR_ARRAY_IDX(tx->shares, i,
-                                                  smtp_share_t *);
+    for (i = 0; i < tx->rcpts->nelts; i++) {
+        const mg_wanted_t *wanted =
+            &APR_ARRAY_IDX(tx->rcpts, i, const smtp_rcpt_t *)->wanted;
 
-        last = "";
-        for (j = 0; j < share->envelopes->nelts; j++) {
-            const mg_envelope_t *e = &APR_ARRAY_IDX(share->envelopes, j,
-                                                    mg_envelope_t);
-            const char *to = e->came_to ? e->came_to : e->recipient;
-
-            if (e->transport != MG_TRANSPORT_BOUNCE && strcmp(to, last) != 0)
-                smtp_refused_recipient(s, share->account_id, share->domain_id,
-                                       to, reply);
-            last = to;
-        }
+        if (!is_keepers(wanted))
+            smtp_refused_recipient(s, wanted->account_id, wanted->domain_id,
+                                   wanted->to->address, reply);
     }
 }
 

@@ -282,14 +282,24 @@ static apr_status_t look_through(smtp_tx_t *tx)
     return mg_render_scan_end(scan, tx->options->options, &tx->look_error);
 }
 
+/* Content that is in one piece. */
+static apr_status_t check_whole(const smtp_tx_t *tx, const char **perror,
+                                mg_render_track_t *track, apr_pool_t *p)
+{
+    const mg_message_t *m =
+        &APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->message;
+
+    return mg_render_check(tx->options->options, perror, 0, track, m->bytes,
+                           m->bytes_len, p);
+}
+
 void smtp_submission_look(smtp_tx_t *tx)
 {
     if (tx->ahead)
         tx->look_rv = look_through(tx);
     else
-        tx->look_rv = mg_render_check(tx->options->options, &tx->look_error, 0,
-                                      &tx->track, tx->rest, tx->rest_len,
-                                      tx->look_pool);
+        tx->look_rv = check_whole(tx, &tx->look_error, &tx->track,
+                                  tx->look_pool);
     tx->is_looked = 1;
 }
 
@@ -304,16 +314,13 @@ void smtp_submission_stored(smtp_tx_t *tx, apr_int64_t offset,
 
 static apr_status_t find_variables(smtp_tx_t *tx, const char **perror)
 {
-    json_t *options = tx->options->options;
-
     if (tx->is_looked) {
         *perror = tx->look_error;
         return tx->look_rv;
     }
     if (tx->scan != NULL)
-        return mg_render_scan_end(tx->scan, options, perror);
-    return mg_render_check(options, perror, 0, &tx->track, tx->rest,
-                           tx->rest_len, tx->pool);
+        return mg_render_scan_end(tx->scan, tx->options->options, perror);
+    return check_whole(tx, perror, &tx->track, tx->pool);
 }
 
 /* --- the message --- */
@@ -375,7 +382,7 @@ smtp_reply_t smtp_submission_begin(smtp_tx_t *tx, mg_message_t *m)
     m->testmode = tx->options->testmode;
     mg_tracking_of_message(&tx->track.tracking, tx->options->options);
     if (mg_tracking_is_on(&tx->track.tracking)
-        && (tx->ahead || tx->rest_len > LOOK_INLINE)) {
+        && (tx->ahead || tx->size > LOOK_INLINE)) {
         tx->look_pool = own_pool(tx);
         return SAY_OK;
     }

@@ -12,6 +12,7 @@
 #include "mg_summary.h"
 #include "mg_text.h"
 #include "mg_time.h"
+#include "smtp_inbound.h"
 #include "smtp_session.h"
 #include "smtp_submission.h"
 
@@ -30,6 +31,7 @@ smtp_tx_t *smtp_tx_create(smtp_session_t *s, const char *sender)
     tx->pool = p;
     tx->sender = sender;
     tx->incoming = !s->authenticated;
+    tx->rcpts = apr_array_make(p, 1, sizeof(smtp_rcpt_t *));
     tx->shares = apr_array_make(p, 1, sizeof(smtp_share_t *));
     return tx;
 }
@@ -91,49 +93,27 @@ static const mg_address_t *postmaster_at(const smtp_tx_t *tx,
     return a;
 }
 
-static smtp_share_t *share_of(smtp_tx_t *tx, apr_int64_t account_id,
-                              apr_int64_t domain_id, const char *domain)
+smtp_share_t *smtp_tx_add_share(smtp_tx_t *tx, apr_int64_t account_id,
+                                apr_int64_t domain_id, const char *domain)
 {
-    smtp_share_t *share;
-    int i;
+    smtp_share_t *share = apr_pcalloc(tx->pool, sizeof(*share));
 
-    for (i = 0; i < tx->shares->nelts; i++) {
-        share = APR_ARRAY_IDX(tx->shares, i, smtp_share_t *);
-        if (share->domain_id == domain_id)
-            return share;
-    }
-    share = apr_pcalloc(tx->pool, sizeof(*share));
     share->account_id = account_id;
     share->domain_id = domain_id;
     share->domain = apr_pstrdup(tx->pool, domain);
+    share->added = "";
     share->envelopes = apr_array_make(tx->pool, 2, sizeof(mg_envelope_t));
     APR_ARRAY_PUSH(tx->shares, smtp_share_t *) = share;
     return share;
 }
 
-/* What routing found goes to the share of that domain. */
-static void take_envelopes(smtp_tx_t *tx, const mg_domain_t *domain,
-                           const apr_array_header_t *envelopes)
-{
-    const smtp_login_t *login = &tx->session->login;
-    smtp_share_t *share;
-
-    if (tx->incoming)
-        share = share_of(tx, domain->account_id, domain->id, domain->name);
-    else
-        share = share_of(tx, login->account_id, login->domain_id,
-                         login->domain);
-    apr_array_cat(share->envelopes, envelopes);
-}
-
-/* Deliveries by mail carry what the sender asked for. */
-static void request_dsn(apr_array_header_t *envelopes, const mg_dsn_rcpt_t *dsn,
-                        apr_pool_t *p)
+void smtp_tx_request_dsn(apr_array_header_t *envelopes, int first,
+                         const mg_dsn_rcpt_t *dsn, apr_pool_t *p)
 {
     const char *payload = mg_dsn_payload(dsn, p);
     int i;
 
-    for (i = 0; payload != NULL && i < envelopes->nelts; i++) {
+    for (i = first; payload != NULL && i < envelopes->nelts; i++) {
         mg_envelope_t *e = &APR_ARRAY_IDX(envelopes, i, mg_envelope_t);
 
         if (e->transport == MG_TRANSPORT_SMTP
@@ -142,31 +122,26 @@ static void request_dsn(apr_array_header_t *envelopes, const mg_dsn_rcpt_t *dsn,
     }
 }
 
-static apr_status_t route(smtp_tx_t *tx, const mg_address_t *address,
-                          const mg_dsn_rcpt_t *dsn)
+static apr_status_t look(smtp_tx_t *tx, const mg_address_t *address,
+                         const mg_dsn_rcpt_t *dsn)
 {
     smtp_server_t *server = tx->session->server;
-    apr_array_header_t *found = apr_array_make(tx->pool, 1,
-                                               sizeof(mg_envelope_t));
-    const mg_domain_t *domain = NULL;
+    smtp_rcpt_t *rcpt = apr_pcalloc(tx->pool, sizeof(*rcpt));
     apr_status_t rv;
 
-    rv = mg_routing_recipient(found, &domain, server->routing,
-                              server->worker->db, address,
-                              tx->incoming ? MG_ROUTING_INCOMING
-                                           : MG_ROUTING_OUTGOING,
-                              tx->incoming ? 0
-                                           : tx->session->login.account_id,
-                              tx->pool);
+    rcpt->dsn = *dsn;
+    rv = mg_routing_look(&rcpt->wanted, server->routing, server->worker->db,
+                         address, tx->incoming ? MG_ROUTING_INCOMING
+                                               : MG_ROUTING_OUTGOING,
+                         tx->incoming ? 0 : tx->session->login.account_id,
+                         tx->pool);
     tx->nobody_domain = 0;
-    if (rv == APR_ENOENT && domain != NULL) {
-        tx->nobody_account = domain->account_id;
-        tx->nobody_domain = domain->id;
+    if (rv == APR_ENOENT) {
+        tx->nobody_account = rcpt->wanted.account_id;
+        tx->nobody_domain = rcpt->wanted.domain_id;
     }
-    if (rv == APR_SUCCESS) {
-        request_dsn(found, dsn, tx->pool);
-        take_envelopes(tx, domain, found);
-    }
+    if (rv == APR_SUCCESS)
+        APR_ARRAY_PUSH(tx->rcpts, smtp_rcpt_t *) = rcpt;
     return rv;
 }
 
@@ -204,10 +179,10 @@ smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address,
         s->idles++; /* for ever would fill the memory */
         return SAY_RECIPIENT_OK;
     }
-    rv = route(tx, address, dsn);
+    rv = look(tx, address, dsn);
     if (bare && tx->incoming && (rv == MG_EDENIED || rv == APR_ENOENT)) {
         address = postmaster_at(tx, postmaster_domain(s, 1));
-        rv = route(tx, address, dsn);
+        rv = look(tx, address, dsn);
         if (rv == MG_EDENIED)
             rv = APR_ENOENT;
     }
@@ -308,23 +283,21 @@ static const char *message_id_of(smtp_tx_t *tx,
             return apr_pstrmemdup(tx->pool, open + 1,
                                   (apr_size_t)(close - open - 1));
     }
-    return mg_id_message(APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->domain,
-                         tx->pool);
+    return mg_id_message(APR_ARRAY_IDX(tx->rcpts, 0, smtp_rcpt_t *)
+                             ->wanted.domain, tx->pool);
 }
 
 /* Small content: in one piece for the unit. */
-static void join_content(smtp_tx_t *tx)
+static void join_content(smtp_tx_t *tx, smtp_share_t *share)
 {
-    char *bytes;
+    apr_size_t len = tx->head_len + share->added_len + tx->rest_len;
+    char *bytes = apr_palloc(tx->pool, len + 1);
 
-    if (tx->head_len == 0)
-        return;
-    bytes = apr_palloc(tx->pool, tx->head_len + tx->rest_len);
     memcpy(bytes, tx->head, tx->head_len);
-    memcpy(bytes + tx->head_len, tx->rest, tx->rest_len);
-    tx->rest = bytes;
-    tx->rest_len += tx->head_len;
-    tx->head_len = 0;
+    memcpy(bytes + tx->head_len, share->added, share->added_len);
+    memcpy(bytes + len - tx->rest_len, tx->rest, tx->rest_len);
+    share->message.bytes = bytes;
+    share->message.bytes_len = len;
 }
 
 /* As mg_sending.h has it. */
@@ -380,18 +353,16 @@ static smtp_reply_t fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
     m->sender = tx->sender;
     m->from_header = header_value(tx->headers, "From");
     m->subject = header_value(tx->headers, "Subject");
+    m->size = tx->size + (apr_int64_t)share->added_len;
+    m->created_at = tx->now;
+    m->envelopes = share->envelopes;
+    m->content_is_stored = tx->ahead;
+    if (!tx->ahead)
+        join_content(tx, share);
     m->summary = i == 0 ? mg_summary_of_mime(tx->headers, tx->rest,
                                              tx->rest_len, tx->pool)
                         : APR_ARRAY_IDX(tx->shares, 0,
                                         smtp_share_t *)->message.summary;
-    m->size = tx->size;
-    m->created_at = tx->now;
-    m->envelopes = share->envelopes;
-    m->content_is_stored = tx->ahead;
-    if (!tx->ahead) {
-        m->bytes = tx->rest;
-        m->bytes_len = tx->rest_len;
-    }
     if (!tx->incoming)
         return smtp_submission_begin(tx, m);
     m->options = incoming_options(tx);
@@ -399,16 +370,50 @@ static smtp_reply_t fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
     return SAY_OK;
 }
 
-/* Incoming: as it came. */
-static smtp_reply_t take_incoming(smtp_tx_t *tx,
-                                  const apr_array_header_t *headers,
-                                  const char **pmessage_id)
+/* A customer's own mail is one message, of his domain. */
+static smtp_reply_t decide_outgoing(smtp_tx_t *tx)
 {
-    tx->headers = headers;
-    tx->rest = tx->body.buf;
-    tx->rest_len = tx->body.len;
-    *pmessage_id = message_id_of(tx, headers);
+    const smtp_login_t *login = &tx->session->login;
+    smtp_server_t *server = tx->session->server;
+    smtp_share_t *share = smtp_tx_add_share(tx, login->account_id,
+                                            login->domain_id, login->domain);
+    apr_status_t rv;
+    int i;
+
+    for (i = 0; i < tx->rcpts->nelts; i++) {
+        const smtp_rcpt_t *rcpt = APR_ARRAY_IDX(tx->rcpts, i,
+                                                const smtp_rcpt_t *);
+        int first = share->envelopes->nelts;
+
+        rv = mg_routing_decide(share->envelopes, &rcpt->wanted,
+                               server->routing, server->worker->db,
+                               tx->headers, tx->pool);
+        if (rv != APR_SUCCESS) {
+            worker_db_check(server->worker, rv);
+            return SAY_TRY_LATER;
+        }
+        smtp_tx_request_dsn(share->envelopes, first, &rcpt->dsn, tx->pool);
+    }
     return SAY_OK;
+}
+
+static smtp_reply_t make_messages(smtp_tx_t *tx, const char *message_id)
+{
+    smtp_reply_t reply = SAY_OK;
+    int i;
+
+    tx->size = (apr_int64_t)(tx->head_len + tx->rest_len)
+               + tx->body.file_size;
+    /* what lost header fields may be small, and in a file all the same */
+    tx->ahead = tx->body.file_size > 0;
+    for (i = 0; i < tx->shares->nelts; i++)
+        if (tx->size + (apr_int64_t)APR_ARRAY_IDX(tx->shares, i, smtp_share_t *)
+                           ->added_len > MG_CONTENT_INLINE)
+            tx->ahead = 1;
+    for (i = 0; reply == SAY_OK && i < tx->shares->nelts; i++)
+        reply = fill_message(tx, APR_ARRAY_IDX(tx->shares, i, smtp_share_t *),
+                             i, message_id);
+    return reply;
 }
 
 smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
@@ -418,7 +423,6 @@ smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
     const char *message_id;
     apr_size_t header_len;
     smtp_reply_t reply;
-    int i;
 
     tx->now = mg_now();
     if (mg_mime_headers(&headers, &header_len, body->len ? body->buf : "",
@@ -426,20 +430,18 @@ smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
         return SAY_BAD_HEADER;
     if (count_hops(headers) > HOPS_MAX)
         return SAY_LOOP;
-    reply = tx->incoming
-                ? take_incoming(tx, headers, &message_id)
-                : smtp_submission_fix(tx, headers, header_len, &message_id);
-    if (reply != SAY_OK)
-        return reply;
-    tx->size = (apr_int64_t)(tx->head_len + tx->rest_len) + body->file_size;
-    /* what lost header fields may be small, and in a file all the same */
-    tx->ahead = tx->size > MG_CONTENT_INLINE || body->file_size > 0;
-    if (!tx->ahead)
-        join_content(tx);
-    for (i = 0; reply == SAY_OK && i < tx->shares->nelts; i++)
-        reply = fill_message(tx, APR_ARRAY_IDX(tx->shares, i, smtp_share_t *),
-                             i, message_id);
-    return reply;
+    if (tx->incoming) {
+        smtp_inbound_header(tx, headers, header_len);
+        smtp_inbound_shares(tx);
+        message_id = message_id_of(tx, tx->headers);
+        reply = smtp_inbound_decide(tx);
+    }
+    else {
+        reply = smtp_submission_fix(tx, headers, header_len, &message_id);
+        if (reply == SAY_OK)
+            reply = decide_outgoing(tx);
+    }
+    return reply == SAY_OK ? make_messages(tx, message_id) : reply;
 }
 
 const char *smtp_tx_name(const smtp_tx_t *tx)
@@ -457,15 +459,19 @@ const char *smtp_tx_name(const smtp_tx_t *tx)
 apr_status_t smtp_tx_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
                              apr_size_t len)
 {
-    struct { const char *bytes; apr_size_t len; } part[2] = {
-        { tx->head, tx->head_len }, { tx->rest, tx->rest_len }
+    const smtp_share_t *share = APR_ARRAY_IDX(
+        tx->shares, tx->share_no < tx->shares->nelts ? tx->share_no : 0,
+        const smtp_share_t *);
+    struct { const char *bytes; apr_size_t len; } part[3] = {
+        { tx->head, tx->head_len }, { share->added, share->added_len },
+        { tx->rest, tx->rest_len }
     };
     apr_off_t where;
     apr_status_t rv;
     apr_size_t n;
     int i;
 
-    for (i = 0; i < 2; i++) {
+    for (i = 0; i < 3; i++) {
         if (offset < (apr_int64_t)part[i].len) {
             n = part[i].len - (apr_size_t)offset;
             if (n > len)
@@ -488,16 +494,16 @@ apr_status_t smtp_tx_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
     return rv;
 }
 
-static apr_size_t stretch_len(const smtp_tx_t *tx)
-{
-    apr_int64_t left = tx->size - tx->stored;
-
-    return left < SMTP_STRETCH ? (apr_size_t)left : SMTP_STRETCH;
-}
-
 static mg_message_t *message_stored(const smtp_tx_t *tx)
 {
     return &APR_ARRAY_IDX(tx->shares, tx->share_no, smtp_share_t *)->message;
+}
+
+static apr_size_t stretch_len(const smtp_tx_t *tx)
+{
+    apr_int64_t left = message_stored(tx)->size - tx->stored;
+
+    return left < SMTP_STRETCH ? (apr_size_t)left : SMTP_STRETCH;
 }
 
 static apr_status_t run_stretch(mg_db_t *db, void *baton, apr_pool_t *ptemp)
@@ -562,7 +568,7 @@ int smtp_tx_advance(smtp_tx_t *tx)
     if (!tx->ahead || tx->share_no == tx->shares->nelts)
         return 1;
     tx->stored += (apr_int64_t)stretch_len(tx);
-    if (tx->stored < tx->size)
+    if (tx->stored < message_stored(tx)->size)
         return 0;
     tx->share_no++;
     tx->stored = 0;

@@ -31,8 +31,18 @@ typedef struct {
     apr_int64_t account_id, domain_id;
     const char *domain;
     apr_array_header_t *envelopes;   /* of mg_envelope_t */
+    const char *added;               /* header lines of ours, behind tx->head;
+                                      * "": none */
+    apr_size_t added_len;
+    apr_array_header_t *headers;     /* of mg_header_t, those too; incoming */
     mg_message_t message;
 } smtp_share_t;
+
+/** One recipient, from RCPT on. */
+typedef struct {
+    mg_wanted_t wanted;
+    mg_dsn_rcpt_t dsn;
+} smtp_rcpt_t;
 
 /** Written ahead in one turn, at most. */
 #define SMTP_STRETCH (2 * MG_CONTENT_SLICE)
@@ -53,12 +63,13 @@ struct smtp_tx_t {
     apr_hash_t *seen;                /* recipients, from the second on */
     const char *first, *first_key;   /* the first recipient */
     int n_recipients;
-    apr_array_header_t *shares;      /* of smtp_share_t * */
+    apr_array_header_t *rcpts;       /* of smtp_rcpt_t * */
+    apr_array_header_t *shares;      /* of smtp_share_t *; from the end of data */
     smtp_body_t body;
-    /* the content: head, then rest, then the body's file */
+    /* the content: head, the share's added, rest, then the body's file */
     const char *head, *rest;
     apr_size_t head_len, rest_len;
-    apr_int64_t size;                /* of all of it */
+    apr_int64_t size;                /* of all of it, without added */
     int ahead;                       /* it is too large for the unit */
     int share_no;                    /* which share's content is written */
     apr_int64_t stored;              /* of it, octets */
@@ -108,6 +119,12 @@ void smtp_tx_draw_anew(smtp_tx_t *tx);
 /** What our 250 says. */
 const char *smtp_tx_name(const smtp_tx_t *tx);
 
+/** A domain more that gets it. */
+smtp_share_t *smtp_tx_add_share(smtp_tx_t *tx, apr_int64_t account_id,
+                                apr_int64_t domain_id, const char *domain);
+/** Deliveries by mail, from the first on, carry what the sender asked for. */
+void smtp_tx_request_dsn(apr_array_header_t *envelopes, int first,
+                         const mg_dsn_rcpt_t *dsn, apr_pool_t *p);
 /** Add what MAIL asked of DSNs to options. */
 void smtp_tx_dsn_option(const smtp_tx_t *tx, json_t *options);
 

@@ -8,7 +8,6 @@
 #include "mg_queue.h"
 #include "mg_route.h"
 #include "mg_routing.h"
-#include "mg_ruleset.h"
 #include "mg_status.h"
 #include "mg_text.h"
 #include "mg_time.h"
@@ -107,9 +106,9 @@ static compiled_t *add_account(mg_routing_t *routing, apr_int64_t account_id)
     return c;
 }
 
-static apr_status_t rules_of(const mg_ruleset_t **prules,
-                             mg_routing_t *routing, mg_db_t *db,
-                             apr_int64_t account_id)
+apr_status_t mg_routing_rules(const mg_ruleset_t **prules,
+                              mg_routing_t *routing, mg_db_t *db,
+                              apr_int64_t account_id)
 {
     apr_uint32_t generation =
         routing->shared ? mg_shared_generation(routing->shared) : 0;
@@ -193,41 +192,47 @@ static apr_status_t add_mailbox(apr_array_header_t *envelopes, mg_db_t *db,
     return APR_SUCCESS;
 }
 
+static void add_action(apr_array_header_t *envelopes,
+                       const mg_action_t *action, const mg_address_t *to,
+                       apr_pool_t *p)
+{
+    mg_envelope_t *e;
+
+    if (action->kind == MG_ACTION_FORWARD_ADDRESS) {
+        e = add_smtp(envelopes, action->target, action->target, p);
+        e->came_to = to->address;
+        e->came_to_as_given = to->as_given;
+    }
+    else {
+        e = add_envelope(envelopes, MG_TRANSPORT_HTTP, to->address,
+                         to->as_given);
+        e->target = action->target;
+        e->dest = mg_queue_url_dest(action->target, p);
+        if (!e->dest)
+            e->dest = "";
+    }
+    e->filter = action->filter;
+    e->route_id = action->route_id;
+}
+
 static apr_status_t add_routes(apr_array_header_t *envelopes,
+                               const mg_wanted_t *wanted,
                                mg_routing_t *routing, mg_db_t *db,
-                               const mg_domain_t *domain,
-                               const mg_address_t *to, apr_pool_t *p)
+                               const apr_array_header_t *headers,
+                               apr_pool_t *p)
 {
     const mg_ruleset_t *rules;
     apr_array_header_t *actions;
     apr_status_t rv;
     int i;
 
-    rv = rules_of(&rules, routing, db, domain->account_id);
+    rv = mg_routing_rules(&rules, routing, db, wanted->account_id);
     if (rv != APR_SUCCESS)
         return rv;
-    actions = mg_ruleset_apply(rules, to->address, NULL, p);
-    for (i = 0; i < actions->nelts; i++) {
-        const mg_action_t *action = &APR_ARRAY_IDX(actions, i, mg_action_t);
-        /* the rules may be compiled anew before the caller commits */
-        const char *target = apr_pstrdup(p, action->target);
-        mg_envelope_t *e;
-
-        if (action->kind == MG_ACTION_FORWARD_ADDRESS) {
-            e = add_smtp(envelopes, target, target, p);
-            e->came_to = to->address;
-            e->came_to_as_given = to->as_given;
-        }
-        else {
-            e = add_envelope(envelopes, MG_TRANSPORT_HTTP, to->address,
-                             to->as_given);
-            e->target = target;
-            e->dest = mg_queue_url_dest(target, p);
-            if (!e->dest)
-                e->dest = "";
-        }
-        e->filter = apr_pstrdup(p, action->filter);
-    }
+    actions = mg_ruleset_apply(rules, wanted->to->address, headers, p);
+    for (i = 0; i < actions->nelts; i++)
+        add_action(envelopes, &APR_ARRAY_IDX(actions, i, mg_action_t),
+                   wanted->to, p);
     return APR_SUCCESS;
 }
 
@@ -320,27 +325,30 @@ static apr_status_t add_ours(apr_array_header_t *envelopes,
     return rv;
 }
 
-/* Everything in a domain of ours that wants this recipient.
+/* What can want a recipient in a domain of ours.
  * @return APR_ENOENT: nothing does */
-static apr_status_t add_hosted(apr_array_header_t *envelopes,
-                               mg_routing_t *routing, mg_db_t *db,
-                               const mg_domain_t *domain,
-                               const mg_address_t *to, apr_pool_t *p)
+static apr_status_t look_hosted(mg_wanted_t *wanted, mg_routing_t *routing,
+                                mg_db_t *db, const mg_domain_t *domain,
+                                apr_pool_t *p)
 {
-    int before = envelopes->nelts;
+    const mg_address_t *to = wanted->to;
+    const mg_ruleset_t *rules;
     apr_status_t rv;
 
     if (!strcmp(domain->state, "disabled"))
         return APR_ENOENT;
-    rv = add_ours(envelopes, routing, domain, to, p);
+    rv = add_ours(wanted->sure, routing, domain, to, p);
     if (rv != APR_ENOENT)
         return rv == MG_EDENIED ? APR_ENOENT : rv;
-    rv = add_mailbox(envelopes, db, to->address, to->address, to->as_given, p);
+    rv = add_mailbox(wanted->sure, db, to->address, to->address, to->as_given,
+                     p);
     if (rv == APR_SUCCESS || rv == APR_ENOENT)
-        rv = add_routes(envelopes, routing, db, domain, to, p);
+        rv = mg_routing_rules(&rules, routing, db, domain->account_id);
     if (rv != APR_SUCCESS)
         return rv;
-    return envelopes->nelts > before ? APR_SUCCESS : APR_ENOENT;
+    wanted->routes = mg_ruleset_wants(rules, to->address, p);
+    return wanted->routes != MG_RULES_NO || wanted->sure->nelts > 0
+               ? APR_SUCCESS : APR_ENOENT;
 }
 
 /* Outgoing: the domain, or APR_ENOENT without asking the store again. */
@@ -397,39 +405,40 @@ static void add_nobody(apr_array_header_t *envelopes, const mg_address_t *to)
         ->dest = "0";
 }
 
-static apr_status_t add_outgoing(apr_array_header_t *envelopes,
-                                 mg_routing_t *routing, mg_db_t *db,
-                                 const mg_domain_t *domain,
-                                 apr_int64_t account_id,
-                                 const mg_address_t *to, apr_pool_t *p)
+static apr_status_t look_outgoing(mg_wanted_t *wanted, mg_routing_t *routing,
+                                  mg_db_t *db, const mg_domain_t *domain,
+                                  apr_int64_t account_id, apr_pool_t *p)
 {
     int where = domain ? stays(domain, account_id) : LEAVES;
     apr_status_t rv = APR_ENOENT;
 
+    wanted->otherwise = where == STAYS ? MG_OTHERWISE_NOBODY
+                                       : MG_OTHERWISE_LEAVES;
     if (where != LEAVES)
-        rv = add_hosted(envelopes, routing, db, domain, to, p);
+        rv = look_hosted(wanted, routing, db, domain, p);
     else if (domain && strcmp(domain->state, "disabled") != 0)
-        rv = add_signed(envelopes, routing, domain, to, p);
-    if (rv == MG_EDENIED)
-        rv = APR_ENOENT;
-    if (rv != APR_ENOENT)
-        return rv;
-    if (where == STAYS)
-        add_nobody(envelopes, to);
-    else
-        add_smtp(envelopes, to->address, to->as_given, p);
-    return APR_SUCCESS;
+        rv = add_signed(wanted->sure, routing, domain, wanted->to, p);
+    return rv == MG_EDENIED || rv == APR_ENOENT ? APR_SUCCESS : rv;
 }
 
-apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
-                                  const mg_domain_t **pdomain,
-                                  mg_routing_t *routing, mg_db_t *db,
-                                  const mg_address_t *recipient, int way,
-                                  apr_int64_t account_id, apr_pool_t *p)
+static void set_domain(mg_wanted_t *wanted, const mg_domain_t *domain,
+                       apr_pool_t *p)
+{
+    wanted->account_id = domain->account_id;
+    wanted->domain_id = domain->id;
+    wanted->domain = apr_pstrdup(p, domain->name);
+}
+
+apr_status_t mg_routing_look(mg_wanted_t *wanted, mg_routing_t *routing,
+                             mg_db_t *db, const mg_address_t *recipient,
+                             int way, apr_int64_t account_id, apr_pool_t *p)
 {
     const mg_domain_t *domain;
     apr_status_t rv;
 
+    memset(wanted, 0, sizeof(*wanted));
+    wanted->to = recipient;
+    wanted->sure = apr_array_make(p, 1, sizeof(mg_envelope_t));
     /* "postmaster" without a domain: which of the domains? none of them */
     if (!recipient->domain || !*recipient->domain)
         return APR_ENOENT;
@@ -440,13 +449,49 @@ apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                       recipient->domain);
     if (rv != APR_SUCCESS && rv != APR_ENOENT)
         return rv;
-    if (way == MG_ROUTING_INCOMING) {
-        if (rv == APR_ENOENT)
-            return MG_EDENIED;
-        *pdomain = domain;
-        return add_hosted(envelopes, routing, db, domain, recipient, p);
-    }
-    return add_outgoing(envelopes, routing, db,
-                        rv == APR_SUCCESS ? domain : NULL, account_id,
-                        recipient, p);
+    if (rv == APR_ENOENT)
+        domain = NULL;
+    else
+        set_domain(wanted, domain, p);
+    if (way == MG_ROUTING_OUTGOING)
+        return look_outgoing(wanted, routing, db, domain, account_id, p);
+    return domain ? look_hosted(wanted, routing, db, domain, p) : MG_EDENIED;
+}
+
+apr_status_t mg_routing_decide(apr_array_header_t *envelopes,
+                               const mg_wanted_t *wanted,
+                               mg_routing_t *routing, mg_db_t *db,
+                               const apr_array_header_t *headers,
+                               apr_pool_t *p)
+{
+    int before = envelopes->nelts;
+    apr_status_t rv = APR_SUCCESS;
+
+    apr_array_cat(envelopes, wanted->sure);
+    if (wanted->routes != MG_RULES_NO)
+        rv = add_routes(envelopes, wanted, routing, db, headers, p);
+    if (rv != APR_SUCCESS || envelopes->nelts > before)
+        return rv;
+    if (wanted->otherwise == MG_OTHERWISE_REFUSE)
+        return APR_ENOENT;
+    if (wanted->otherwise == MG_OTHERWISE_NOBODY)
+        add_nobody(envelopes, wanted->to);
+    else
+        add_smtp(envelopes, wanted->to->address, wanted->to->as_given, p);
+    return APR_SUCCESS;
+}
+
+apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
+                                  mg_routing_t *routing, mg_db_t *db,
+                                  const mg_address_t *recipient,
+                                  const apr_array_header_t *headers, int way,
+                                  apr_int64_t account_id, apr_pool_t *p)
+{
+    mg_wanted_t wanted;
+    apr_status_t rv = mg_routing_look(&wanted, routing, db, recipient, way,
+                                      account_id, p);
+
+    if (rv == APR_SUCCESS)
+        rv = mg_routing_decide(envelopes, &wanted, routing, db, headers, p);
+    return rv;
 }

@@ -1,8 +1,8 @@
 /* mg_routing.h - who gets a message: one recipient's deliveries.
  *
  * Both faces ask here. A recipient in a domain we host goes to everything that
- * wants it: its mailbox (LMTP), each URL of the account's matching routes
- * (HTTP). What comes to addresses that we made ourselves (VERP senders, those
+ * wants it: its mailbox (LMTP), each target of each of the account's matching
+ * routes (HTTP, SMTP), a target that stands in two of them twice. What comes to addresses that we made ourselves (VERP senders, those
  * that unsubscribe), or where reports of spam come to, is the keeper's alone.
  * Any other recipient goes out by SMTP.
  */
@@ -12,6 +12,7 @@
 #include "mg_address.h"
 #include "mg_domain.h"
 #include "mg_message.h"
+#include "mg_ruleset.h"
 #include "mg_track.h"
 
 typedef struct mg_routing_t mg_routing_t;
@@ -36,28 +37,64 @@ enum {
     MG_ROUTING_INCOMING, /* from anybody: only what our domains want */
     MG_ROUTING_OUTGOING  /* from an authenticated customer: anywhere */
 };
+
+/** What is known of a recipient before the message is there. */
+typedef struct {
+    const mg_address_t *to;
+    apr_int64_t account_id, domain_id; /* of ours that hosts it; 0: none does */
+    const char *domain;                /* its name */
+    mg_rules_t routes;                 /* does one of the account's want it? */
+    apr_array_header_t *sure;          /* of mg_envelope_t: mailbox, keeper,
+                                          another host */
+    enum { MG_OTHERWISE_REFUSE, MG_OTHERWISE_NOBODY, MG_OTHERWISE_LEAVES }
+        otherwise;                     /* if nothing wants it */
+} mg_wanted_t;
+
 /**
+ * Could anything want this recipient? Asked at RCPT, where the header fields
+ * are not known that routes may depend on.
+ *
  * @param account_id  whose mail it is; incoming: 0
+ * @param wanted  set in p; domain and to where the domain is ours even if it is
+ *                refused
  *
- * Append this recipient's deliveries to envelopes (of mg_envelope_t): ids
- * drawn, due_at 0 (the caller sets times).
- *
- * Incoming: *pdomain is the domain that hosts the recipient.
- *   APR_ENOENT  the domain is ours and nobody wants this recipient: 550 5.1.1
+ * Incoming:
+ *   APR_ENOENT  the domain is ours and nothing can want this recipient: 550
+ *               5.1.1
  *   MG_EDENIED  the domain is not ours: 550 5.7.1 relaying denied
- * Outgoing, *pdomain is left alone: a domain of ours gets it the inbound way if
- * its setting local is "yes", or "auto" and its MX is ours (mg_dns_check.h);
- * "yes" holds for mail of the domain's own account: it must not draw others'
- * mail to a domain that was only claimed;
- * then a recipient nobody wants fails, as one at a mailbox that is not there.
- * With "auto" and no word from DNS yet it stays where something wants it.
- * Addresses that we made and signed are never somewhere else.
+ * Outgoing: a domain of ours gets it the inbound way if its setting local is
+ * "yes", or "auto" and its MX is ours (mg_dns_check.h); "yes" holds for mail of
+ * the domain's own account: it must not draw others' mail to a domain that was
+ * only claimed; then a recipient nobody wants fails, as one at a mailbox that
+ * is not there. With "auto" and no word from DNS yet it stays where something
+ * wants it. Addresses that we made and signed are never somewhere else.
  * Everything else is MG_TRANSPORT_SMTP, dest = recipient's domain: a domain
  * that only sends has its mail delivered to its real MX.
  */
+apr_status_t mg_routing_look(mg_wanted_t *wanted, mg_routing_t *routing,
+                             mg_db_t *db, const mg_address_t *recipient,
+                             int way, apr_int64_t account_id, apr_pool_t *p);
+/**
+ * Who gets it, now that the header fields are there: this recipient's
+ * deliveries are appended to envelopes (of mg_envelope_t), ids drawn, due_at 0
+ * (the caller sets times).
+ *
+ * @param headers  of mg_header_t; NULL: there are none
+ * @return APR_ENOENT: nothing wants it; only of incoming mail
+ */
+apr_status_t mg_routing_decide(apr_array_header_t *envelopes,
+                               const mg_wanted_t *wanted,
+                               mg_routing_t *routing, mg_db_t *db,
+                               const apr_array_header_t *headers,
+                               apr_pool_t *p);
+/** Both at once. */
 apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
-                                  const mg_domain_t **pdomain,
                                   mg_routing_t *routing, mg_db_t *db,
-                                  const mg_address_t *recipient, int way,
+                                  const mg_address_t *recipient,
+                                  const apr_array_header_t *headers, int way,
                                   apr_int64_t account_id, apr_pool_t *p);
+/** The account's routes, compiled, as they are now; until the next call. */
+apr_status_t mg_routing_rules(const mg_ruleset_t **prules,
+                              mg_routing_t *routing, mg_db_t *db,
+                              apr_int64_t account_id);
 #endif

@@ -61,12 +61,12 @@ static int is_new_recipient(const mg_message_t *message, int i)
 /* ... and then those of one route. */
 static int is_new_route(const mg_message_t *message, int i)
 {
-    const char *filter = envelope_at(message, i)->filter, *before;
+    const char *route = envelope_at(message, i)->route_id, *before;
 
-    if (!filter)
+    if (!route)
         return 0;
-    before = i > 0 ? envelope_at(message, i - 1)->filter : NULL;
-    return is_new_recipient(message, i) || !before || strcmp(filter, before);
+    before = i > 0 ? envelope_at(message, i - 1)->route_id : NULL;
+    return is_new_recipient(message, i) || !before || strcmp(route, before);
 }
 
 static apr_status_t insert_message(mg_db_t *db, const mg_message_t *message,

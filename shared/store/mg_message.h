@@ -43,6 +43,7 @@ typedef struct {
                                      accepted for; NULL: recipient */
     const char *came_to_as_given;
     const char *filter;           /* of the route that matched; NULL */
+    const char *route_id;         /* its public id */
     const char *variables;        /* JSON or NULL */
     const char *dest;             /* smtp: domain; lmtp: mailbox id; http: host */
     const char *target;           /* http: URL; else NULL; of smtp it is made

@@ -343,6 +343,7 @@ static void routed(void **state)
         e->came_to = "bob@a.test";
         e->came_to_as_given = "Bob <bob@a.test>";
         e->filter = i == 2 ? "catch_all()" : "match_recipient(\"bob\")";
+        e->route_id = i == 2 ? "2" : "1";
     }
     unit_store_ok(s->db, unit_accept(s->db, m, s->p));
     unit_store_ok(s->db, mg_event_log(&items, &total, s->db, d->id, 0, 10,
