@@ -25,6 +25,14 @@ static const api_endpoint_t endpoints[] = {
     { M_PUT,    "/domains/{domain}/tracking/{kind}", api_tracking_put,
       API_V3 },
 
+    { M_GET,    "/routes", api_routes_list, API_ANY },
+    { M_POST,   "/routes", api_routes_create, API_ANY },
+    { M_POST,   "/routes/test", api_routes_test, API_ANY },
+    { M_GET,    "/routes/match", api_routes_match, API_V3 },
+    { M_GET,    "/routes/{id}", api_routes_get, API_ANY },
+    { M_PUT,    "/routes/{id}", api_routes_update, API_ANY },
+    { M_DELETE, "/routes/{id}", api_routes_delete, API_ANY },
+
     { M_POST,   "/{domain}/messages", api_messages_send,
       API_ANY | API_DOMAIN },
     { M_POST,   "/{domain}/messages.mime", api_messages_send_mime,

@@ -125,6 +125,7 @@ int ctl_campaign_remove(ctl_t *ctl);
 int ctl_route_add(ctl_t *ctl);
 int ctl_route_list(ctl_t *ctl);
 int ctl_route_remove(ctl_t *ctl);
+int ctl_route_test(ctl_t *ctl);
 int ctl_queue_list(ctl_t *ctl);
 int ctl_queue_count(ctl_t *ctl);
 int ctl_queue_show(ctl_t *ctl);

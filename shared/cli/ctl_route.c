@@ -1,7 +1,9 @@
 /* ctl_route.c - mailgunctl route: what happens to incoming mail. */
 #include "ctl.h"
-#include "mg_action.h"
+#include "mg_address.h"
+#include "mg_mime.h"
 #include "mg_route.h"
+#include "mg_ruleset.h"
 #include "mg_status.h"
 
 #include <apr_strings.h>
@@ -102,5 +104,73 @@ int ctl_route_remove(ctl_t *ctl)
     if ((code = ctl_commit(ctl)) != 0)
         return code;
     printf("route %s removed\n", ctl->argv[1]);
+    return 0;
+}
+
+/* --- what would happen --- */
+
+#define HEADER_MAX (256 * 1024)
+
+/* The header of a message in a file, or on standard input. */
+static int read_headers(apr_array_header_t **pheaders, ctl_t *ctl,
+                        const char *path)
+{
+    char *bytes = apr_palloc(ctl->pool, HEADER_MAX);
+    apr_size_t len;
+    FILE *in = strcmp(path, "-") == 0 ? stdin : fopen(path, "rb");
+
+    if (!in)
+        return ctl_error(ctl, "cannot read '%s'", path);
+    len = fread(bytes, 1, HEADER_MAX, in);
+    if (in != stdin)
+        fclose(in);
+    bytes = mg_mime_crlf(bytes, len, &len, ctl->pool);
+    if (mg_mime_headers(pheaders, NULL, bytes, len, ctl->pool) != APR_SUCCESS)
+        return ctl_error(ctl, "'%s' is no message", path);
+    return 0;
+}
+
+static void print_verdict(ctl_t *ctl, const mg_rule_verdict_t *v)
+{
+    int i;
+
+    printf("%s %s: %s\n", v->matches ? "+" : "-", v->route_id, v->expression);
+    printf("    %s: %s\n", v->matches ? "yes" : "no", v->decided);
+    for (i = 0; v->actions && i < v->actions->nelts; i++)
+        printf("    %s\n", mg_action_text(&APR_ARRAY_IDX(v->actions, i,
+                                                         mg_action_t),
+                                          ctl->pool));
+    if (v->matches && v->stops)
+        printf("    stop(): no route behind it is asked\n");
+}
+
+int ctl_route_test(ctl_t *ctl)
+{
+    apr_array_header_t *headers = NULL, *routes, *verdicts;
+    mg_account_t *account;
+    mg_address_t *to;
+    mg_ruleset_t *rules;
+    apr_status_t rv;
+    int i, code, n = 0;
+
+    if (mg_address_parse(&to, ctl->argv[1], ctl->pool) != APR_SUCCESS
+        || !to->domain)
+        return ctl_error(ctl, "'%s' is no address", ctl->argv[1]);
+    if ((ctl->argc > 2
+         && (code = read_headers(&headers, ctl, ctl->argv[2])) != 0)
+        || (code = ctl_open(ctl)) != 0
+        || (code = ctl_account(&account, ctl, ctl->argv[0])) != 0)
+        return code;
+    rv = mg_route_list(&routes, ctl->db, account->id, ctl->pool);
+    if (rv == APR_SUCCESS)
+        rv = mg_ruleset_compile(&rules, routes, ctl->pool);
+    if (rv != APR_SUCCESS)
+        return ctl_failed(ctl, rv, "routes of account %s", account->name);
+    verdicts = mg_ruleset_explain(rules, to->address, headers, ctl->pool);
+    for (i = 0; i < verdicts->nelts; i++) {
+        print_verdict(ctl, &APR_ARRAY_IDX(verdicts, i, mg_rule_verdict_t));
+        n += APR_ARRAY_IDX(verdicts, i, mg_rule_verdict_t).matches;
+    }
+    printf("%d of %d routes match %s\n", n, routes->nelts, to->address);
     return 0;
 }

@@ -82,6 +82,8 @@ static const ctl_command_t commands[] = {
       ctl_route_add, "add a route for incoming mail" },
     { "route", "list", "ACCOUNT", "", 1, 1, ctl_route_list,
       "list an account's routes" },
+    { "route", "test", "ACCOUNT RECIPIENT [FILE|-]", "", 2, 3, ctl_route_test,
+      "which routes a message would match, and why; nothing is done" },
     { "route", "remove", "ACCOUNT ID", "", 2, 2, ctl_route_remove,
       "remove a route" },
     { "campaign", "add", "DOMAIN NAME [--id ID]", "id", 2, 2,
@@ -176,13 +178,22 @@ static int wrong_command(const char *noun, const char *verb)
     return 2;
 }
 
+/* "routes" is "route". */
+static int is_noun(const char *noun, const char *given)
+{
+    apr_size_t n = strlen(noun);
+
+    return strncmp(noun, given, n) == 0
+           && (!given[n] || strcmp(given + n, "s") == 0);
+}
+
 static const ctl_command_t *find_command(const char *noun, const char *verb)
 {
     int i;
 
     for (i = 0; i < COMMANDS; i++) {
         const ctl_command_t *c = &commands[i];
-        if (strcmp(c->noun, noun) == 0
+        if (is_noun(c->noun, noun)
             && (!c->verb || (verb && strcmp(c->verb, verb) == 0)))
             return c;
     }

@@ -140,6 +140,16 @@ const char *mg_action_target(const mg_action_t *action,
     return target;
 }
 
+const char *mg_action_text(const mg_action_t *action, apr_pool_t *p)
+{
+    if (action->kind == MG_ACTION_STOP)
+        return "stop()";
+    if (action->kind != MG_ACTION_STORE)
+        return apr_psprintf(p, "forward(\"%s\")", action->target);
+    return action->target ? apr_psprintf(p, "store(notify=\"%s\")",
+                                         action->target) : "store()";
+}
+
 /* --- reading --- */
 
 static int is_url(const char *s)

@@ -37,6 +37,8 @@ apr_status_t mg_action_check(const mg_action_t *action,
 /** The target with captures filled in. NULL: it is no address then. */
 const char *mg_action_target(const mg_action_t *action,
                              const mg_captures_t *captures, apr_pool_t *p);
+/** As it could be written, for people. */
+const char *mg_action_text(const mg_action_t *action, apr_pool_t *p);
 /** A route as a customer gives it: filter and actions (const char *).
  * @return MG_EBADINPUT with *perror, "expression: ..." or "action: ..." */
 apr_status_t mg_action_check_route(const char *expression,
