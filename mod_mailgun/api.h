@@ -184,6 +184,8 @@ int api_reply_message(api_t *q, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /** The store (or a disk) failed: one log line, 503 or 507. */
 int api_reply_failed(api_t *q, apr_status_t rv, const char *what);
+/** "https://api.x:8443/v2", on the host that the client called. */
+const char *api_url(api_t *q);
 
 /* api_accept.c: a message is taken over */
 
@@ -242,6 +244,7 @@ api_handler_fn api_mailboxes_list, api_mailboxes_create, api_mailboxes_update,
     api_mailboxes_delete;
 api_handler_fn api_routes_list, api_routes_get, api_routes_create,
     api_routes_update, api_routes_delete, api_routes_test, api_routes_match;
+api_handler_fn api_stored_get, api_stored_delete, api_stored_attachment;
 api_handler_fn api_suppressions_list, api_suppressions_get,
     api_suppressions_add, api_suppressions_delete, api_suppressions_clear;
 

@@ -128,6 +128,7 @@ void api_child_init(apr_pool_t *pchild, server_rec *s)
     child->config = api_config(s);
     child->shared = mg_shared_attach(child->config->run_dir, child->pool);
     mg_message_set_run_dir(child->config->run_dir);
+    mg_message_set_stored_for(child->config->stored_retention);
     mg_event_hook_machines(child->config->hook_machines);
     apr_thread_mutex_create(&self.lock, APR_THREAD_MUTEX_DEFAULT, child->pool);
     self.domains = mg_domain_cache_create(child->shared,

@@ -398,20 +398,6 @@ static int read_page(api_t *q, page_t *page, const api_events_query_t *query)
 
 /* --- the answer --- */
 
-/* "https://api.x:8443/v2/a.test/events/", on the host the client called. */
-static const char *base_url(api_t *q)
-{
-    request_rec *r = q->r;
-    const char *host = apr_table_get(r->headers_in, "Host");
-
-    if (!host || !*host || !r->hostname)
-        host = ap_construct_server(q->p, ap_get_server_name(r),
-                                   ap_get_server_port(r), r);
-    return apr_psprintf(q->p, "%s://%s%s/v%d/%s/events/", ap_http_scheme(r),
-                        host, api_dir(r)->prefix, q->version,
-                        ap_escape_path_segment(q->p, q->args[0]));
-}
-
 static void write_paging(mg_json_out_t *out, api_t *q,
                          const api_events_query_t *query, const page_t *page)
 {
@@ -423,7 +409,9 @@ static void write_paging(mg_json_out_t *out, api_t *q,
         int back;
     } urls[] = { { "first", begin, 0 }, { "last", end, 1 },
                  { "next", page->behind, 0 }, { "previous", page->before, 1 } };
-    const char *base = base_url(q);
+    const char *base = apr_pstrcat(q->p, api_url(q), "/",
+                                   ap_escape_path_segment(q->p, q->args[0]),
+                                   "/events/", NULL);
     api_events_query_t other = *query;
     apr_size_t i;
 

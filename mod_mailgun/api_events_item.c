@@ -9,6 +9,7 @@
 #include "mg_campaign.h"
 #include "mg_id.h"
 #include "mg_json.h"
+#include "mg_stored.h"
 
 #define BIG (10 * 1024 * 1024)   /* octets: is-big */
 
@@ -370,17 +371,19 @@ static void add_list(const show_t *show)
     end(show, '}');
 }
 
-/* url: where the message is kept; its last part is the key. */
+/* url is the key of the message that is kept (mg_stored.h). */
 static void add_storage(const show_t *show)
 {
-    const char *url = text_of(&show->detail, "url", show->p);
-    const char *key = url ? strrchr(url, '/') : NULL;
+    const char *key = text_of(&show->detail, "url", show->p);
+    api_t *q = show->page->q;
 
     if (!key)
         return;
     begin(show, "storage", '{');
-    set(show, "url", url);
-    set(show, "key", key + 1);
+    set(show, "url", apr_pstrcat(show->p, api_url(q),
+                                 mg_stored_path(q->domain.name, key, show->p),
+                                 NULL));
+    set(show, "key", key);
     end(show, '}');
 }
 

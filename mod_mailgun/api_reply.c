@@ -2,6 +2,7 @@
 #include "api.h"
 
 #include <apr_strings.h>
+#include <http_core.h>
 #include <http_protocol.h>
 
 #include "mg_log.h"
@@ -81,4 +82,16 @@ int api_reply_failed(api_t *q, apr_status_t rv, const char *what)
     return api_reply_message(q, HTTP_SERVICE_UNAVAILABLE,
                              "Service temporarily unavailable. "
                              "Try again later.");
+}
+
+const char *api_url(api_t *q)
+{
+    request_rec *r = q->r;
+    const char *host = apr_table_get(r->headers_in, "Host");
+
+    if (!host || !*host || !r->hostname)
+        host = ap_construct_server(q->p, ap_get_server_name(r),
+                                   ap_get_server_port(r), r);
+    return apr_psprintf(q->p, "%s://%s%s/v%d", ap_http_scheme(r), host,
+                        api_dir(r)->prefix, q->version);
 }

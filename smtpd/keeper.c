@@ -22,6 +22,7 @@
 #include "mg_queue.h"
 #include "mg_dead_letter.h"
 #include "mg_retention.h"
+#include "mg_stored.h"
 #include "mg_saved_delivery.h"
 #include "mg_stat.h"
 #include "mg_status.h"
@@ -364,6 +365,15 @@ static apr_status_t forget_dead_letters(keeper_t *k, int *pmore)
     return rv;
 }
 
+static apr_status_t forget_stored(keeper_t *k, int *pmore)
+{
+    int n = 0;
+    apr_status_t rv = mg_stored_forget(&n, k->worker->db, 200);
+
+    *pmore = n > 0;
+    return rv;
+}
+
 /* what happened in campaigns */
 
 static apr_status_t pack_campaigns(keeper_t *k, int *pmore)
@@ -389,6 +399,7 @@ static const task_t tasks[] = {
     { "old events", forget_events, SEC(60), MSEC(20) },
     { "old counters", forget_counters, SEC(300), MSEC(20) },
     { "dead letters", forget_dead_letters, SEC(300), MSEC(50) },
+    { "stored messages", forget_stored, SEC(60), MSEC(20) },
     { "delivery memory", forget_deliveries, SEC(300), MSEC(50) },
     { "DNS records", look_at_dns, SEC(1), MSEC(20) },
     { "DKIM keys", forget_keys, SEC(300), MSEC(50) },

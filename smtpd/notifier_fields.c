@@ -9,6 +9,7 @@
 #include "mg_render.h"
 #include "worker_links.h"
 #include "mg_status.h"
+#include "mg_stored.h"
 #include "mg_time.h"
 #include "notifier.h"
 
@@ -65,43 +66,6 @@ static apr_status_t signing_key(const char **pkey, notifier_t *n,
     return APR_SUCCESS;
 }
 
-/* All slices in one piece. */
-static apr_status_t join_slices(const char **pbytes, apr_size_t *plen,
-                                const notifier_post_t *post, apr_pool_t *p)
-{
-    mg_db_t *db = post->notifier->worker->db;
-    apr_size_t size = (apr_size_t)post->message->size + 1, used = 0, len;
-    char *bytes = apr_palloc(p, size);
-    apr_status_t rv = APR_SUCCESS;
-    apr_pool_t *ptemp;
-    const void *slice;
-    apr_int64_t seq;
-
-    apr_pool_create(&ptemp, p);
-    for (seq = 0; rv == APR_SUCCESS; seq++) {
-        apr_pool_clear(ptemp);
-        rv = mg_message_slice(&slice, &len, db, post->row.message_id, seq,
-                              ptemp);
-        if (rv != APR_SUCCESS)
-            break;
-        if (used + len > size) {
-            char *larger = apr_palloc(p, (used + len) * 2);
-
-            memcpy(larger, bytes, used);
-            bytes = larger;
-            size = (used + len) * 2;
-        }
-        memcpy(bytes + used, slice, len);
-        used += len;
-    }
-    apr_pool_destroy(ptemp);
-    *pbytes = bytes;
-    *plen = used;
-    if (rv == APR_EOF)
-        rv = seq ? APR_SUCCESS : APR_ENOENT;
-    return rv;
-}
-
 /* The stored bytes, or only the slice that holds the header. */
 static apr_status_t read_content(const char **pbytes, apr_size_t *plen,
                                  const notifier_post_t *post, int whole,
@@ -111,7 +75,8 @@ static apr_status_t read_content(const char **pbytes, apr_size_t *plen,
     apr_status_t rv;
 
     if (whole && post->message->size > MG_CONTENT_SLICE)
-        return join_slices(pbytes, plen, post, p);
+        return mg_message_whole(pbytes, plen, post->notifier->worker->db,
+                                post->row.message_id, post->message->size, p);
     rv = mg_message_slice(&slice, plen, post->notifier->worker->db,
                           post->row.message_id, 0, p);
     *pbytes = slice;
@@ -330,8 +295,23 @@ static apr_status_t make_hook(apr_array_header_t *fields, const char **pwhy,
 
 /* --- forwards --- */
 
+/* Whoever store(notify=...) names is told where it is. */
+static void add_stored(apr_array_header_t *fields,
+                       const notifier_post_t *post, const char *key,
+                       const char *domain, const char *bytes, apr_size_t len,
+                       apr_pool_t *p)
+{
+    const mg_config_t *config = post->notifier->worker->config;
+    mg_parsed_t *parsed;
+
+    mg_mime_parse(&parsed, bytes, len, p);
+    mg_hook_stored(fields, parsed, &post->row, post->message, domain,
+                   apr_pstrcat(p, mg_config_api_url(config, p), "/v2",
+                               mg_stored_path(domain, key, p), NULL), p);
+}
+
 static apr_status_t add_forward(apr_array_header_t *fields,
-                                const notifier_post_t *post,
+                                notifier_post_t *post,
                                 const char *bytes, apr_size_t len,
                                 apr_pool_t *p)
 {
@@ -339,6 +319,7 @@ static apr_status_t add_forward(apr_array_header_t *fields,
     mg_render_links_t links;
     worker_t *worker = post->notifier->worker;
     const mg_domain_t *domain;
+    const char *key;
     apr_status_t rv;
 
     rv = mg_domain_cached_by_id(&domain, worker->domains, worker->db,
@@ -346,7 +327,7 @@ static apr_status_t add_forward(apr_array_header_t *fields,
     if (rv == APR_SUCCESS) {
         const mg_render_links_t *made = worker_links(worker, domain, p);
 
-        who.domain = domain->name;
+        who.domain = apr_pstrdup(p, domain->name);
         if (made) {
             links = *made;
             links.only_variables = 1;
@@ -358,7 +339,11 @@ static apr_status_t add_forward(apr_array_header_t *fields,
     rv = mg_render_whole(&bytes, &len, &who, bytes, len, p);
     if (rv != APR_SUCCESS)
         return APR_ENOENT;
-    mg_hook_forward(fields, &post->row, post->message, bytes, len, p);
+    key = json_string_value(json_object_get(notifier_payload(post), "stored"));
+    if (key == NULL)
+        mg_hook_forward(fields, &post->row, post->message, bytes, len, p);
+    else
+        add_stored(fields, post, key, who.domain, bytes, len, p);
     return APR_SUCCESS;
 }
 

@@ -311,6 +311,7 @@ static apr_status_t set_up(worker_t *worker, pid_t master)
     if (rv != APR_SUCCESS)
         return rv;
     mg_message_set_run_dir(worker->config->run_dir);
+    mg_message_set_stored_for(worker->config->stored_retention);
     mg_event_hook_machines(worker->config->hook_machines);
     worker->domains = mg_domain_cache_create(worker->shared, worker->pool);
     rv = mg_db_open(&worker->db, worker->config->store, db_flags(worker),

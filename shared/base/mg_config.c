@@ -29,6 +29,9 @@ static const mg_config_range_t ports = { 1, 65535, "25" };
 #define AT(member) offsetof(mg_config_t, member)
 
 static const mg_directive_t directives[] = {
+    { "MailgunAPIURL", "URL", "(https:// and MailgunHostname)",
+      "Where customers reach the API, for addresses in what is posted to them.",
+      mg_config_set_url, AT(api_url), NULL },
     { "MailgunAuthWithoutTLS", "off|loopback|on", "off",
       "Whether AUTH is offered on connections without TLS: never, to loopback "
       "addresses, or to everybody.",
@@ -235,6 +238,9 @@ static const mg_directive_t directives[] = {
       "sqlite:/var/lib/mailgun/mailgun.db",
       "Where everything is kept.",
       mg_config_set_store, AT(store), NULL },
+    { "MailgunStoredRetention", "time", "3d",
+      "How long a message that a route stores is kept.",
+      mg_config_set_time, AT(stored_retention), NULL },
     { "MailgunTLSCertificate", "path", "",
       "The server's certificate chain in PEM; with it STARTTLS is offered.",
       mg_config_set_path, AT(tls_certificate), NULL },
@@ -363,6 +369,13 @@ mg_config_t *mg_config_create(apr_pool_t *p)
     }
     memset(config->given, 0, sizeof(config->given));
     return config;
+}
+
+const char *mg_config_api_url(const mg_config_t *config, apr_pool_t *p)
+{
+    return config->api_url ? config->api_url
+                           : apr_pstrcat(p, "https://", config->hostname,
+                                         NULL);
 }
 
 const char *mg_config_check(const mg_config_t *config, apr_pool_t *p)

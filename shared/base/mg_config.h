@@ -148,6 +148,7 @@ typedef struct mg_config_t {
     int unsubscribe_confirm;     /* MailgunUnsubscribeConfirm off|on */
 
     /* HTTP out */
+    const char *api_url;      /* MailgunAPIURL: without a slash at its end */
     apr_array_header_t *hook_allow; /* of char *, CIDR; MailgunHookAllow */
     apr_interval_time_t hook_timeout; /* MailgunHookTimeout */
     int hook_connections;     /* MailgunHookConnections: of a notifier */
@@ -166,6 +167,7 @@ typedef struct mg_config_t {
     apr_interval_time_t campaign_delivered_retention;
     apr_interval_time_t dead_letter_retention; /* MailgunDeadLetterRetention */
     apr_interval_time_t stat_retention;  /* MailgunStatRetention */
+    apr_interval_time_t stored_retention; /* MailgunStoredRetention */
     apr_interval_time_t event_settle;    /* MailgunEventSettle */
     const char *log_level;    /* MailgunLogLevel err|warn|info|debug */
 
@@ -191,6 +193,8 @@ struct mg_directive_t {
 const mg_directive_t *mg_config_directives(int *pn);
 const mg_directive_t *mg_config_find(const char *name);
 mg_config_t *mg_config_create(apr_pool_t *p);  /* defaults only */
+/** Where customers reach the API: "https://api.x.test", no slash. */
+const char *mg_config_api_url(const mg_config_t *config, apr_pool_t *p);
 /** The host of a domain's tracking links, "email.a.test". */
 const char *mg_config_tracking_host(const mg_config_t *config,
                                     const char *domain, apr_pool_t *p);

@@ -24,6 +24,7 @@ MG_CONFIG_SETTER(mg_config_set_text);
 MG_CONFIG_SETTER(mg_config_set_path);
 MG_CONFIG_SETTER(mg_config_set_store);
 MG_CONFIG_SETTER(mg_config_set_hostname);
+MG_CONFIG_SETTER(mg_config_set_url);
 MG_CONFIG_SETTER(mg_config_set_size);
 MG_CONFIG_SETTER(mg_config_set_time);
 MG_CONFIG_SETTER(mg_config_set_number);

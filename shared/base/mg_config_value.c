@@ -74,6 +74,22 @@ MG_CONFIG_SETTER(mg_config_set_hostname)
     return NULL;
 }
 
+MG_CONFIG_SETTER(mg_config_set_url)
+{
+    apr_size_t len;
+
+    if (argc != 1)
+        return wrong_count(d, p);
+    len = strlen(argv[0]);
+    if ((strncasecmp(argv[0], "http://", 7) && strncasecmp(argv[0], "https://",
+                                                            8))
+        || strpbrk(argv[0], " \"<>?#") || argv[0][len - 1] == '/')
+        return apr_psprintf(p, "%s: '%s' is no URL, or ends in a slash; try "
+                            "https://api.example.com", d->name, argv[0]);
+    FIELD(const char *) = apr_pstrdup(p, argv[0]);
+    return NULL;
+}
+
 MG_CONFIG_SETTER(mg_config_set_size)
 {
     if (argc != 1)

@@ -78,6 +78,14 @@ int mg_hook_kept(apr_array_header_t *fields, const json_t *payload,
 void mg_hook_forward(apr_array_header_t *fields, const mg_delivery_t *delivery,
                      const mg_message_t *message, const char *bytes,
                      apr_size_t len, apr_pool_t *p);
+/** One attachment of a message that is stored at url, the i-th from 0. */
+json_t *mg_hook_attachment(const mg_attachment_t *a, int i, const char *url,
+                           apr_pool_t *p);
+/** A message that store() keeps (reference, section 9): the parsed form without
+ * files, but with where they are. */
+void mg_hook_stored(apr_array_header_t *fields, const mg_parsed_t *parsed,
+                    const mg_delivery_t *delivery, const mg_message_t *message,
+                    const char *domain, const char *url, apr_pool_t *p);
 /** application/x-www-form-urlencoded; only where no field is a file. */
 char *mg_hook_urlencode(const apr_array_header_t *fields, apr_size_t *plen,
                         apr_pool_t *p);

@@ -5,6 +5,7 @@
 #include <apr_strings.h>
 #include <string.h>
 #include "mg_hook.h"
+#include "mg_json.h"
 #include "mg_text.h"
 
 /* "MIME-Version" and "mime-version" are posted as "Mime-Version". */
@@ -108,6 +109,26 @@ static void add_bodies(apr_array_header_t *fields, const mg_parsed_t *parsed)
         mg_hook_field(fields, e[i].key, e[i].val);
 }
 
+/* All but attachments. */
+static void add_parsed(apr_array_header_t *fields,
+                       const mg_delivery_t *delivery,
+                       const mg_message_t *message, const mg_parsed_t *parsed,
+                       apr_pool_t *p)
+{
+    add_envelope(fields, delivery, message, parsed->subject, parsed->from);
+    add_headers(fields, parsed->headers, p);
+    add_bodies(fields, parsed);
+}
+
+static void add_rest(apr_array_header_t *fields, const mg_parsed_t *parsed,
+                     apr_pool_t *p)
+{
+    mg_hook_field(fields, "message-headers",
+                  mg_mime_headers_json(parsed->headers, p));
+    if (parsed->content_id_map)
+        mg_hook_field(fields, "content-id-map", parsed->content_id_map);
+}
+
 void mg_hook_forward(apr_array_header_t *fields, const mg_delivery_t *delivery,
                      const mg_message_t *message, const char *bytes,
                      apr_size_t len, apr_pool_t *p)
@@ -119,12 +140,38 @@ void mg_hook_forward(apr_array_header_t *fields, const mg_delivery_t *delivery,
         return;
     }
     mg_mime_parse(&parsed, bytes, len, p);
-    add_envelope(fields, delivery, message, parsed->subject, parsed->from);
-    add_headers(fields, parsed->headers, p);
-    add_bodies(fields, parsed);
+    add_parsed(fields, delivery, message, parsed, p);
     add_attachments(fields, parsed->attachments, p);
-    mg_hook_field(fields, "message-headers",
-                  mg_mime_headers_json(parsed->headers, p));
-    if (parsed->content_id_map)
-        mg_hook_field(fields, "content-id-map", parsed->content_id_map);
+    add_rest(fields, parsed, p);
+}
+
+/* --- stored messages --- */
+
+json_t *mg_hook_attachment(const mg_attachment_t *a, int i, const char *url,
+                           apr_pool_t *p)
+{
+    return json_pack("{s:s, s:I, s:s, s:s}", "url",
+                     apr_psprintf(p, "%s/attachments/%d", url, i), "size",
+                     (json_int_t)a->len, "name", a->filename, "content-type",
+                     a->content_type);
+}
+
+void mg_hook_stored(apr_array_header_t *fields, const mg_parsed_t *parsed,
+                    const mg_delivery_t *delivery, const mg_message_t *message,
+                    const char *domain, const char *url, apr_pool_t *p)
+{
+    json_t *attachments = json_array();
+    int i;
+
+    add_parsed(fields, delivery, message, parsed, p);
+    for (i = 0; i < parsed->attachments->nelts; i++)
+        json_array_append_new(
+            attachments,
+            mg_hook_attachment(&APR_ARRAY_IDX(parsed->attachments, i,
+                                              mg_attachment_t), i, url, p));
+    mg_hook_field(fields, "domain", domain);
+    mg_hook_field(fields, "message-url", url);
+    mg_hook_field(fields, "attachments", mg_json_compact(attachments, p));
+    json_decref(attachments);
+    add_rest(fields, parsed, p);
 }

@@ -9,6 +9,7 @@
 #include "mg_route.h"
 #include "mg_routing.h"
 #include "mg_status.h"
+#include "mg_stored.h"
 #include "mg_text.h"
 #include "mg_time.h"
 #include "mg_verp.h"
@@ -198,7 +199,13 @@ static void add_action(apr_array_header_t *envelopes,
 {
     mg_envelope_t *e;
 
-    if (action->kind == MG_ACTION_FORWARD_ADDRESS) {
+    if (action->kind == MG_ACTION_STORE) {
+        e = add_envelope(envelopes, MG_TRANSPORT_HTTP, to->address,
+                         to->as_given);
+        e->stored_key = mg_stored_key(p);
+        e->payload = apr_psprintf(p, "{\"stored\":\"%s\"}", e->stored_key);
+    }
+    else if (action->kind == MG_ACTION_FORWARD_ADDRESS) {
         e = add_smtp(envelopes, action->target, action->target, p);
         e->came_to = to->address;
         e->came_to_as_given = to->as_given;
@@ -206,11 +213,13 @@ static void add_action(apr_array_header_t *envelopes,
     else {
         e = add_envelope(envelopes, MG_TRANSPORT_HTTP, to->address,
                          to->as_given);
+    }
+    if (e->transport == MG_TRANSPORT_HTTP && action->target) {
         e->target = action->target;
         e->dest = mg_queue_url_dest(action->target, p);
-        if (!e->dest)
-            e->dest = "";
     }
+    if (!e->dest)
+        e->dest = "";
     e->filter = action->filter;
     e->route_id = action->route_id;
 }

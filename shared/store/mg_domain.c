@@ -315,6 +315,9 @@ static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
         rv = mg_db_exec(db, NULL, "DELETE FROM dns_check WHERE domain_id = $1",
                         "i", domain_id);
     if (rv == APR_SUCCESS)
+        rv = mg_db_exec(db, NULL, "DELETE FROM stored_message"
+                        " WHERE domain_id = $1", "i", domain_id);
+    if (rv == APR_SUCCESS)
         rv = mg_campaign_remove_all(db, domain_id);
     if (rv == APR_SUCCESS)
         rv = mg_suppression_forget(&more, db, domain_id);

@@ -100,8 +100,8 @@ typedef struct {
     const char *device_type;      /* desktop, mobile, tablet, other, unknown */
     const char *country;          /* "US" */
     const char *region, *city;
-    const char *url;              /* clicked: where to; routed, posted,
-                                   * stored: where it is */
+    const char *url;              /* clicked: where to; posted: where
+                                   * to; stored: its key (mg_stored.h) */
     const char *tag;              /* unsubscribed: from which, one a line;
                                    * "*" or NULL: all */
     /* failed_late, complained: the message, or its header, as the report that

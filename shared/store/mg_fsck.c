@@ -116,6 +116,10 @@ static const check_t checks[] = {
     { "delivery %1: the claim of worker %2 ran out over an hour ago",
       "SELECT q.id, q.claimed_by, 0, 0, 0 FROM delivery q"
       " WHERE q.claimed_by <> 0 AND q.due_at < $1 LIMIT 51", BEFORE_TIME },
+    { "stored message %1: message %2 has no content",
+      "SELECT s.key, s.message_id, 0, 0, 0 FROM stored_message s"
+      " LEFT JOIN content c ON c.message_id = s.message_id AND c.seq = 0"
+      " WHERE c.message_id IS NULL LIMIT 51", NO_TIME },
     { "delivery %1: its domain %2 is not there",
       "SELECT q.id, q.domain_id, 0, 0, 0 FROM delivery q LEFT JOIN domain d"
       " ON d.id = q.domain_id WHERE d.id IS NULL LIMIT 51", NO_TIME },
@@ -199,6 +203,7 @@ static const struct {
     { "mailboxes to be removed",
       "SELECT COUNT(*) FROM mailbox WHERE deleted_at IS NOT NULL" },
     { "routes", "SELECT COUNT(*) FROM route" },
+    { "stored messages", "SELECT COUNT(*) FROM stored_message" },
     { "messages", "SELECT COUNT(*) FROM message" },
     { "slices of content", "SELECT COUNT(*) FROM content" },
     { "queued deliveries", "SELECT COUNT(*) FROM delivery WHERE transport <> 4"

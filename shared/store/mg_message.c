@@ -8,6 +8,7 @@
 #include "mg_message_content.h"
 #include "mg_sending.h"
 #include "mg_status.h"
+#include "mg_stored.h"
 #include "mg_text.h"
 #include "mg_time.h"
 
@@ -41,6 +42,13 @@ static const mg_envelope_t *envelope_at(const mg_message_t *message, int i)
 static int is_bounce(const mg_message_t *message, int i)
 {
     return envelope_at(message, i)->transport == MG_TRANSPORT_BOUNCE;
+}
+
+/* Kept, and nobody is told. */
+static int is_only_stored(const mg_message_t *message, int i)
+{
+    return envelope_at(message, i)->stored_key
+           && !envelope_at(message, i)->target;
 }
 
 /* Whom it was accepted for. */
@@ -190,6 +198,36 @@ static apr_status_t append_routed(mg_db_t *db, const mg_event_t *message,
     return mg_event_append(db, &event, p);
 }
 
+/* --- store() --- */
+
+static apr_interval_time_t stored_for = MG_RETRY_LIMIT;
+
+void mg_message_set_stored_for(apr_interval_time_t interval)
+{
+    stored_for = interval;
+}
+
+static apr_status_t keep(mg_db_t *db, const mg_message_t *message,
+                         const mg_event_t *of_message,
+                         const mg_envelope_t *envelope, apr_pool_t *p)
+{
+    mg_stored_t stored = { 0, message->id, message->account_id,
+                           message->domain_id, envelope->stored_key,
+                           clean(envelope->recipient, "", p),
+                           message->created_at + stored_for };
+    mg_event_t event = *of_message;
+    apr_status_t rv = mg_stored_insert(db, &stored);
+
+    if (rv != APR_SUCCESS)
+        return rv;
+    event.kind = MG_EVENT_STORED;
+    event.delivery_id = 0;
+    event.recipient = envelope->recipient;
+    event.recipient_as_given = envelope->recipient_as_given;
+    event.url = envelope->stored_key;
+    return mg_event_append(db, &event, p);
+}
+
 static apr_status_t append_events(mg_db_t *db, const mg_message_t *message,
                                   mg_event_t *event, int i, apr_pool_t *p)
 {
@@ -199,6 +237,8 @@ static apr_status_t append_events(mg_db_t *db, const mg_message_t *message,
         rv = append_recipient(db, event, envelope_at(message, i), p);
     if (rv == APR_SUCCESS && is_new_route(message, i))
         rv = append_routed(db, event, envelope_at(message, i), p);
+    if (rv == APR_SUCCESS && envelope_at(message, i)->stored_key)
+        rv = keep(db, message, event, envelope_at(message, i), p);
     return rv;
 }
 
@@ -208,7 +248,7 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
     int n = message->envelopes ? message->envelopes->nelts : 0;
     mg_batch_t *batch = mg_batch_get(db);
     apr_interval_time_t within;
-    int i, recipients = 0, bounces = 0;
+    int i, recipients = 0, others = 0; /* that end without an event */
     mg_event_t event;
     apr_status_t rv;
 
@@ -217,18 +257,18 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
     for (i = 0; i < n; i++)
         recipients += is_new_recipient(message, i);
     for (i = 0; i < n; i++)
-        bounces += is_bounce(message, i);
+        others += is_bounce(message, i) || is_only_stored(message, i);
 
     rv = message->testmode
              ? insert_message(db, message, 0, 0, ptemp)
-             : insert_message(db, message, recipients, n - bounces, ptemp);
+             : insert_message(db, message, recipients, n - others, ptemp);
     if (rv == APR_SUCCESS && !message->content_is_stored)
         rv = mg_content_insert(db, message->id, 0, message->bytes,
                                message->bytes_len);
     within = deliver_within(message, ptemp);
     event = mg_event_from(message, ptemp);
     for (i = 0; rv == APR_SUCCESS && i < n; i++) {
-        if (!message->testmode) {
+        if (!message->testmode && !is_only_stored(message, i)) {
             rv = insert_delivery(db, message, envelope_at(message, i), within,
                                  ptemp);
             mg_batch_ring(batch, role_of(envelope_at(message, i)->transport));

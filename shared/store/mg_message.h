@@ -44,6 +44,9 @@ typedef struct {
     const char *came_to_as_given;
     const char *filter;           /* of the route that matched; NULL */
     const char *route_id;         /* its public id */
+    const char *stored_key;       /* it is kept for the customer (mg_stored.h):
+                                     no delivery, but http with a target, who is
+                                     told of it; NULL */
     const char *variables;        /* JSON or NULL */
     const char *dest;             /* smtp: domain; lmtp: mailbox id; http: host */
     const char *target;           /* http: URL; else NULL; of smtp it is made
@@ -115,6 +118,15 @@ apr_status_t mg_message_slice(const void **pbytes, apr_size_t *plen,
  * message older than an hour, at most limit messages. The keeper's. */
 apr_status_t mg_message_sweep(int *pswept, mg_db_t *db, int limit,
                               apr_pool_t *ptemp);
+
+/** How long what store() keeps stays; said once per process
+ * (MailgunStoredRetention). */
+void mg_message_set_stored_for(apr_interval_time_t stored_for);
+/** All of the content, size octets or so: it is in one piece in p.
+ * @return APR_ENOENT */
+apr_status_t mg_message_whole(const char **pbytes, apr_size_t *plen,
+                              mg_db_t *db, apr_int64_t id, apr_int64_t size,
+                              apr_pool_t *p);
 
 /** Where doorbells are; set once per process. NULL: ring nobody. */
 void mg_message_set_run_dir(const char *run_dir);

@@ -129,6 +129,41 @@ apr_status_t mg_message_slice(const void **pbytes, apr_size_t *plen,
     return APR_SUCCESS;
 }
 
+apr_status_t mg_message_whole(const char **pbytes, apr_size_t *plen,
+                              mg_db_t *db, apr_int64_t id, apr_int64_t room,
+                              apr_pool_t *p)
+{
+    apr_size_t size = (apr_size_t)room + 1, used = 0, len;
+    char *bytes = apr_palloc(p, size);
+    apr_status_t rv = APR_SUCCESS;
+    apr_pool_t *ptemp;
+    const void *slice;
+    apr_int64_t seq;
+
+    apr_pool_create(&ptemp, p);
+    for (seq = 0; rv == APR_SUCCESS; seq++) {
+        apr_pool_clear(ptemp);
+        rv = mg_message_slice(&slice, &len, db, id, seq, ptemp);
+        if (rv != APR_SUCCESS)
+            break;
+        if (used + len > size) {
+            char *larger = apr_palloc(p, (used + len) * 2);
+
+            memcpy(larger, bytes, used);
+            bytes = larger;
+            size = (used + len) * 2;
+        }
+        memcpy(bytes + used, slice, len);
+        used += len;
+    }
+    apr_pool_destroy(ptemp);
+    *pbytes = bytes;
+    *plen = used;
+    if (rv == APR_EOF)
+        rv = seq ? APR_SUCCESS : APR_ENOENT;
+    return rv;
+}
+
 /* --- sweeping ---
  *
  * At most CONTENT_STEP goes in one transaction: the pages of 25 MB at once
@@ -156,7 +191,9 @@ static apr_status_t sweep_find(apr_array_header_t *found,
                      "SELECT c.message_id,"
                      " CASE WHEN m.id IS NULL THEN 0 ELSE 1 END,"
                      " CASE WHEN EXISTS (SELECT 1 FROM delivery d"
-                     "  WHERE d.message_id = c.message_id) THEN 1 ELSE 0 END,"
+                     "  WHERE d.message_id = c.message_id) OR EXISTS"
+                     "  (SELECT 1 FROM stored_message s"
+                     "  WHERE s.message_id = c.message_id) THEN 1 ELSE 0 END,"
                      " COALESCE(m.size, $3)"
                      " FROM content c LEFT JOIN message m"
                      "  ON m.id = c.message_id"
@@ -194,7 +231,9 @@ static apr_status_t sweep_slices(mg_db_t *db, apr_int64_t id)
                       " AND seq > (SELECT MAX(c.seq) - 4 FROM content c"
                       "  WHERE c.message_id = $1)"
                       " AND NOT EXISTS (SELECT 1 FROM delivery d"
-                      "  WHERE d.message_id = $1)",
+                      "  WHERE d.message_id = $1)"
+                      " AND NOT EXISTS (SELECT 1 FROM stored_message s"
+                      "  WHERE s.message_id = $1)",
                       "i", id);
 }
 

@@ -112,7 +112,9 @@ static apr_status_t find_messages(apr_array_header_t *ids, apr_int64_t *plast,
     rv = mg_db_query(&stmt, db,
                      "SELECT m.id, CASE WHEN EXISTS (SELECT 1 FROM event e"
                      "  WHERE e.message_id = m.id) OR EXISTS (SELECT 1 FROM"
-                     "  delivery d WHERE d.message_id = m.id) THEN 1 ELSE 0"
+                     "  delivery d WHERE d.message_id = m.id) OR EXISTS"
+                     "  (SELECT 1 FROM stored_message s WHERE"
+                     "  s.message_id = m.id) THEN 1 ELSE 0"
                      " END FROM message m WHERE m.id > $1 AND m.id < $2"
                      " ORDER BY m.id LIMIT $3", "iii", after, floor,
                      (apr_int64_t)limit);

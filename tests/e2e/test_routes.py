@@ -1,6 +1,7 @@
 """/routes as the manual has them, and what routes do with incoming mail."""
 import email.policy
 import json
+import re
 import smtplib
 import subprocess
 from email.message import EmailMessage
@@ -269,6 +270,131 @@ def test_api_and_login_ask_the_same_routes(env, account):
     env.wait("both posts", lambda: sorted(
         h["fields"]["subject"] for h in env.hooks(path)) == [
             "by api", "by smtp"])
+
+
+# --- store() ---
+
+def stored(env, account, domain, count=1):
+    """The stored events of a domain."""
+    def events():
+        env.faults.advance(3)
+        return [i for i in env.api(
+            "GET", "/%s/events" % domain, key=account[1]).json()["items"]
+            if i["event"] == "stored"]
+    env.wait("stored events", lambda: len(events()) == count)
+    return events()
+
+
+def message_with_file():
+    m = EmailMessage()
+    m["From"] = "Al \u00dc <al@example.net>"
+    m["To"] = "x@y.test"
+    m["Subject"] = "Gr\u00fc\u00dfe"
+    m["Received"] = "one"
+    m["Received"] = "two"
+    m.set_content("text\n")
+    m.add_alternative("<p>html</p>", subtype="html")
+    m.add_attachment(b"\0\1binary", maintype="application", subtype="pdf",
+                     filename="a\u00df.pdf", cid="<c1>")
+    return m.as_bytes(policy=email.policy.SMTP)
+
+
+def test_stored_message(env, account):
+    domain = env.new_domain(account[0])
+    routes(env, account, "store()",
+           expression="match_recipient('.*@%s')" % domain)
+    with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+        s.sendmail("al@example.net", ["keep@" + domain], message_with_file())
+    event, = stored(env, account, domain)
+    url, key = event["storage"]["url"], event["storage"]["key"]
+    assert url.endswith("/v2/domains/%s/messages/%s" % (domain, key))
+    path = "/domains/%s/messages/%s" % (domain, key)
+    r = env.api("GET", path, key=account[1])
+    assert r.status_code == 200, r.text
+    m = r.json()
+    assert (m["recipients"], m["sender"], m["subject"]) == (
+        "keep@" + domain, "al@example.net", "Gr\u00fc\u00dfe")
+    assert m["from"] == m["From"] == "Al \u00dc <al@example.net>"
+    assert (m["body-plain"].strip(), m["body-html"].strip()) == (
+        "text", "<p>html</p>")
+    assert m["message-url"] == url
+    file, = m["attachments"]
+    assert file == {"url": url + "/attachments/0", "size": 8,
+                    "name": "a\u00df.pdf", "content-type": "application/pdf"}
+    assert m["content-id-map"] == {"<c1>": file}
+    assert [["Received", "one"], ["Received", "two"]] == [
+        h for h in m["message-headers"] if h[1] in ("one", "two")]
+    r = env.api("GET", path + "/attachments/0", key=account[1])
+    assert r.content == b"\0\1binary"
+    assert r.headers["Content-Type"] == "application/pdf"
+    assert r.headers["X-Content-Type-Options"] == "nosniff"
+    for n in "1", "-1", "x", "99999999999":
+        assert env.api("GET", path + "/attachments/" + n,
+                       key=account[1]).status_code == 404
+    r = env.api("GET", path, key=account[1],
+                headers={"Accept": "message/rfc2822"})
+    raw = email.message_from_string(r.json()["body-mime"],
+                                    policy=email.policy.default)
+    assert raw["Subject"] == "Gr\u00fc\u00dfe"
+    assert sorted(r.json()) == ["body-mime", "from", "recipients", "sender",
+                                "subject"]
+    # another's key finds nothing; it goes when it is deleted
+    assert env.api("GET", path).status_code == 404
+    assert "nothing wrong" in env.ctl("fsck")
+    r = env.api("DELETE", path, key=account[1])
+    assert r.json() == {"message": "Message has been deleted"}
+    r = env.api("GET", path, key=account[1])
+    assert (r.status_code, r.json()) == (404, {"message": "Message not found"})
+
+
+def test_stored_message_is_told_of(env, account):
+    domain = env.new_domain(account[0])
+    path = "/hook/notify-" + domain
+    routes(env, account, 'store(notify="%s")' % (
+        env.hook_url.rsplit("/", 1)[0] + path),
+        expression="match_recipient('.*@%s')" % domain)
+    with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+        s.sendmail("al@example.net", ["keep@" + domain], message_with_file())
+    hook, = env.wait_hook(lambda h: True, path)
+    f = hook["fields"]
+    event, = stored(env, account, domain)
+    key = event["storage"]["key"]
+    assert f["domain"] == domain and f["recipient"] == "keep@" + domain
+    assert f["message-url"].endswith("/v2/domains/%s/messages/%s" % (
+        domain, key))
+    assert json.loads(f["attachments"]) == [{
+        "url": f["message-url"] + "/attachments/0", "size": 8,
+        "name": "a\u00df.pdf", "content-type": "application/pdf"}]
+    assert f["body-plain"].strip() == "text" and "attachment-1" not in f
+    assert len(f["token"]) == 50 and f["signature"]
+
+
+@pytest.mark.stack(extra="MailgunStoredRetention 1h\n")
+def test_stored_message_expires(own_env):
+    """It stays while it is kept, and its content goes afterwards."""
+    env = own_env
+    account = env.new_account()
+    domain = env.new_domain(account[0])
+    routes(env, account, "store()", expression="catch_all()")
+    reply, _ = send(env, ["keep@" + domain], Subject="x")
+    assert reply[0] == 250
+    event, = stored(env, account, domain)
+    path = "/domains/%s/messages/%s" % (domain, event["storage"]["key"])
+
+    def slices():
+        return re.search(r"slices of content\s+(\d+)",
+                         env.ctl("fsck")).group(1)
+    env.faults.advance(3500)
+    # the keeper sweeps what is not kept
+    env.api("POST", "/%s/messages" % domain, key=account[1], data={
+        "from": "me@" + domain, "to": "al@out.test", "text": "x"})
+    env.wait_mx("al@out.test")
+    env.wait("content that is swept", lambda: slices() == "1")
+    assert env.api("GET", path, key=account[1]).status_code == 200
+    env.faults.advance(200)
+    assert env.api("GET", path, key=account[1]).status_code == 404
+    env.wait("content that is swept", lambda: slices() == "0", 90)
+    assert "nothing wrong" in env.ctl("fsck")
 
 
 def test_a_pattern_that_never_ends(env, account):
