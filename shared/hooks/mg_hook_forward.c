@@ -6,6 +6,7 @@
 #include <string.h>
 #include "mg_hook.h"
 #include "mg_json.h"
+#include "mg_reply.h"
 #include "mg_text.h"
 
 /* "MIME-Version" and "mime-version" are posted as "Mime-Version". */
@@ -92,18 +93,23 @@ static void add_attachments(apr_array_header_t *fields,
     }
 }
 
-static void add_bodies(apr_array_header_t *fields, const mg_parsed_t *parsed)
+static void add_bodies(apr_array_header_t *fields, const mg_parsed_t *parsed,
+                       apr_pool_t *p)
 {
+    const char *text, *signature;
     const apr_array_header_t *others = apr_table_elts(parsed->other_texts);
     const apr_table_entry_t *e = (const apr_table_entry_t *)others->elts;
     int i;
 
     mg_hook_field(fields, "body-plain", parsed->body_plain);
-    mg_hook_field(fields, "stripped-text", parsed->body_plain);
-    mg_hook_field(fields, "stripped-signature", "");
+    mg_reply_strip_text(&text, &signature, parsed->body_plain, parsed->from,
+                        p);
+    mg_hook_field(fields, "stripped-text", text);
+    mg_hook_field(fields, "stripped-signature", signature);
     if (parsed->body_html) {
         mg_hook_field(fields, "body-html", parsed->body_html);
-        mg_hook_field(fields, "stripped-html", parsed->body_html);
+        mg_hook_field(fields, "stripped-html",
+                      mg_reply_strip_html(parsed->body_html, p));
     }
     for (i = 0; i < others->nelts; i++)
         mg_hook_field(fields, e[i].key, e[i].val);
@@ -117,7 +123,7 @@ static void add_parsed(apr_array_header_t *fields,
 {
     add_envelope(fields, delivery, message, parsed->subject, parsed->from);
     add_headers(fields, parsed->headers, p);
-    add_bodies(fields, parsed);
+    add_bodies(fields, parsed, p);
 }
 
 static void add_rest(apr_array_header_t *fields, const mg_parsed_t *parsed,

@@ -1,84 +1,14 @@
-/* mg_link_html.c - links in html, found by gumbo.
- *
- * What gumbo allocates is counted, and each time it is asked whether enough was
- * spent: hostile html (tags nested by the ten thousand, as many attributes)
- * ends by a jump out of the parser. All it had is on a list and freed then.
- */
+/* mg_link_html.c - links in html, found by gumbo. */
 #include <apr_strings.h>
-#include <gumbo.h>
-#include <setjmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
+#include "html_tree.h"
 #include "mg_link.h"
 #include "mg_render_private.h"
-#include "mg_time.h"
 
-#define MEMORY_MAX (64 * 1024 * 1024)
 #define CPU_MAX (300 * 1000)    /* microseconds; 256 KB take 25000 */
-#define LOOK_EVERY 256          /* allocations */
-
-/* --- memory --- */
-
-typedef struct block_t block_t;
-struct block_t {
-    _Alignas(max_align_t) block_t *next; /* what is behind is aligned, too */
-    block_t *prev;
-    size_t size;
-};
-
-typedef struct {
-    block_t all;
-    size_t used;
-    unsigned int asked;
-    apr_time_t until;           /* mg_thread_ticks() */
-    jmp_buf out;
-} budget_t;
-
-static void *take(void *userdata, size_t size)
-{
-    budget_t *b = userdata;
-    block_t *block;
-
-    if (size > MEMORY_MAX || b->used + size > MEMORY_MAX
-        || (++b->asked % LOOK_EVERY == 0 && mg_thread_ticks() > b->until))
-        longjmp(b->out, 1);
-    block = malloc(sizeof(*block) + size);
-    if (block == NULL)
-        longjmp(b->out, 1);
-    block->size = size;
-    block->next = b->all.next;
-    block->prev = &b->all;
-    b->all.next->prev = block;
-    b->all.next = block;
-    b->used += size;
-    return block + 1;
-}
-
-static void give(void *userdata, void *bytes)
-{
-    budget_t *b = userdata;
-    block_t *block;
-
-    if (bytes == NULL)
-        return;
-    block = (block_t *)bytes - 1;
-    block->next->prev = block->prev;
-    block->prev->next = block->next;
-    b->used -= block->size;
-    free(block);
-}
-
-static void give_all(budget_t *b)
-{
-    block_t *block = b->all.next, *next;
-
-    for (; block != &b->all; block = next) {
-        next = block->next;
-        free(block);
-    }
-}
 
 /* --- what is there --- */
 
@@ -163,32 +93,6 @@ static void look_at(mg_links_t *found, const GumboElement *element,
         APR_ARRAY_PUSH(found->links, mg_link_t) = link;
 }
 
-static const GumboVector *children_of(const GumboNode *node)
-{
-    return node->type == GUMBO_NODE_DOCUMENT ? &node->v.document.children
-           : node->type == GUMBO_NODE_ELEMENT ? &node->v.element.children
-                                              : NULL;
-}
-
-/* The node that follows in the order of the text. No recursion: a tree may be
- * deeper than a thread's stack. What is in <template> is not shown. */
-static const GumboNode *next_node(const GumboNode *node, const GumboNode *root)
-{
-    const GumboVector *children = children_of(node);
-
-    if (children && children->length > 0)
-        return children->data[0];
-    for (; node != root; node = node->parent) {
-        const GumboVector *siblings = children_of(node->parent);
-
-        if (siblings == NULL)
-            return NULL;
-        if (node->index_within_parent + 1 < siblings->length)
-            return siblings->data[node->index_within_parent + 1];
-    }
-    return NULL;
-}
-
 /* Elements that the parser closes and opens again stand there twice. */
 static int by_offset(const void *a, const void *b)
 {
@@ -227,7 +131,7 @@ static void walk(mg_links_t *found, const GumboOutput *output,
     const GumboNode *node = output->document;
 
     for (; node && found->links->nelts <= 4 * MG_LINKS_MAX;
-         node = next_node(node, output->document)) {
+         node = html_tree_next(node, output->document)) {
         if (node->type != GUMBO_NODE_ELEMENT)
             continue;
         look_at(found, &node->v.element, text, len, p);
@@ -241,26 +145,24 @@ static void walk(mg_links_t *found, const GumboOutput *output,
     }
 }
 
-/* The jump comes back here, so nothing of this frame may matter then. */
-static int parse(mg_links_t *found, budget_t *b, const char *text,
-                 apr_size_t len, apr_pool_t *p)
-{
-    GumboOptions options = kGumboDefaultOptions;
+typedef struct {
+    mg_links_t *found;
+    const char *text;
+    apr_size_t len;
+    apr_pool_t *p;
+} look_t;
 
-    options.allocator = take;
-    options.deallocator = give;
-    options.userdata = b;
-    options.max_errors = 0;
-    if (setjmp(b->out))
-        return 0;
-    walk(found, gumbo_parse_with_options(&options, text, len), text, len, p);
-    return 1;
+static void look_at_tree(const GumboOutput *output, void *baton)
+{
+    const look_t *look = baton;
+
+    walk(look->found, output, look->text, look->len, look->p);
 }
 
 void mg_links_html(mg_links_t *found, const char *shadow, apr_size_t len,
                    apr_pool_t *p)
 {
-    budget_t b = { .used = 0 }; /* on the stack: a pool aligns to 8 only */
+    look_t look = { found, shadow, len, p };
 
     memset(found, 0, sizeof(*found));
     found->links = apr_array_make(p, 16, sizeof(mg_link_t));
@@ -269,12 +171,9 @@ void mg_links_html(mg_links_t *found, const char *shadow, apr_size_t len,
         found->why = "its html is larger than 256 kB";
         return;
     }
-    b.all.next = b.all.prev = &b.all;
-    b.until = mg_thread_ticks() + CPU_MAX;
-    if (!parse(found, &b, shadow, len, p)) {
+    if (!html_tree_read(shadow, len, CPU_MAX, look_at_tree, &look)) {
         found->links->nelts = 0;
         found->end = len;
         found->why = "its html takes too much to read";
     }
-    give_all(&b);
 }
