@@ -147,6 +147,9 @@ mailgun_lookup(struct auth_request *request, userdb_callback_t *callback)
 	auth_request_set_userdb_field(request, "mailgun_revision",
 				      dec2str(login.revision));
 	auth_request_set_userdb_field(request, "mailgun_socket", login.socket);
+	if (login.spam_folder[0] != '\0')
+		auth_request_set_userdb_field(request, "mailgun_spam_folder",
+					      login.spam_folder);
 	callback(USERDB_RESULT_OK, request);
 }
 

@@ -107,6 +107,9 @@ static apr_status_t find(const char *address, struct authdb_login *login_r,
                 sizeof(login_r->home));
     apr_snprintf(login_r->socket, sizeof(login_r->socket), "%s/%s",
                  config->run_dir, MAILBOXD_SOCKET);
+    apr_cpystrn(login_r->spam_folder,
+                config->spam_folder ? config->spam_folder : "",
+                sizeof(login_r->spam_folder));
     return APR_SUCCESS;
 }
 

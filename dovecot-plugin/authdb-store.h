@@ -14,6 +14,7 @@ struct authdb_login {
 	char password_hash[128];  /* bcrypt, $2y$ */
 	char home[1024];          /* from the id, never from the address */
 	char socket[256];         /* mailboxd's, for the mail plugin */
+	char spam_folder[256];    /* MailgunSpamFolder; "": the inbox */
 };
 
 enum authdb_answer {

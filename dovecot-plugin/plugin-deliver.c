@@ -7,14 +7,21 @@
  *
  * This stands in front of all other delivery hooks (Sieve), so that a repeat
  * runs no script either.
+ *
+ * Mail that the receiver marked as spam (X-Mailgun-SFlag: Yes; what came from
+ * outside under that name is gone by then) goes to MailgunSpamFolder: that is the
+ * default folder of this delivery, for a script's keep too.
  */
 #include "lib.h"
 #include "mail-deliver.h"
+#include "lda-settings.h"
 #include "mail-namespace.h"
 #include "plugin-mailgun.h"
 #include "../smtpd/mailboxd_protocol.h"
 
 #define DELIVERY_HEADER "X-Mailgun-Delivery-Id"
+
+#define SPAM_HEADER "X-Mailgun-SFlag"
 
 /* A begun delivery is looked for among that many newest messages: the repeat
    comes minutes later, not thousands of messages later. */
@@ -141,6 +148,27 @@ static int deliver_new(struct mail_deliver_context *ctx,
 	return ret;
 }
 
+static bool is_marked_spam(struct mail *mail)
+{
+	const char *value;
+
+	return mail_get_first_header(mail, SPAM_HEADER, &value) > 0 &&
+		strcasecmp(value, "Yes") == 0;
+}
+
+/* The folder is made where it is not there yet: its owner asked for none. */
+static void deliver_to_spam_folder(struct mail_deliver_context *ctx,
+				   const char *folder)
+{
+	struct lda_settings *set = p_memdup(ctx->pool, ctx->set,
+					    sizeof(*ctx->set));
+
+	set->lda_mailbox_autocreate = TRUE;
+	set->lda_mailbox_autosubscribe = TRUE;
+	ctx->set = set;
+	ctx->rcpt_default_mailbox = folder;
+}
+
 static int mailgun_deliver(struct mail_deliver_context *ctx,
 			   struct mail_storage **storage_r)
 {
@@ -151,6 +179,9 @@ static int mailgun_deliver(struct mail_deliver_context *ctx,
 
 	if (muser != NULL)
 		muser->delivery_id = NULL;
+	if (muser != NULL && muser->spam_folder != NULL &&
+	    is_marked_spam(ctx->src_mail))
+		deliver_to_spam_folder(ctx, muser->spam_folder);
 	if (id == NULL)
 		return next_deliver == NULL ? -1 : next_deliver(ctx, storage_r);
 	ret = was_saved(ctx, muser, id, &error);

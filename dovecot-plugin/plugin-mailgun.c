@@ -136,6 +136,8 @@ static void mailgun_mail_user_created(struct mail_user *user)
 
 	muser->mailbox_id = p_strdup(user->pool, id);
 	muser->socket_path = p_strdup(user->pool, path);
+	muser->spam_folder = p_strdup(user->pool,
+		mailgun_userdb_field(user, "mailgun_spam_folder"));
 	if (strcmp(user->service, "imap") == 0 ||
 	    strcmp(user->service, "pop3") == 0)
 		muser->watch = mailboxd_watch_init(path, id, revision == NULL ?

@@ -30,6 +30,7 @@ struct mailgun_user {
 
 	const char *mailbox_id;
 	const char *socket_path;
+	const char *spam_folder;   /* MailgunSpamFolder; NULL: the inbox */
 	struct mailboxd_watch *watch;
 
 	struct mailgun_usage usage;

@@ -21,6 +21,7 @@
 #include "mg_status.h"
 #include "mg_time.h"
 #include "smtp_session.h"
+#include "smtp_spam.h"
 #include "tls.h"
 #include "worker_links.h"
 
@@ -293,6 +294,8 @@ apr_status_t smtp_server_create(smtp_server_t **pserver, worker_t *worker)
                        worker_track_keys(worker));
     make_texts(server);
     rv = smtp_commit_setup(server);
+    if (rv == APR_SUCCESS)
+        rv = smtp_spam_setup(server);
     return rv == APR_SUCCESS ? make_tls(server) : rv;
 }
 

@@ -97,6 +97,11 @@ void smtp_commit_looked(smtp_tx_t *tx)
     wait_for_commit(s->server, tx);
 }
 
+void smtp_commit_elsewhere(smtp_session_t *s)
+{
+    no_longer_lively(s);
+}
+
 /* Its client left before our 250: it will send again, so this copy goes. */
 void smtp_commit_forget(smtp_session_t *s)
 {

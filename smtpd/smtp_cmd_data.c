@@ -4,6 +4,7 @@
 #include "mg_status.h"
 #include "mg_time.h"
 #include "smtp_session.h"
+#include "smtp_spam.h"
 
 void smtp_cmd_data(smtp_session_t *s, const char *args)
 {
@@ -39,22 +40,52 @@ smtp_reply_t smtp_data_verdict(const smtp_body_t *body)
     return body->failed == APR_SUCCESS ? SAY_OK : SAY_SPOOL;
 }
 
+static void refuse_message(smtp_session_t *s, smtp_reply_t reply)
+{
+    smtp_refused_message(s, reply);
+    smtp_refuse(s, reply, s->tx->why);
+    smtp_session_reset(s);
+    smtp_session_enter(s, S_READY);
+}
+
+/* @return 1: it goes to the commit; 0: it was refused */
+static int decide(smtp_session_t *s)
+{
+    smtp_reply_t reply = smtp_tx_finish(s->tx);
+
+    if (reply != SAY_OK) {
+        refuse_message(s, reply);
+        return 0;
+    }
+    smtp_rate_taken(s, 1, 0);
+    smtp_session_enter(s, S_COMMIT);
+    smtp_commit_add(s);
+    return 1;
+}
+
 void smtp_data_end(smtp_session_t *s)
 {
     smtp_reply_t reply = smtp_data_verdict(&s->tx->body);
 
     if (reply == SAY_OK)
-        reply = smtp_tx_finish(s->tx);
+        reply = smtp_tx_read(s->tx);
     if (reply != SAY_OK) {
-        smtp_refused_message(s, reply);
-        smtp_refuse(s, reply, s->tx->why);
-        smtp_session_reset(s);
-        smtp_session_enter(s, S_READY);
+        refuse_message(s, reply);
         return;
     }
-    smtp_rate_taken(s, 1, 0);
-    smtp_session_enter(s, S_COMMIT);
-    smtp_commit_add(s);
+    if (s->tx->incoming && smtp_spam_check(s->tx)) {
+        smtp_session_enter(s, S_COMMIT);
+        smtp_commit_elsewhere(s);
+        return;
+    }
+    decide(s);
+}
+
+void smtp_data_checked(smtp_session_t *s)
+{
+    s->heard = mg_ticks(); /* it is we who let it wait */
+    if (!decide(s))
+        smtp_session_run(s);
 }
 
 int smtp_data_input(smtp_session_t *s)
@@ -105,6 +136,7 @@ void smtp_data_committed(smtp_session_t *s, apr_status_t rv)
         (void)MG_FAULT("receiver.reply.before");
         smtp_reply(s, SAY_QUEUED, smtp_tx_name(s->tx));
         log_accepted(s);
+        smtp_spam_log(s);
         mg_shared_add(worker->shared, worker->slot, MG_GAUGE_ACCEPTED,
                       s->tx->shares->nelts);
         s->errors = s->idles = 0;

@@ -6,6 +6,7 @@
 #include "mg_mime.h"
 #include "smtp_inbound.h"
 #include "smtp_session.h"
+#include "smtp_spam.h"
 
 /* --- the header --- */
 
@@ -159,6 +160,8 @@ static apr_status_t decide_one(smtp_tx_t *tx, const smtp_rcpt_t *rcpt)
     int first = share->envelopes->nelts;
     apr_status_t rv;
 
+    if (smtp_spam_drops(tx, share, rcpt))
+        return APR_SUCCESS;
     rv = mg_routing_decide(share->envelopes, &rcpt->wanted,
                            s->server->routing, s->server->worker->db,
                            share->headers, tx->pool);
@@ -200,7 +203,7 @@ smtp_reply_t smtp_inbound_decide(smtp_tx_t *tx)
         }
     }
     drop_empty(tx);
-    if (tx->shares->nelts == 0)
+    if (tx->shares->nelts == 0 && !tx->dropped)
         return SAY_UNKNOWN_USER; /* smtp_refused_message() has them all */
     for (i = 0; i < unwanted->nelts; i++) {
         const mg_wanted_t *w =

@@ -5,11 +5,12 @@
  *                                          smtp_inbound_header()
  *  3. a share for each of our domains that it is for, with our own fields at
  *     the end of its header block          smtp_inbound_shares()
- *  4. who gets it: mailbox, routes; recipients whom nothing wants, now that the
+ *  4. is it spam, where a domain wants to know  smtp_spam.h: asynchronous
+ *  5. who gets it: mailbox, routes; recipients whom nothing wants, now that the
  *     header fields are known, are in the domain's log. If nothing wants any,
  *     the answer is 550 and nothing is stored: there is never a DSN of it
  *                                          smtp_inbound_decide()
- *  5. the commit                           receiver_commit.c
+ *  6. the commit                           receiver_commit.c
  *
  * RCPT asked before whether anything could want a recipient (smtp_tx.c).
  */

@@ -35,7 +35,7 @@ typedef enum {
     S_MAIL = 8,      /* MAIL was taken */
     S_RCPT = 16,     /* at least one RCPT was taken */
     S_DATA = 32,     /* the message is coming */
-    S_COMMIT = 64,   /* it waits for the commit */
+    S_COMMIT = 64,   /* it waits for spamd, then for the commit */
     S_AUTH = 128,    /* the next line answers our 334 */
     S_CHECK = 256,   /* the auth worker was asked */
     S_CLOSED = 512,  /* gone; freed at the end of the turn */
@@ -130,6 +130,8 @@ struct smtp_server_t {
     loop_timer_t *again;         /* while a batch waits for company */
     struct committer_t *committer;
     smtp_refused_t *refused;
+    struct spamc_t *spamc;       /* smtp_spam.c; NULL: no MailgunSpamd */
+    int spam_told;               /* that there is none */
     struct smtp_look_t *look;    /* smtp_look.c; NULL: not needed yet */
     smtp_tx_t *batch[SMTP_BATCH_MAX]; /* under way */
     int n_batch;
@@ -175,6 +177,8 @@ int smtp_data_input(smtp_session_t *s);
 int smtp_bdat_input(smtp_session_t *s);
 /** The message is whole: to the commit, or refused. */
 void smtp_data_end(smtp_session_t *s);
+/** spamd was asked, and it goes on from there. */
+void smtp_data_checked(smtp_session_t *s);
 /** SAY_OK, or what is wrong with what came so far. */
 smtp_reply_t smtp_data_verdict(const smtp_body_t *body);
 /** How its commit went. */
@@ -205,6 +209,8 @@ int smtp_commit_is_idle(const smtp_server_t *server);
 /** A session was heard: a batch that waits may wait for it. */
 void smtp_commit_heard(smtp_session_t *s);
 void smtp_commit_add(smtp_session_t *s);
+/** It waits for something else before: others need not wait for it. */
+void smtp_commit_elsewhere(smtp_session_t *s);
 void smtp_commit_forget(smtp_session_t *s);
 /** It is back from smtp_look_add(): it goes on to its commit. */
 void smtp_commit_looked(smtp_tx_t *tx);

@@ -14,6 +14,7 @@
 #include "mg_time.h"
 #include "smtp_inbound.h"
 #include "smtp_session.h"
+#include "smtp_spam.h"
 #include "smtp_submission.h"
 
 #define HOPS_MAX 100 /* RFC 5321 6.3: at least 100 Received: are no loop */
@@ -339,8 +340,7 @@ static void fill_expiry(const smtp_tx_t *tx, smtp_share_t *share)
             tx->now + tx->session->server->worker->config->retry_limit;
 }
 
-static smtp_reply_t fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
-                                 const char *message_id)
+static smtp_reply_t fill_message(smtp_tx_t *tx, smtp_share_t *share, int i)
 {
     mg_message_t *m = &share->message;
 
@@ -349,7 +349,7 @@ static smtp_reply_t fill_message(smtp_tx_t *tx, smtp_share_t *share, int i,
     m->domain_id = share->domain_id;
     m->direction = tx->incoming ? MG_INCOMING : MG_OUTGOING;
     m->method = "smtp";
-    m->message_id = message_id;
+    m->message_id = tx->message_id;
     m->sender = tx->sender;
     m->from_header = header_value(tx->headers, "From");
     m->subject = header_value(tx->headers, "Subject");
@@ -397,7 +397,7 @@ static smtp_reply_t decide_outgoing(smtp_tx_t *tx)
     return SAY_OK;
 }
 
-static smtp_reply_t make_messages(smtp_tx_t *tx, const char *message_id)
+static smtp_reply_t make_messages(smtp_tx_t *tx)
 {
     smtp_reply_t reply = SAY_OK;
     int i;
@@ -412,17 +412,15 @@ static smtp_reply_t make_messages(smtp_tx_t *tx, const char *message_id)
             tx->ahead = 1;
     for (i = 0; reply == SAY_OK && i < tx->shares->nelts; i++)
         reply = fill_message(tx, APR_ARRAY_IDX(tx->shares, i, smtp_share_t *),
-                             i, message_id);
+                             i);
     return reply;
 }
 
-smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
+smtp_reply_t smtp_tx_read(smtp_tx_t *tx)
 {
     smtp_body_t *body = &tx->body;
     apr_array_header_t *headers;
-    const char *message_id;
     apr_size_t header_len;
-    smtp_reply_t reply;
 
     tx->now = mg_now();
     if (mg_mime_headers(&headers, &header_len, body->len ? body->buf : "",
@@ -430,40 +428,38 @@ smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
         return SAY_BAD_HEADER;
     if (count_hops(headers) > HOPS_MAX)
         return SAY_LOOP;
-    if (tx->incoming) {
-        smtp_inbound_header(tx, headers, header_len);
-        smtp_inbound_shares(tx);
-        message_id = message_id_of(tx, tx->headers);
-        reply = smtp_inbound_decide(tx);
-    }
-    else {
-        reply = smtp_submission_fix(tx, headers, header_len, &message_id);
-        if (reply == SAY_OK)
-            reply = decide_outgoing(tx);
-    }
-    return reply == SAY_OK ? make_messages(tx, message_id) : reply;
+    if (!tx->incoming)
+        return smtp_submission_fix(tx, headers, header_len, &tx->message_id);
+    smtp_inbound_header(tx, headers, header_len);
+    smtp_inbound_shares(tx);
+    tx->message_id = message_id_of(tx, tx->headers);
+    return SAY_OK;
+}
+
+smtp_reply_t smtp_tx_finish(smtp_tx_t *tx)
+{
+    smtp_reply_t reply = tx->incoming ? smtp_inbound_decide(tx)
+                                      : decide_outgoing(tx);
+
+    return reply == SAY_OK ? make_messages(tx) : reply;
 }
 
 const char *smtp_tx_name(const smtp_tx_t *tx)
 {
-    const mg_message_t *m =
-        &APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->message;
-
-    if (strlen(m->message_id) <= NAME_MAX_SHOWN)
-        return m->message_id;
-    return apr_psprintf(tx->pool, "%" APR_INT64_T_FMT, m->id);
+    if (strlen(tx->message_id) <= NAME_MAX_SHOWN)
+        return tx->message_id;
+    return apr_psprintf(tx->pool, "%" APR_INT64_T_FMT, tx->id);
 }
 
 /* --- units --- */
 
-apr_status_t smtp_tx_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
-                             apr_size_t len)
+/* head, added, rest, then the body's file */
+static apr_status_t content_of(const smtp_tx_t *tx, const char *added,
+                               apr_size_t added_len, apr_int64_t offset,
+                               char *to, apr_size_t len)
 {
-    const smtp_share_t *share = APR_ARRAY_IDX(
-        tx->shares, tx->share_no < tx->shares->nelts ? tx->share_no : 0,
-        const smtp_share_t *);
     struct { const char *bytes; apr_size_t len; } part[3] = {
-        { tx->head, tx->head_len }, { share->added, share->added_len },
+        { tx->head, tx->head_len }, { added, added_len },
         { tx->rest, tx->rest_len }
     };
     apr_off_t where;
@@ -492,6 +488,22 @@ apr_status_t smtp_tx_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
     if (rv == APR_SUCCESS)
         rv = apr_file_read_full(tx->body.file, to, len, NULL);
     return rv;
+}
+
+apr_status_t smtp_tx_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
+                             apr_size_t len)
+{
+    const smtp_share_t *share = APR_ARRAY_IDX(
+        tx->shares, tx->share_no < tx->shares->nelts ? tx->share_no : 0,
+        const smtp_share_t *);
+
+    return content_of(tx, share->added, share->added_len, offset, to, len);
+}
+
+apr_status_t smtp_tx_original(const smtp_tx_t *tx, apr_int64_t offset,
+                              char *to, apr_size_t len)
+{
+    return content_of(tx, "", 0, offset, to, len);
 }
 
 static mg_message_t *message_stored(const smtp_tx_t *tx)
@@ -539,14 +551,17 @@ static apr_status_t run_accept(mg_db_t *db, void *baton, apr_pool_t *ptemp)
     for (i = 0; rv == APR_SUCCESS && i < tx->shares->nelts; i++)
         rv = mg_message_accept(
             db, &APR_ARRAY_IDX(tx->shares, i, smtp_share_t *)->message, ptemp);
-    return rv;
+    return rv == APR_SUCCESS ? smtp_spam_append(db, tx, ptemp) : rv;
 }
 
-/* All or nothing: if the first is there, all are. */
+/* All or nothing: if the first is there, all are. Of spam that was dropped
+ * there is only the log: rather no row than two. */
 static apr_status_t is_accepted(mg_db_t *db, void *baton)
 {
     smtp_tx_t *tx = baton;
 
+    if (tx->shares->nelts == 0)
+        return APR_SUCCESS;
     return mg_message_is_there(
         db, &APR_ARRAY_IDX(tx->shares, 0, smtp_share_t *)->message);
 }

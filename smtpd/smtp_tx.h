@@ -35,6 +35,8 @@ typedef struct {
                                       * "": none */
     apr_size_t added_len;
     apr_array_header_t *headers;     /* of mg_header_t, those too; incoming */
+    int spam_action;                 /* smtp_spam.c's */
+    int is_spam;                     /* and goes nowhere */
     mg_message_t message;
 } smtp_share_t;
 
@@ -76,6 +78,10 @@ struct smtp_tx_t {
     int conflicts;                   /* ids that were taken */
     apr_time_t now;                  /* of the end of data */
     const apr_array_header_t *headers; /* of mg_header_t; of what is sent */
+    const char *message_id;
+    struct spamc_check_t *spam_check; /* spamd is asked (smtp_spam.h) */
+    const char *return_path;         /* what is said above the content then */
+    apr_array_header_t *dropped;     /* of smtp_rcpt_t *: spam; NULL: none */
     /* smtp_submission.c, of what is not incoming */
     mg_options_t *options;
     const char *why;                 /* it was refused; NULL: see the reply */
@@ -103,9 +109,14 @@ smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address,
                                const mg_dsn_rcpt_t *dsn);
 /** DATA was taken: the body begins. */
 void smtp_tx_begin_body(smtp_tx_t *tx);
-/** The body is whole: make messages of it.
+/** The body is whole: read its header.
  * @return SAY_OK or what to refuse it with */
+smtp_reply_t smtp_tx_read(smtp_tx_t *tx);
+/** Make messages of it. @return as before */
 smtp_reply_t smtp_tx_finish(smtp_tx_t *tx);
+/** len octets of what came from offset on, without fields of ours. */
+apr_status_t smtp_tx_original(const smtp_tx_t *tx, apr_int64_t offset,
+                              char *to, apr_size_t len);
 /** len octets of the content from offset on. */
 apr_status_t smtp_tx_content(smtp_tx_t *tx, apr_int64_t offset, char *to,
                              apr_size_t len);

@@ -22,6 +22,7 @@ static const char *const tls_words[] = { "may", "encrypt", "verify", NULL };
 static const char *const log_words[] = { "err", "warn", "info", "debug",
                                          NULL };
 static const mg_config_range_t few = { 1, 64, "2" };
+static const mg_config_range_t several = { 1, 1000, "10" };
 static const mg_config_range_t some = { 1, 10000, "20" };
 static const mg_config_range_t many = { 1, 1000000, "1000" };
 static const mg_config_range_t ports = { 1, 65535, "25" };
@@ -223,6 +224,27 @@ static const mg_directive_t directives[] = {
     { "MailgunSMTPPort", "port", "25",
       "The port that mail goes out to.",
       mg_config_set_number, AT(smtp_port), &ports },
+    { "MailgunSpamConcurrency", "number", "10",
+      "Messages that one receiver has spamd look at at a time; more wait "
+      "briefly, then pass unchecked.",
+      mg_config_set_number, AT(spam_concurrency), &several },
+    { "MailgunSpamd", "unix:path|address:port", "",
+      "Where spamd (or rspamd) listens, which says what of the mail for domains "
+      "that ask for it is spam.",
+      mg_config_set_spamd, AT(spamd), NULL },
+    { "MailgunSpamFolder", "name", "",
+      "The folder of a mailbox that mail marked as spam is put in; without it, "
+      "the inbox.",
+      mg_config_set_folder, AT(spam_folder), NULL },
+    { "MailgunSpamSizeLimit", "size", "500k",
+      "Larger messages are not looked at for spam.",
+      mg_config_set_size, AT(spam_size_limit), NULL },
+    { "MailgunSpamThreshold", "score", "5.0",
+      "The score from which on a message is spam.",
+      mg_config_set_score, AT(spam_threshold), NULL },
+    { "MailgunSpamTimeout", "time", "30s",
+      "How long spamd may take for a message before it passes unchecked.",
+      mg_config_set_time, AT(spam_timeout), NULL },
     { "MailgunSPF", "name|mechanism ...", "(a: and MailgunHostname)",
       "What a domain's SPF record should have: a mechanism such as "
       "include:spf.example.com or ip4:192.0.2.0/24; a name alone is an "

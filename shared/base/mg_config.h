@@ -157,6 +157,14 @@ typedef struct mg_config_t {
     int hook_machines;        /* MailgunHookMachines on|off */
     int hook_retry_delivered; /* MailgunHookRetryDelivered on|off */
 
+    /* spam */
+    const char *spamd;        /* MailgunSpamd unix:PATH | address:port; NULL */
+    apr_interval_time_t spam_timeout; /* MailgunSpamTimeout */
+    int spam_concurrency;     /* MailgunSpamConcurrency: of a receiver */
+    apr_int64_t spam_size_limit; /* MailgunSpamSizeLimit */
+    int spam_threshold;       /* MailgunSpamThreshold, in thousandths */
+    const char *spam_folder;  /* MailgunSpamFolder; NULL: INBOX */
+
     /* mailboxes */
     apr_int64_t mailbox_quota; /* MailgunMailboxQuota: default, 0 unlimited */
 

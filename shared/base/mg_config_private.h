@@ -13,6 +13,12 @@
 /** True from the second time on that a directive is given. */
 int mg_config_given_before(mg_config_t *config, const mg_directive_t *d);
 
+/** "host:port", "[::1]:port", "host", "::1"; *pport stays where none is given.
+ * @return 0: it is neither */
+int mg_config_split_port(const char **phost, int *pport, const char *text,
+                         apr_pool_t *p);
+int mg_config_is_ip(const char *text);
+
 /* mg_config_value.c. Those of numbers have a range as their extra, those of
  * words the words, with a NULL behind them. */
 typedef struct {
@@ -55,5 +61,10 @@ const char *mg_config_check_pools(const mg_config_t *config, apr_pool_t *p);
 MG_CONFIG_SETTER(mg_config_set_tracking_host);
 MG_CONFIG_SETTER(mg_config_set_feedback);
 MG_CONFIG_SETTER(mg_config_set_time_or_off);
+
+/* mg_config_spam.c */
+MG_CONFIG_SETTER(mg_config_set_spamd);
+MG_CONFIG_SETTER(mg_config_set_score);
+MG_CONFIG_SETTER(mg_config_set_folder);
 
 #endif

@@ -215,7 +215,7 @@ MG_CONFIG_SETTER(mg_config_set_rate)
 
 /* addresses and lists */
 
-static int is_ip(const char *text)
+int mg_config_is_ip(const char *text)
 {
     unsigned char raw[16];
 
@@ -223,9 +223,8 @@ static int is_ip(const char *text)
            || inet_pton(AF_INET6, text, raw) == 1;
 }
 
-/* "host:port", "[::1]:port", "host", "::1". *pport stays where none is given. */
-static int split_port(const char **phost, int *pport, const char *text,
-                      apr_pool_t *p)
+int mg_config_split_port(const char **phost, int *pport, const char *text,
+                         apr_pool_t *p)
 {
     const char *colon;
     char *end;
@@ -244,7 +243,7 @@ static int split_port(const char **phost, int *pport, const char *text,
     }
     else {
         colon = strchr(text, ':');
-        if (is_ip(text))
+        if (mg_config_is_ip(text))
             colon = NULL;
         *phost = colon ? apr_pstrmemdup(p, text, (apr_size_t)(colon - text))
                        : apr_pstrdup(p, text);
@@ -269,9 +268,9 @@ MG_CONFIG_SETTER(mg_config_set_listen)
 
     if (argc != 2)
         return wrong_count(d, p);
-    if (!split_port(&listen.address, &listen.port, argv[0], p)
+    if (!mg_config_split_port(&listen.address, &listen.port, argv[0], p)
         || listen.port == 0
-        || (strcmp(listen.address, "*") != 0 && !is_ip(listen.address)))
+        || (strcmp(listen.address, "*") != 0 && !mg_config_is_ip(listen.address)))
         return apr_psprintf(p, "%s: '%s' is no address and port; try *:25 or "
                             "[::1]:2525", d->name, argv[0]);
     words.extra = roles;
@@ -290,7 +289,7 @@ MG_CONFIG_SETTER(mg_config_set_transport)
 
     if (argc != 2)
         return wrong_count(d, p);
-    if (!split_port(&transport.host, &transport.port, argv[1], p))
+    if (!mg_config_split_port(&transport.host, &transport.port, argv[1], p))
         return apr_psprintf(p, "%s: '%s' is no host; try 127.0.0.1:2525 or "
                             "mx.example.com", d->name, argv[1]);
     transport.domain = mg_text_lower(argv[0], p);
@@ -308,7 +307,7 @@ MG_CONFIG_SETTER(mg_config_set_lmtp)
     if (argc != 1)
         return wrong_count(d, p);
     if (strncmp(argv[0], "unix:/", 6) != 0
-        && (!split_port(&host, &port, argv[0], p) || port == 0))
+        && (!mg_config_split_port(&host, &port, argv[0], p) || port == 0))
         return apr_psprintf(p, "%s: '%s' is no LMTP server; try "
                             "unix:/run/dovecot/lmtp or 127.0.0.1:24", d->name,
                             argv[0]);
@@ -326,7 +325,7 @@ MG_CONFIG_SETTER(mg_config_set_resolvers)
     if (!mg_config_given_before(config, d))
         config->resolvers = apr_array_make(p, argc, sizeof(char *));
     for (i = 0; i < argc; i++) {
-        if (!split_port(&host, &port, argv[i], p) || !is_ip(host))
+        if (!mg_config_split_port(&host, &port, argv[i], p) || !mg_config_is_ip(host))
             return apr_psprintf(p, "%s: '%s' is no address; try 127.0.0.1 or "
                                 "127.0.0.1:5353", d->name, argv[i]);
         APR_ARRAY_PUSH(config->resolvers, char *) = apr_pstrdup(p, argv[i]);
@@ -365,7 +364,7 @@ MG_CONFIG_SETTER(mg_config_set_networks)
         char *mask = strchr(address, '/');
         if (mask)
             *mask++ = '\0';
-        if (!is_ip(address)
+        if (!mg_config_is_ip(address)
             || apr_ipsubnet_create(&net, address, mask, p) != APR_SUCCESS)
             return apr_psprintf(p, "%s: '%s' is no network; try 10.0.0.0/8 or "
                                 "127.0.0.1", d->name, argv[i]);

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #define SHARED_MAGIC "MGSHARE1"
-#define SHARED_LAYOUT 1
+#define SHARED_LAYOUT 2
 #define SHARED_SLOTS 64
 #define CHECK_EVERY apr_time_from_sec(1)
 

@@ -37,7 +37,8 @@ void mg_shared_bump(mg_shared_t *shared);
 
 typedef enum {
     MG_GAUGE_ACCEPTED, MG_GAUGE_DELIVERED, MG_GAUGE_DEFERRED, MG_GAUGE_FAILED,
-    MG_GAUGE_SESSIONS, MG_GAUGE_CLAIMED, MG_GAUGE_WAL_BYTES, MG_GAUGE_MAX
+    MG_GAUGE_SESSIONS, MG_GAUGE_CLAIMED, MG_GAUGE_WAL_BYTES,
+    MG_GAUGE_SPAM_CHECKED, MG_GAUGE_SPAM_UNCHECKED, MG_GAUGE_MAX
 } mg_gauge_t;
 void mg_shared_add(mg_shared_t *shared, int slot, mg_gauge_t g, apr_int64_t n);
 void mg_shared_set(mg_shared_t *shared, int slot, mg_gauge_t g, apr_int64_t v);

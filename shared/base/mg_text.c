@@ -283,6 +283,33 @@ apr_status_t mg_text_size(apr_int64_t *pbytes, const char *s)
     return APR_SUCCESS;
 }
 
+apr_status_t mg_text_thousandths(int *pn, const char *s)
+{
+    int minus = *s == '-', places = 0, n = 0;
+
+    if (minus || *s == '+')
+        s++;
+    if (!apr_isdigit(*s))
+        return MG_EBADINPUT;
+    for (; apr_isdigit(*s); s++) {
+        n = n * 10 + (*s - '0');
+        if (n > 1000000)
+            return MG_EBADINPUT;
+    }
+    if (*s == '.' && apr_isdigit(s[1]))
+        for (s++; apr_isdigit(*s); s++)
+            if (places < 3) {
+                n = n * 10 + (*s - '0');
+                places++;
+            }
+    if (*s)
+        return MG_EBADINPUT;
+    for (; places < 3; places++)
+        n *= 10;
+    *pn = minus ? -n : n;
+    return APR_SUCCESS;
+}
+
 apr_status_t mg_text_duration(apr_interval_time_t *pt, const char *s)
 {
     static const struct {

@@ -29,6 +29,9 @@ int mg_text_same_secret(const void *a, const void *b, apr_size_t len);
 int mg_text_bool(const char *s);
 /** "26214400", "25M", "64k". @return MG_EBADINPUT */
 apr_status_t mg_text_size(apr_int64_t *pbytes, const char *s);
+/** "5", "5.0", "-0.25": a decimal number within a million; what is behind its
+ * third decimal is cut off. @return MG_EBADINPUT */
+apr_status_t mg_text_thousandths(int *pn, const char *s);
 /** "30s", "5m", "1h30m", "3d", "250ms"; a bare number is seconds. */
 apr_status_t mg_text_duration(apr_interval_time_t *pt, const char *s);
 
