@@ -1,4 +1,4 @@
-# mk/bench-store.mk - make bench-store, bench-render: figures of the store and
+# mk/bench-store.mk - make bench-store, bench-render, bench-routes: figures of the store and
 # of rendering, no tests.
 $(B)/bench_store: $(call obj,tests/bench/bench_store.c \
     tests/unit/unit_dir.c tests/unit/unit_pgsql.c tests/unit/unit_proxy.c) $(B)/libmailgun.a
@@ -31,3 +31,9 @@ $(call obj,tests/bench/bench_campaign.c): EXTRA_CFLAGS += -Itests/unit
 bench-campaign: $(B)/bench_campaign
 	@$(B)/bench_campaign $(BENCH_ARGS)
 .PHONY: bench-campaign
+
+$(B)/bench_routes: $(call obj,tests/bench/bench_routes.c) $(B)/libmailgun.a
+	$(call say,LD,$@)$(CC) $(LDFLAGS) -o $@ $^ $(LIBS)
+bench-routes: $(B)/bench_routes
+	@$(B)/bench_routes
+.PHONY: bench-routes

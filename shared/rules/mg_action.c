@@ -356,7 +356,7 @@ apr_status_t mg_action_check_route(const char *expression,
     mg_expression_t *expr;
     int i;
 
-    if (mg_expression_compile(&expr, expression, 0, perror, p) != APR_SUCCESS)
+    if (mg_expression_compile(&expr, expression, NULL, perror, p) != APR_SUCCESS)
         return say_which(perror, "expression", p);
     for (i = 0; i < actions->nelts; i++)
         if (mg_action_parse(parsed, APR_ARRAY_IDX(actions, i, const char *),

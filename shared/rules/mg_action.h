@@ -30,7 +30,7 @@ typedef struct {
 apr_status_t mg_action_parse(apr_array_header_t *actions, const char *text,
                              const char **perror, apr_pool_t *p);
 /** Are there groups in the expression for what the action refers to? Of one
- * that was not compiled lazily. @return MG_EBADINPUT */
+ * that was compiled at once. @return MG_EBADINPUT */
 apr_status_t mg_action_check(const mg_action_t *action,
                              const mg_expression_t *expr, const char **perror,
                              apr_pool_t *p);

@@ -6,6 +6,7 @@
 #include "mg_expression.h"
 #include "mg_mime.h"
 #include "mg_status.h"
+#include "mg_text.h"
 
 #define DEPTH_MAX 50
 #define TERMS_MAX 100
@@ -138,7 +139,8 @@ apr_status_t mg_parse_call(mg_call_t *call, mg_parse_t *parse)
 
 typedef struct {
     mg_parse_t parse;
-    int lazily, depth, terms;
+    apr_hash_t *patterns;
+    int depth, terms;
 } compile_t;
 
 static apr_status_t compile_or(mg_expression_t **pexpr, compile_t *c);
@@ -217,9 +219,12 @@ static apr_status_t compile_term(mg_expression_t **pexpr, compile_t *c)
     (*pexpr)->kind = call.nstrings == 1 ? TERM_RECIPIENT : TERM_HEADER;
     if (call.nstrings == 2)
         (*pexpr)->header = call.strings[0];
-    (*pexpr)->pattern = mg_pattern_make(call.strings[call.nstrings - 1],
-                                        call.nstrings == 1, c->parse.p);
-    return c->lazily ? APR_SUCCESS
+    (*pexpr)->pattern =
+        c->patterns && call.nstrings == 1
+            ? mg_pattern_intern(c->patterns, call.strings[0], c->parse.p)
+            : mg_pattern_make(call.strings[call.nstrings - 1],
+                              call.nstrings == 1, c->parse.p);
+    return c->patterns ? APR_SUCCESS
                      : mg_pattern_check((*pexpr)->pattern, &c->parse.error,
                                         c->parse.p);
 }
@@ -277,10 +282,10 @@ static apr_status_t compile_or(mg_expression_t **pexpr, compile_t *c)
 }
 
 apr_status_t mg_expression_compile(mg_expression_t **pexpr, const char *text,
-                                   int lazily, const char **perror,
+                                   apr_hash_t *patterns, const char **perror,
                                    apr_pool_t *p)
 {
-    compile_t c = { { text, text, NULL, p }, lazily, 0, 0 };
+    compile_t c = { { text, text, NULL, p }, patterns, 0, 0 };
     mg_expression_t *e = NULL;
     apr_status_t rv;
 
@@ -345,6 +350,27 @@ static int match_pattern(match_t *m, const mg_expression_t *e,
     return 1;
 }
 
+static int match_recipient(match_t *m, const mg_expression_t *e)
+{
+    const mg_rule_subject_t *s = m->subject;
+
+    if (s->number && !m->captures)
+        return mg_pattern_matches_again(e->pattern, s->number, s->recipient,
+                                        s->lower, s->whose, m->p);
+    return match_pattern(m, e, s->recipient, s->lower);
+}
+
+static const char *lower_header(match_t *m, const mg_header_t *h, int i)
+{
+    const char **kept = m->subject->lower_headers;
+
+    if (!kept || mg_text_has_eight_bit(h->value, strlen(h->value)))
+        return NULL;
+    if (!kept[i])
+        kept[i] = mg_text_lower(h->value, m->p);
+    return kept[i];
+}
+
 /* Any field of that name will do. */
 static mg_rules_t match_header(match_t *m, const mg_expression_t *e)
 {
@@ -357,7 +383,7 @@ static mg_rules_t match_header(match_t *m, const mg_expression_t *e)
         const mg_header_t *h = &APR_ARRAY_IDX(headers, i, mg_header_t);
 
         if (!strcasecmp(h->name, e->header)
-            && match_pattern(m, e, h->value, NULL))
+            && match_pattern(m, e, h->value, lower_header(m, h, i)))
             return MG_RULES_YES;
     }
     return MG_RULES_NO;
@@ -399,8 +425,7 @@ static mg_rules_t match(match_t *m, const mg_expression_t *e)
     switch (e->kind) {
     case TERM_RECIPIENT:
         m->decided = e->text;
-        return match_pattern(m, e, m->subject->recipient, m->subject->lower)
-                   ? MG_RULES_YES : MG_RULES_NO;
+        return match_recipient(m, e) ? MG_RULES_YES : MG_RULES_NO;
     case TERM_HEADER:
         m->decided = e->text;
         return match_header(m, e);

@@ -30,20 +30,26 @@ typedef struct {
     const char *lower;                  /* the same, lower case; NULL if there
                                            are octets above 127 */
     const apr_array_header_t *headers;  /* of mg_header_t; NULL: not known */
+    const char **lower_headers;         /* room for as many: their values so, as
+                                           they are asked for; NULL: none */
     mg_rules_t matched_before;          /* has another route matched? */
     const char *whose;                  /* of which route it is, for the log */
+    apr_uint32_t number;                /* of this recipient, none's before: what
+                                           was asked is remembered; 0: it is not
+                                           */
 } mg_rule_subject_t;
 
 typedef struct mg_expression_t mg_expression_t;
 
 /**
- * @param lazily  patterns are compiled when they are needed: for routes that
- *                were checked when they were made
+ * @param patterns  those of recipients are shared in this table, and compiled
+ *                  when they are needed: for routes that were checked when they
+ *                  were made. NULL: at once
  * @param perror  what is wrong and where
  * @return MG_EBADINPUT
  */
 apr_status_t mg_expression_compile(mg_expression_t **pexpr, const char *text,
-                                   int lazily, const char **perror,
+                                   apr_hash_t *patterns, const char **perror,
                                    apr_pool_t *p);
 /**
  * @param captures  or NULL: the groups of the terms that made it true, in p.
@@ -54,7 +60,7 @@ mg_rules_t mg_expression_match(const mg_expression_t *expr,
                                const mg_rule_subject_t *subject,
                                mg_captures_t *captures,
                                const char **pdecided, apr_pool_t *p);
-/** Could any match of it have that group? Not of one compiled lazily. */
+/** Could any match of it have that group? Of one compiled at once. */
 int mg_expression_has_group(const mg_expression_t *expr, int number,
                             const char *name);
 

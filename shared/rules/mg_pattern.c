@@ -25,12 +25,15 @@
 struct mg_pattern_t {
     apr_pool_t *pool;
     const char *text;
-    const char *literal;  /* lower case: every match has it; NULL: unknown */
+    const char *literal;  /* lower case, "." any character: every match has
+                             it; NULL: unknown */
     int any_case;
     pcre2_code *code;     /* NULL: not compiled yet, or is_bad */
     int is_bad;
     int uses;             /* until it is worth the JIT compiler's time */
     int gave_up;          /* said so in the log once */
+    apr_uint32_t number;  /* of the subject that was asked about last, */
+    int matched;          /* and the answer */
 };
 
 /* --- what every match must have --- */
@@ -73,8 +76,10 @@ static void enter_group(walk_t *w)
     w->at++;
 }
 
-/* The next character that stands for itself, outside of all groups; '\0': none
- * does here, or the end. */
+#define ANY '.'           /* a literal dot counts as that, too */
+
+/* The next character that stands for itself, or ANY, outside of all groups;
+ * '\0': none does here, or the end. */
 static char next_plain(walk_t *w)
 {
     char c = *w->at;
@@ -105,9 +110,28 @@ static char next_plain(walk_t *w)
         return '\0';
     default:
         w->at++;
-        return !w->depth && (unsigned char)c < 0x80 && !strchr(".^$*+?}", c)
+        return !w->depth && (unsigned char)c < 0x80 && !strchr("^$*+?}", c)
                    ? c : '\0';
     }
+}
+
+/* Octets that are not ANY; those around are cut off. */
+static apr_size_t plain_of(char **prun, apr_size_t *pn)
+{
+    char *run = *prun;
+    apr_size_t n = *pn, i, plain = 0;
+
+    while (n > 0 && run[n - 1] == ANY)
+        n--;
+    while (n > 0 && *run == ANY) {
+        run++;
+        n--;
+    }
+    for (i = 0; i < n; i++)
+        plain += run[i] != ANY;
+    *prun = run;
+    *pn = n;
+    return plain;
 }
 
 /* The longest plain run, or NULL. */
@@ -115,7 +139,7 @@ static const char *find_literal(const char *text, apr_pool_t *p)
 {
     char *run = apr_palloc(p, strlen(text) + 1);
     const char *best = NULL;
-    apr_size_t n = 0, best_len = 1;
+    apr_size_t n = 0, best_plain = 1;
     walk_t w = { text, 0, 0 };
 
     for (;;) {
@@ -127,14 +151,37 @@ static const char *find_literal(const char *text, apr_pool_t *p)
             run[n++] = (char)apr_tolower(c);
             continue;
         }
-        if (n > best_len) {
-            best_len = n;
-            best = apr_pstrmemdup(p, run, n);
+        if (n > 0) {
+            char *from = run;
+            apr_size_t plain = plain_of(&from, &n);
+
+            if (plain > best_plain) {
+                best_plain = plain;
+                best = apr_pstrmemdup(p, from, n);
+            }
         }
         n = 0;
         if (!c && !*w.at)
             return best;
     }
+}
+
+static int begins_with(const char *s, const char *literal)
+{
+    for (; *literal; s++, literal++)
+        if (!*s || (*literal != ANY && *s != *literal))
+            return 0;
+    return 1;
+}
+
+static int holds(const char *lower, const char *literal)
+{
+    const char *at = lower;
+
+    while ((at = strchr(at, *literal)) != NULL)
+        if (begins_with(++at, literal + 1))
+            return 1;
+    return 0;
 }
 
 /* --- compiling --- */
@@ -147,6 +194,18 @@ mg_pattern_t *mg_pattern_make(const char *text, int any_case, apr_pool_t *p)
     pattern->text = apr_pstrdup(p, text);
     pattern->any_case = any_case;
     pattern->literal = find_literal(text, p);
+    return pattern;
+}
+
+mg_pattern_t *mg_pattern_intern(apr_hash_t *patterns, const char *text,
+                                apr_pool_t *p)
+{
+    mg_pattern_t *pattern = apr_hash_get(patterns, text, APR_HASH_KEY_STRING);
+
+    if (!pattern) {
+        pattern = mg_pattern_make(text, 1, p);
+        apr_hash_set(patterns, pattern->text, APR_HASH_KEY_STRING, pattern);
+    }
     return pattern;
 }
 
@@ -287,7 +346,7 @@ int mg_pattern_matches(mg_pattern_t *pattern, const char *subject,
     const char *error;
     int n;
 
-    if (lower && pattern->literal && !strstr(lower, pattern->literal))
+    if (lower && pattern->literal && !holds(lower, pattern->literal))
         return 0;
     if (pattern->is_bad)
         return 0;
@@ -314,4 +373,16 @@ int mg_pattern_matches(mg_pattern_t *pattern, const char *subject,
     if (n >= 0 && captures)
         take_captures(captures, pattern, subject, data, p);
     return n >= 0;
+}
+
+int mg_pattern_matches_again(mg_pattern_t *pattern, apr_uint32_t number,
+                             const char *subject, const char *lower,
+                             const char *whose, apr_pool_t *p)
+{
+    if (pattern->number != number) {
+        pattern->number = number;
+        pattern->matched = mg_pattern_matches(pattern, subject, lower, NULL,
+                                              whose, p);
+    }
+    return pattern->matched;
 }

@@ -9,6 +9,7 @@
 #ifndef MG_PATTERN_H
 #define MG_PATTERN_H
 
+#include <apr_hash.h>
 #include <apr_pools.h>
 #include <apr_tables.h>
 
@@ -26,6 +27,10 @@ typedef struct {
 
 /** @param any_case  letter case does not count */
 mg_pattern_t *mg_pattern_make(const char *text, int any_case, apr_pool_t *p);
+/** The same, from the table of those that were made so (by text), so that one
+ * that stands in many routes is one. */
+mg_pattern_t *mg_pattern_intern(apr_hash_t *patterns, const char *text,
+                                apr_pool_t *p);
 /** Does it compile? Its groups are known then.
  * @param perror  what is wrong and at which character
  * @return MG_EBADINPUT */
@@ -44,4 +49,9 @@ int mg_pattern_has_name(const mg_pattern_t *pattern, const char *name);
 int mg_pattern_matches(mg_pattern_t *pattern, const char *subject,
                        const char *lower, mg_captures_t *captures,
                        const char *whose, apr_pool_t *p);
+/** The same without captures, remembered for as long as the subject has that
+ * number, which is none's before (> 0). */
+int mg_pattern_matches_again(mg_pattern_t *pattern, apr_uint32_t number,
+                             const char *subject, const char *lower,
+                             const char *whose, apr_pool_t *p);
 #endif

@@ -17,10 +17,12 @@ typedef struct {
 
 struct mg_ruleset_t {
     apr_array_header_t *rules;   /* of rule_t */
+    apr_uint32_t number;         /* of the last recipient that was asked for */
 };
 
 static apr_status_t rule_compile(rule_t *rule, const mg_route_t *route,
-                                 const char **perror, apr_pool_t *p)
+                                 apr_hash_t *patterns, const char **perror,
+                                 apr_pool_t *p)
 {
     apr_array_header_t *all = apr_array_make(p, 2, sizeof(mg_action_t));
     apr_status_t rv;
@@ -30,7 +32,8 @@ static apr_status_t rule_compile(rule_t *rule, const mg_route_t *route,
     rule->route_id = apr_pstrdup(p, route->public_id);
     rule->text = apr_pstrdup(p, route->expression);
     rule->actions = apr_array_make(p, 2, sizeof(mg_action_t));
-    rv = mg_expression_compile(&rule->expression, rule->text, 1, perror, p);
+    rv = mg_expression_compile(&rule->expression, rule->text, patterns,
+                               perror, p);
     for (i = 0; rv == APR_SUCCESS && i < route->actions->nelts; i++)
         rv = mg_action_parse(all, APR_ARRAY_IDX(route->actions, i,
                                                 const char *), perror, p);
@@ -53,6 +56,7 @@ apr_status_t mg_ruleset_compile(mg_ruleset_t **pset,
                                 apr_pool_t *p)
 {
     mg_ruleset_t *set = apr_pcalloc(p, sizeof(*set));
+    apr_hash_t *patterns = apr_hash_make(p);
     const mg_route_t *route;
     const char *error = NULL;
     rule_t rule;
@@ -61,7 +65,7 @@ apr_status_t mg_ruleset_compile(mg_ruleset_t **pset,
     set->rules = apr_array_make(p, routes->nelts, sizeof(rule_t));
     for (i = 0; i < routes->nelts; i++) {
         route = APR_ARRAY_IDX(routes, i, const mg_route_t *);
-        if (rule_compile(&rule, route, &error, p) == APR_SUCCESS)
+        if (rule_compile(&rule, route, patterns, &error, p) == APR_SUCCESS)
             APR_ARRAY_PUSH(set->rules, rule_t) = rule;
         else
             mg_log(MG_LOG_WARN, APR_SUCCESS, "route %s is left out: %s",
@@ -71,22 +75,31 @@ apr_status_t mg_ruleset_compile(mg_ruleset_t **pset,
     return APR_SUCCESS;
 }
 
-static mg_rule_subject_t subject_of(const char *recipient,
+static mg_rule_subject_t subject_of(const mg_ruleset_t *set,
+                                    const char *recipient,
                                     const apr_array_header_t *headers,
                                     apr_pool_t *p)
 {
-    mg_rule_subject_t subject = { recipient, NULL, headers, MG_RULES_NO,
-                                  NULL };
+    mg_rule_subject_t subject = { .recipient = recipient, .headers = headers };
+    /* const to callers: only what was asked last changes */
+    apr_uint32_t *number = (apr_uint32_t *)&set->number;
+
+    if (++*number == 0)
+        ++*number;
+    subject.number = *number;
 
     if (!mg_text_has_eight_bit(recipient, strlen(recipient)))
         subject.lower = mg_text_lower(recipient, p);
+    if (headers)
+        subject.lower_headers = apr_pcalloc(
+            p, sizeof(char *) * ((apr_size_t)headers->nelts + 1));
     return subject;
 }
 
 mg_rules_t mg_ruleset_wants(const mg_ruleset_t *set, const char *recipient,
                             apr_pool_t *ptemp)
 {
-    mg_rule_subject_t subject = subject_of(recipient, NULL, ptemp);
+    mg_rule_subject_t subject = subject_of(set, recipient, NULL, ptemp);
     mg_rules_t most = MG_RULES_NO;
     int i;
 
@@ -143,17 +156,20 @@ static void walk(const mg_ruleset_t *set, const char *recipient,
 
     if (!headers)
         headers = apr_array_make(p, 1, sizeof(char *)); /* none */
-    subject = subject_of(recipient, headers, p);
+    subject = subject_of(set, recipient, headers, p);
     for (i = 0; i < set->rules->nelts; i++) {
         const rule_t *rule = &APR_ARRAY_IDX(set->rules, i, rule_t);
         mg_rule_verdict_t v = { rule->route_id, rule->text, 0, rule->stops,
                                 NULL, NULL };
 
         subject.whose = rule->route_id;
-        v.matches = mg_expression_match(rule->expression, &subject, &captures,
+        v.matches = mg_expression_match(rule->expression, &subject, NULL,
                                         &v.decided, p) == MG_RULES_YES;
-        if (v.matches)
+        if (v.matches) { /* few do: what was captured is asked for again */
+            mg_expression_match(rule->expression, &subject, &captures, NULL,
+                                p);
             v.actions = fill_in(rule, &captures, p);
+        }
         if (verdicts)
             APR_ARRAY_PUSH(verdicts, mg_rule_verdict_t) = v;
         if (!v.matches)

@@ -9,7 +9,7 @@ FUZZ(text, len, p)
     char *recipient = strchr(text, '\n'), *action = NULL;
     apr_array_header_t *actions = apr_array_make(p, 2, sizeof(mg_action_t));
     const char *error = NULL;
-    mg_rule_subject_t subject = { "bob@x.com", NULL, NULL, MG_RULES_NO, "" };
+    mg_rule_subject_t subject = { .recipient = "bob@x.com", .whose = "" };
     mg_captures_t captures = { NULL, NULL };
     mg_expression_t *e;
     int i;
@@ -22,7 +22,7 @@ FUZZ(text, len, p)
             *action++ = '\0';
         subject.recipient = recipient;
     }
-    if (mg_expression_compile(&e, text, 0, &error, p) == APR_SUCCESS)
+    if (mg_expression_compile(&e, text, NULL, &error, p) == APR_SUCCESS)
         mg_expression_match(e, &subject, &captures, NULL, p);
     else
         FUZZ_MUST(error && *error);

@@ -118,13 +118,12 @@ static void filled_in(void **state)
     for (i = 0; i < COUNT(cases); i++) {
         apr_array_header_t *list = apr_array_make(pool, 1,
                                                   sizeof(mg_action_t));
-        mg_rule_subject_t subject = { cases[i].recipient, NULL, NULL,
-                                      MG_RULES_NO, NULL };
+        mg_rule_subject_t subject = { .recipient = cases[i].recipient };
         const char *error = "", *got;
         mg_captures_t captures;
         mg_expression_t *e;
 
-        if (mg_expression_compile(&e, cases[i].filter, 0, &error, pool)
+        if (mg_expression_compile(&e, cases[i].filter, NULL, &error, pool)
                 != APR_SUCCESS
             || mg_action_parse(list, cases[i].action, &error, pool)
                    != APR_SUCCESS

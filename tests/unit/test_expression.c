@@ -13,7 +13,7 @@ enum { NO_MATCH, MATCH, BAD };
 
 static mg_rule_subject_t about(const char *recipient)
 {
-    mg_rule_subject_t subject = { recipient, NULL, NULL, MG_RULES_NO, NULL };
+    mg_rule_subject_t subject = { .recipient = recipient };
 
     if (!mg_text_has_eight_bit(recipient, strlen(recipient)))
         subject.lower = mg_text_lower(recipient, pool);
@@ -116,7 +116,7 @@ static void filters(void **state)
 
     (void)state;
     for (i = 0; i < COUNT(cases); i++) {
-        apr_status_t rv = mg_expression_compile(&e, cases[i].text, 0,
+        apr_status_t rv = mg_expression_compile(&e, cases[i].text, NULL,
                                                 &error, pool);
 
         if (cases[i].want == BAD) {
@@ -130,11 +130,11 @@ static void filters(void **state)
             if (says(e, cases[i].recipient) != cases[i].want)
                 fail_msg("%s on %s", cases[i].text, cases[i].recipient);
     }
-    assert_int_equal(mg_expression_compile(&e, "match_recipient('('", 0, &error,
+    assert_int_equal(mg_expression_compile(&e, "match_recipient('('", NULL, &error,
                                            pool), MG_EBADINPUT);
     assert_string_equal(error, "')' is missing at the end of"
                                " 'match_recipient('(''");
-    assert_int_equal(mg_expression_compile(&e, "match_recipient('a(')", 0, &error,
+    assert_int_equal(mg_expression_compile(&e, "match_recipient('a(')", NULL, &error,
                                            pool), MG_EBADINPUT);
     assert_string_equal(error, "pattern 'a(': missing closing parenthesis at"
                                " character 2");
@@ -158,7 +158,7 @@ static void patterns_that_never_end(void **state)
     memcpy(victim + 250, "!@b", 4);
     for (i = 0; i < COUNT(patterns); i++) {
         text = apr_psprintf(pool, "match_recipient('%s')", patterns[i]);
-        if (mg_expression_compile(&e, text, 0, &error, pool) != APR_SUCCESS)
+        if (mg_expression_compile(&e, text, NULL, &error, pool) != APR_SUCCESS)
             continue;
         start = mg_ticks();
         for (n = 0; n < 20; n++)
@@ -171,13 +171,13 @@ static void patterns_that_never_end(void **state)
     text[5000] = '\0';
     assert_int_equal(mg_expression_compile(
                          &e, apr_psprintf(pool, "match_recipient('%.900s')",
-                                          text), 0, &error, pool), MG_EBADINPUT);
+                                          text), NULL, &error, pool), MG_EBADINPUT);
     assert_int_equal(mg_expression_compile(
                          &e, apr_psprintf(pool, "match_recipient('%s')", text),
-                         0, &error, pool), MG_EBADINPUT);
+                         NULL, &error, pool), MG_EBADINPUT);
     assert_int_equal(mg_expression_compile(
                          &e, "match_recipient('(((a{1,60000}){1,60000}))')",
-                         0, &error, pool), MG_EBADINPUT);
+                         NULL, &error, pool), MG_EBADINPUT);
 }
 
 
@@ -216,7 +216,7 @@ static void header_fields(void **state)
         field("Subject", "Gr\xc3\xbc\xc3\x9f" "e aus Ulm");
     APR_ARRAY_PUSH(headers, mg_header_t) = field("X-Mailgun-SFlag", "Yes");
     for (i = 0; i < COUNT(cases); i++) {
-        if (mg_expression_compile(&e, cases[i].text, 0, &error, pool)
+        if (mg_expression_compile(&e, cases[i].text, NULL, &error, pool)
             != APR_SUCCESS)
             fail_msg("%s: %s", cases[i].text, error);
         subject.headers = headers;
@@ -250,7 +250,7 @@ static void maybe(void **state)
     subject.headers = NULL;
     subject.matched_before = MG_RULES_MAYBE;
     for (i = 0; i < COUNT(cases); i++) {
-        assert_int_equal(mg_expression_compile(&e, cases[i].text, 1, &error,
+        assert_int_equal(mg_expression_compile(&e, cases[i].text, apr_hash_make(pool), &error,
                                                pool), APR_SUCCESS);
         if (mg_expression_match(e, &subject, NULL, NULL, pool)
             != cases[i].want)
@@ -283,7 +283,7 @@ static void captures(void **state)
     for (i = 0; i < COUNT(cases); i++) {
         const char *one, *name;
 
-        assert_int_equal(mg_expression_compile(&e, cases[i].text, 0, &error,
+        assert_int_equal(mg_expression_compile(&e, cases[i].text, NULL, &error,
                                                pool), APR_SUCCESS);
         assert_int_equal(mg_expression_match(e, &subject, &c, NULL, pool),
                          MG_RULES_YES);
