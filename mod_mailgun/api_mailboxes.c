@@ -1,4 +1,5 @@
-/* api_mailboxes.c - /<domain>/mailboxes: POP3, IMAP and SMTP logins. */
+/* api_mailboxes.c - /<domain>/mailboxes: POP3, IMAP and SMTP logins; and the
+ * same under the name they got later, /domains/<domain>/credentials. */
 #include "api.h"
 
 #include <apr_strings.h>
@@ -9,6 +10,20 @@
 #include "mg_status.h"
 #include "mg_text.h"
 #include "mg_time.h"
+
+/* The two differ in words only. */
+typedef struct {
+    const char *param, *created, *deleted, *not_found;
+} face_t;
+
+static const face_t mailboxes = {
+    "mailbox", "Created 1 mailboxes", "Mailbox has been deleted",
+    "Mailbox not found"
+};
+static const face_t credentials = {
+    "login", "Created 1 credentials pair(s)", "Credentials have been deleted",
+    "Credentials not found"
+};
 
 static int characters(const char *s)
 {
@@ -53,9 +68,27 @@ static int missing(api_t *q, const char *name)
                              name);
 }
 
-static int not_found(api_t *q)
+static int not_found(api_t *q, const face_t *face)
 {
-    return api_reply_message(q, HTTP_NOT_FOUND, "Mailbox not found");
+    return api_reply_message(q, HTTP_NOT_FOUND, "%s", face->not_found);
+}
+
+/* Ours: "quota", a size or "default". *pbytes stays where it is not given. */
+static int read_quota(api_t *q, apr_int64_t *pbytes)
+{
+    const char *quota = api_param(q, "quota");
+
+    if (!quota)
+        return API_GO_ON;
+    if (strcmp(quota, "default") == 0) {
+        *pbytes = -1;
+        return API_GO_ON;
+    }
+    if (mg_text_size(pbytes, quota) == APR_SUCCESS)
+        return API_GO_ON;
+    return api_reply_message(q, HTTP_BAD_REQUEST,
+                             "quota: '%s' is no size; try 104857600, 100M, 0 "
+                             "for no limit, or default", quota);
 }
 
 /* "user" or "user@domain" in this domain; NULL: another domain's. */
@@ -74,20 +107,25 @@ static const char *full_address(api_t *q, const char *mailbox)
 
 /* GET */
 
-static json_t *mailbox_json(const mg_mailbox_t *mailbox, apr_pool_t *p)
+static json_t *mailbox_json(const mg_mailbox_t *mailbox, const face_t *face,
+                            apr_pool_t *p)
 {
+    json_t *json;
     json_t *size = mailbox->size_bytes < 0
                        ? json_null()
                        : json_integer((json_int_t)mailbox->size_bytes);
 
-    return json_pack("{s:o, s:s, s:s}", "size_bytes", size, "created_at",
+    json = json_pack("{s:o, s:s, s:s}", "size_bytes", size, "created_at",
                      mg_time_gmt(mailbox->created_at, p), "mailbox",
                      mailbox->address);
+    if (face == &credentials)
+        json_object_set_new(json, "login", json_string(mailbox->address));
+    return json;
 }
 
-int api_mailboxes_list(api_t *q)
+static int list(api_t *q, const face_t *face)
 {
-    apr_array_header_t *mailboxes;
+    apr_array_header_t *found;
     apr_int64_t skip, limit, total;
     apr_status_t rv;
     json_t *items;
@@ -95,15 +133,15 @@ int api_mailboxes_list(api_t *q)
 
     if (api_paging(q, &skip, &limit) || api_reader(q))
         return API_REPLIED;
-    rv = mg_mailbox_list(&mailboxes, &total, q->db, q->domain.id, skip, limit,
+    rv = mg_mailbox_list(&found, &total, q->db, q->domain.id, skip, limit,
                          q->p);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot list mailboxes");
     items = json_array();
-    for (i = 0; i < mailboxes->nelts; i++)
+    for (i = 0; i < found->nelts; i++)
         json_array_append_new(
-            items,
-            mailbox_json(APR_ARRAY_IDX(mailboxes, i, mg_mailbox_t *), q->p));
+            items, mailbox_json(APR_ARRAY_IDX(found, i, mg_mailbox_t *), face,
+                                q->p));
     return api_reply_json(q, HTTP_OK,
                           json_pack("{s:I, s:o}", "total_count",
                                     (json_int_t)total, "items", items));
@@ -111,9 +149,12 @@ int api_mailboxes_list(api_t *q)
 
 /* POST */
 
+#define QUOTA_STAYS (-2)
+
 typedef struct {
     api_t *q;
-    const char *address, *password_hash;
+    const char *address, *password_hash; /* PUT: NULL: it stays */
+    apr_int64_t quota_bytes;      /* QUOTA_STAYS */
     apr_int64_t id;               /* PUT, DELETE */
 } change_t;
 
@@ -121,10 +162,14 @@ static apr_status_t run_create(mg_db_t *db, void *baton, apr_pool_t *ptemp)
 {
     const change_t *change = baton;
     mg_mailbox_t *mailbox;
+    apr_status_t rv;
 
-    return mg_mailbox_add(&mailbox, db, change->q->account_id,
-                          change->q->domain.id, change->address,
-                          change->password_hash, ptemp);
+    rv = mg_mailbox_add(&mailbox, db, change->q->account_id,
+                        change->q->domain.id, change->address,
+                        change->password_hash, ptemp);
+    if (rv == APR_SUCCESS && change->quota_bytes != QUOTA_STAYS)
+        rv = mg_mailbox_set_quota(db, mailbox->id, change->quota_bytes);
+    return rv;
 }
 
 /* After a COMMIT whose answer was lost: bcrypt's salt makes the hash ours. */
@@ -136,29 +181,30 @@ static apr_status_t is_created(mg_db_t *db, void *baton)
                                 change->password_hash);
 }
 
-static int bad_address(api_t *q)
+static int bad_address(api_t *q, const face_t *face)
 {
     return api_reply_message(q, HTTP_BAD_REQUEST,
-                             "'mailbox' parameter is not a valid address. "
-                             "please check documentation");
+                             "'%s' parameter is not a valid address. "
+                             "please check documentation", face->param);
 }
 
-int api_mailboxes_create(api_t *q)
+static int create(api_t *q, const face_t *face)
 {
-    const char *mailbox = api_param(q, "mailbox");
+    const char *mailbox = api_param(q, face->param);
     const char *password = api_param(q, "password");
-    change_t change = { .q = q };
+    change_t change = { .q = q, .quota_bytes = QUOTA_STAYS };
     apr_status_t rv;
 
     if (!mailbox || !*mailbox)
-        return missing(q, "mailbox");
+        return missing(q, face->param);
     if (!password || !*password)
         return missing(q, "password");
-    if (api_check_password(q, password))
+    if (api_check_password(q, password)
+        || read_quota(q, &change.quota_bytes))
         return API_REPLIED;
     change.address = full_address(q, mailbox);
     if (!change.address)
-        return bad_address(q);
+        return bad_address(q, face);
     change.password_hash = mg_password_hash(password, q->p);
     rv = api_unit(q, run_create, is_created, &change);
     if (rv == APR_EEXIST || rv == MG_ECONFLICT)
@@ -166,19 +212,19 @@ int api_mailboxes_create(api_t *q)
                                  "Address already exists '%s'",
                                  change.address);
     if (rv == MG_EADDRESS || rv == MG_EBADINPUT)
-        return bad_address(q);
+        return bad_address(q, face);
     if (rv == APR_ENOENT) /* removed meanwhile */
         return api_reply_message(q, HTTP_NOT_FOUND, "Domain not found: %s",
                                  q->domain.name);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot add a mailbox");
     mg_shared_bump(q->child->shared);
-    return api_reply_message(q, HTTP_OK, "Created 1 mailboxes");
+    return api_reply_message(q, HTTP_OK, "%s", face->created);
 }
 
 /* PUT and DELETE */
 
-static int find_mailbox(api_t *q, change_t *change)
+static int find_mailbox(api_t *q, change_t *change, const face_t *face)
 {
     mg_mailbox_t *mailbox;
     apr_status_t rv;
@@ -186,13 +232,13 @@ static int find_mailbox(api_t *q, change_t *change)
     change->q = q;
     change->address = full_address(q, q->args[1]);
     if (!change->address)
-        return not_found(q);
+        return not_found(q, face);
     if (api_reader(q))
         return API_REPLIED;
     rv = mg_mailbox_by_address(&mailbox, q->db, change->address, q->p);
     if (rv == APR_ENOENT || rv == MG_EADDRESS ||
         (rv == APR_SUCCESS && mailbox->domain_id != q->domain.id))
-        return not_found(q);
+        return not_found(q, face);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot look up a mailbox");
     change->id = mailbox->id;
@@ -203,33 +249,42 @@ static int find_mailbox(api_t *q, change_t *change)
 static apr_status_t run_update(mg_db_t *db, void *baton, apr_pool_t *ptemp)
 {
     const change_t *change = baton;
+    apr_status_t rv = APR_SUCCESS;
 
     (void)ptemp;
-    return mg_mailbox_set_password(db, change->id, change->password_hash);
+    if (change->password_hash)
+        rv = mg_mailbox_set_password(db, change->id, change->password_hash);
+    if (rv == APR_SUCCESS && change->quota_bytes != QUOTA_STAYS)
+        rv = mg_mailbox_set_quota(db, change->id, change->quota_bytes);
+    return rv;
 }
 
-int api_mailboxes_update(api_t *q)
+static int update(api_t *q, const face_t *face)
 {
     const char *password = api_param(q, "password");
     change_t change;
     apr_status_t rv;
 
     memset(&change, 0, sizeof(change));
-    if (find_mailbox(q, &change))
+    change.quota_bytes = QUOTA_STAYS;
+    if (find_mailbox(q, &change, face) || read_quota(q, &change.quota_bytes))
         return API_REPLIED;
-    if (!password || !*password)
+    if (change.quota_bytes == QUOTA_STAYS && (!password || !*password))
         return missing(q, "password");
-    if (api_check_password(q, password))
+    if (password && *password && api_check_password(q, password))
         return API_REPLIED;
     api_reader_done(q);
-    change.password_hash = mg_password_hash(password, q->p);
+    if (password && *password)
+        change.password_hash = mg_password_hash(password, q->p);
     rv = api_unit(q, run_update, NULL, &change);
     if (rv == APR_ENOENT)
-        return not_found(q);
+        return not_found(q, face);
     if (rv != APR_SUCCESS)
-        return api_reply_failed(q, rv, "cannot change a password");
+        return api_reply_failed(q, rv, "cannot change a mailbox");
     mg_shared_bump(q->child->shared);
-    return api_reply_message(q, HTTP_OK, "Password changed");
+    return api_reply_message(q, HTTP_OK, change.password_hash
+                                             ? "Password changed"
+                                             : "Quota changed");
 }
 
 static apr_status_t run_delete(mg_db_t *db, void *baton, apr_pool_t *ptemp)
@@ -251,13 +306,13 @@ static apr_status_t is_deleted(mg_db_t *db, void *baton)
     return rv == APR_SUCCESS ? APR_ENOENT : rv;
 }
 
-int api_mailboxes_delete(api_t *q)
+static int delete(api_t *q, const face_t *face)
 {
     change_t change;
     apr_status_t rv;
 
     memset(&change, 0, sizeof(change));
-    if (find_mailbox(q, &change))
+    if (find_mailbox(q, &change, face))
         return API_REPLIED;
     if (strncasecmp(change.address, "postmaster@", 11) == 0)
         return api_reply_message(q, HTTP_BAD_REQUEST,
@@ -265,13 +320,55 @@ int api_mailboxes_delete(api_t *q)
                                  "postmaster@%s", q->domain.name);
     rv = api_unit(q, run_delete, is_deleted, &change);
     if (rv == APR_ENOENT)
-        return not_found(q);
+        return not_found(q, face);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot delete a mailbox");
     mg_shared_bump(q->child->shared);
     mg_bell_ring(q->config->run_dir, MG_ROLE_KEEPER);
     return api_reply_json(q, HTTP_OK,
                           json_pack("{s:s, s:s}", "message",
-                                    "Mailbox has been deleted", "spec",
+                                    face->deleted, "spec",
                                     change.address));
+}
+
+/* the two faces */
+
+int api_mailboxes_list(api_t *q)
+{
+    return list(q, &mailboxes);
+}
+
+int api_mailboxes_create(api_t *q)
+{
+    return create(q, &mailboxes);
+}
+
+int api_mailboxes_update(api_t *q)
+{
+    return update(q, &mailboxes);
+}
+
+int api_mailboxes_delete(api_t *q)
+{
+    return delete(q, &mailboxes);
+}
+
+int api_credentials_list(api_t *q)
+{
+    return list(q, &credentials);
+}
+
+int api_credentials_create(api_t *q)
+{
+    return create(q, &credentials);
+}
+
+int api_credentials_update(api_t *q)
+{
+    return update(q, &credentials);
+}
+
+int api_credentials_delete(api_t *q)
+{
+    return delete(q, &credentials);
 }

@@ -31,6 +31,15 @@ static const api_endpoint_t endpoints[] = {
     { M_PUT,    "/domains/{domain}/tracking/{kind}", api_tracking_put,
       API_V3 },
 
+    { M_GET,    "/domains/{domain}/credentials", api_credentials_list,
+      API_ANY | API_DOMAIN },
+    { M_POST,   "/domains/{domain}/credentials", api_credentials_create,
+      API_ANY | API_DOMAIN },
+    { M_PUT,    "/domains/{domain}/credentials/{login}",
+      api_credentials_update, API_ANY | API_DOMAIN },
+    { M_DELETE, "/domains/{domain}/credentials/{login}",
+      api_credentials_delete, API_ANY | API_DOMAIN },
+
     { M_GET,    "/routes", api_routes_list, API_ANY },
     { M_POST,   "/routes", api_routes_create, API_ANY },
     { M_POST,   "/routes/test", api_routes_test, API_ANY },

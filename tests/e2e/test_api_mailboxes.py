@@ -118,3 +118,73 @@ def test_postmaster_stays(env, place):
 def test_password_lengths_in_full(env, place):
     assert create(env, place, "short", "12345").status_code == 200
     assert create(env, place, "long", "x" * 32).status_code == 200
+
+
+# --- the same as credentials, and quota ---
+
+def test_credentials(env):
+    d = env.new_domain()
+    path = "/domains/%s/credentials" % d
+    r = env.api("POST", path, data={"login": "alice", "password": "secret"})
+    assert (r.status_code, r.json()) == (
+        200, {"message": "Created 1 credentials pair(s)"})
+    reply = env.api("GET", path).json()
+    assert reply["total_count"] == 2
+    assert [i["login"] for i in reply["items"]] == ["alice@" + d,
+                                                    "postmaster@" + d]
+    for item in reply["items"]:
+        assert sorted(item) == ["created_at", "login", "mailbox", "size_bytes"]
+    assert env.api("GET", path, params={"skip": 1}).json()["items"] == \
+        reply["items"][1:]
+    r = env.api("PUT", path + "/alice", data={"password": "abc123"})
+    assert (r.status_code, r.json()) == (200, {"message": "Password changed"})
+    r = env.api("DELETE", path + "/alice@" + d)
+    assert (r.status_code, r.json()) == (
+        200, {"message": "Credentials have been deleted",
+              "spec": "alice@" + d})
+    for method in ("PUT", "DELETE"):
+        r = env.api(method, path + "/alice", data={"password": "abc123"})
+        assert (r.status_code, r.json()) == (
+            404, {"message": "Credentials not found"})
+
+
+@pytest.mark.parametrize("data, text", [
+    ({}, "Parameter 'login' is missing"),
+    ({"login": "x"}, "Parameter 'password' is missing"),
+    ({"login": "x", "password": "1234"},
+     "Password is too short. It must be between 5 and 32 characters."),
+    ({"login": "x@elsewhere.test", "password": "12345"},
+     "'login' parameter is not a valid address. please check documentation"),
+    ({"login": "x", "password": "12345", "quota": "much"},
+     "quota: 'much' is no size; try 104857600, 100M, 0 for no limit, or "
+     "default"),
+])
+def test_credentials_errors(env, place, data, text):
+    r = env.api("POST", "/domains/%s/credentials" % place, data=data)
+    assert (r.status_code, r.json()["message"]) == (400, text)
+
+
+def test_system_credentials_stay(env, place):
+    r = env.api("DELETE", "/domains/%s/credentials/postmaster" % place)
+    assert (r.status_code, r.json()) == (
+        400, {"message": "Cannot delete system mailbox: postmaster@" + place})
+
+
+def test_quota_by_api(env, place):
+    r = env.api("POST", "/%s/mailboxes" % place, data={
+        "mailbox": "small", "password": "secret", "quota": "1M"})
+    assert r.json() == {"message": "Created 1 mailboxes"}
+
+    def shown():
+        out = env.ctl("mailbox", "list", place)
+        return [line for line in out.splitlines() if "small@" in line][0]
+    assert "1M" in shown()
+    r = env.api("PUT", "/%s/mailboxes/small" % place, data={"quota": "2M"})
+    assert (r.status_code, r.json()) == (200, {"message": "Quota changed"})
+    assert "2M" in shown()
+    r = env.api("PUT", "/%s/mailboxes/small" % place, data={
+        "quota": "default", "password": "another"})
+    assert r.json() == {"message": "Password changed"}
+    assert "2M" not in shown()
+    r = env.api("PUT", "/%s/mailboxes/small" % place, data={})
+    assert r.json() == {"message": "Parameter 'password' is missing"}
