@@ -144,6 +144,9 @@ apr_status_t spamc_read(spamc_answer_t *answer, const char *bytes,
     rv = take_line(&text, &line, p) ? read_status(answer, line, p) : APR_EAGAIN;
     if (rv == APR_SUCCESS)
         rv = read_fields(answer, &text, &body, p);
+    /* rspamd 3.4, where no rule was hit, counts its own header and sends none */
+    if (rv == APR_SUCCESS && eof && text.at == text.end)
+        body = 0;
     if (rv == APR_SUCCESS
         && (body < 0 ? !eof : body > (apr_int64_t)(text.end - text.at)))
         rv = APR_EAGAIN;

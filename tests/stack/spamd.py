@@ -13,7 +13,7 @@ import socket
 import socketserver
 import threading
 
-from .process import Process, free_ports, listens, wait_for
+from .process import Process, free_ports
 
 GTUBE = "XJS*C4JDBQADN1.NSBN3*2IDNEN*GTUBE-STANDARD-ANTI-UBE-TEST-EMAIL*C.34X"
 
@@ -71,7 +71,7 @@ class Spamd(Server):
         if user:
             argv.append("--username=" + user)
         self.process = Process("spamd", argv, self.folder + "/spamd.log")
-        wait_for("spamd", lambda: self.process.alive() and listens(self.port))
+        self.process.wait_listening(self.port)
 
 
 class Rspamd(Server):
@@ -80,6 +80,7 @@ class Rspamd(Server):
     def __init__(self, folder):
         self.folder = str(folder)
         self.port = free_ports(1)[0]
+        os.mkdir(self.folder + "/modules")   # none: they want the network
         user = user_for(self.folder)
         with open(self.folder + "/rspamd.conf", "w") as f:
             f.write("""
@@ -92,14 +93,12 @@ options {
 logging { type = "console"; level = "info"; }
 worker "normal" { bind_socket = "127.0.0.1:%(port)d"; count = 1; }
 actions { reject = 15; add_header = 6; greylist = 4; }
-gtube_patterns = "reject";
-lua = "/usr/share/rspamd/lua/rspamd.lua";
-modules { path = "/nonexistent/"; }
+modules { path = "%(folder)s/modules"; }
 """ % {"folder": self.folder, "port": self.port})
         argv = ["rspamd", "-f", "-c", self.folder + "/rspamd.conf"]
         argv += ["-u", user, "-g", "nogroup"] if user else []
         self.process = Process("rspamd", argv, self.folder + "/rspamd.log")
-        wait_for("rspamd", lambda: self.process.alive() and listens(self.port))
+        self.process.wait_listening(self.port)
 
 
 class Front(socketserver.ThreadingTCPServer):
@@ -180,7 +179,6 @@ class FrontHandler(socketserver.StreamRequestHandler):
         with s:
             s.sendall(b"SYMBOLS SPAMC/1.5\r\nContent-length: %d\r\n\r\n"
                       % len(body) + body)
-            s.shutdown(socket.SHUT_WR)
             said = b""
             while True:
                 piece = s.recv(65536)

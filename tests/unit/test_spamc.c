@@ -33,6 +33,8 @@ static const struct {
     /* rspamd's */
     { "RSPAMD/1.3 0 EX_OK\r\nContent-length: 3\r\nSpam: False ; 1.20 / 15.00"
       "\r\n\r\nA,B", APR_SUCCESS, APR_SUCCESS, 1200, "A,B", NULL },
+    { OK "Content-length: 30\r\nSpam: False ; 0.00 / 15.00\r\n\r\n", APR_EAGAIN,
+      APR_SUCCESS, 0, "", NULL },
     /* nothing gets into a header field */
     { OK "Content-length: 26\r\nspam: True;5/5\r\n\r\nA,\r\nX-Evil: 1,<b>,,_C\x01\xff,"
       "\r\n\r\n", APR_SUCCESS, APR_SUCCESS, 5000, "A,X-Evil1,b,_C", NULL },
