@@ -17,6 +17,7 @@
 #define FAILURES_MAX 3           /* in a row */
 #define PAUSE apr_time_from_sec(5)
 #define PIECE (64 * 1024)        /* written at a time */
+#define ANSWER_MAX (32 * 1024)
 
 struct spamc_check_t {
     APR_RING_ENTRY(spamc_check_t) link; /* waiting, asked or done */
@@ -28,6 +29,9 @@ struct spamc_check_t {
     void *baton;
     conn_t *conn;                /* NULL: it waits, or is over */
     loop_timer_t *timer;
+    char *said;                  /* by spamd, so far: a closed connection
+                                  * shows nothing any more */
+    apr_size_t said_len;
     spamc_answer_t answer;
 };
 APR_RING_HEAD(spamc_ring_t, spamc_check_t);
@@ -172,12 +176,11 @@ static void on_drained(conn_t *conn, void *baton)
 static int read_answer(spamc_check_t *check, int eof)
 {
     spamc_t *spamc = check->spamc;
-    apr_size_t len;
-    const char *in = conn_peek(check->conn, &len);
     apr_status_t rv;
 
-    rv = spamc_read(&check->answer, in, len, eof, check->pool);
-    if (rv == APR_EAGAIN && len >= CONN_INPUT_MAX / 2) {
+    rv = spamc_read(&check->answer, check->said ? check->said : "",
+                    check->said_len, eof, check->pool);
+    if (rv == APR_EAGAIN && check->said_len == ANSWER_MAX) {
         fail(check, "spamd's answer has no end");
         return 1;
     }
@@ -195,8 +198,18 @@ static int read_answer(spamc_check_t *check, int eof)
 
 static void on_input(conn_t *conn, void *baton)
 {
-    (void)conn;
-    read_answer(baton, 0);
+    spamc_check_t *check = baton;
+    apr_size_t len;
+    const char *in = conn_peek(conn, &len);
+
+    if (len > ANSWER_MAX - check->said_len)
+        len = ANSWER_MAX - check->said_len;
+    if (!check->said)
+        check->said = apr_palloc(check->pool, ANSWER_MAX);
+    memcpy(check->said + check->said_len, in, len);
+    check->said_len += len;
+    conn_skip(conn, len);
+    read_answer(check, 0);
 }
 
 static void on_close(conn_t *conn, apr_status_t rv, void *baton)

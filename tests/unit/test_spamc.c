@@ -122,7 +122,7 @@ static void test_many_rules(void **state)
 /* --- asking --- */
 
 /* What plays spamd. */
-static enum { ANSWERS, IS_SILENT, HANGS_UP, TALKS, STREAMS } manner;
+static enum { ANSWERS, NO_LENGTH, IS_SILENT, HANGS_UP, TALKS, STREAMS } manner;
 static int n_open, n_most, n_accepted;
 static char heard[1 << 20];
 static apr_size_t n_heard;
@@ -163,6 +163,7 @@ static void server_input(conn_t *conn, void *baton)
         return;
     }
     conn_printf(conn, "%s", manner == TALKS ? "how are you?\r\n"
+                : manner == NO_LENGTH ? OK "Spam: True ; 6.5 / 5.0\r\n\r\nRULES"
                 : OK "Content-length: 5\r\nSpam: True ; 6.5 / 5.0\r\n\r\nRULES");
     n_open--;
     conn_finish(conn);
@@ -295,6 +296,19 @@ static void test_asks(void **state)
     assert_int_equal(q->score, 6500);
     assert_string_equal(heard, "SYMBOLS SPAMC/1.5\r\nContent-length: 18\r\n"
                                "\r\nFrom: a\r\n\r\nhello\r\n");
+}
+
+/* Its end is that spamd hangs up. */
+static void test_no_length(void **state)
+{
+    spamc_t *spamc = begin();
+    question_t *q;
+
+    (void)state;
+    manner = NO_LENGTH;
+    q = ask(spamc, "x");
+    assert_string_equal(outcome(q), "");
+    assert_int_equal(q->score, 6500);
 }
 
 static void test_large(void **state)
@@ -472,6 +486,7 @@ static void test_numbers(void **state)
 
 UNIT_MAIN(cmocka_unit_test(test_answers), cmocka_unit_test(test_pieces),
           cmocka_unit_test(test_many_rules), cmocka_unit_test(test_asks),
+          cmocka_unit_test(test_no_length),
           cmocka_unit_test(test_large), cmocka_unit_test(test_concurrency),
           cmocka_unit_test(test_trouble),
           cmocka_unit_test(test_line_waits_briefly),
