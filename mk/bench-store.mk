@@ -21,7 +21,9 @@ bench-latency: all
 	@$(PYTHON) tests/bench/bench_latency.py $(BENCH_ARGS)
 bench-dkim: all
 	@$(PYTHON) tests/bench/bench_dkim.py $(BENCH_ARGS)
-.PHONY: bench-latency bench-dkim
+bench-lmtp: all
+	@$(PYTHON) tests/bench/bench_lmtp.py $(BENCH_ARGS)
+.PHONY: bench-latency bench-dkim bench-lmtp
 
 $(B)/bench_campaign: $(call obj,tests/bench/bench_campaign.c \
     tests/unit/unit_dir.c tests/unit/unit_pgsql.c) $(B)/libmailgun.a
