@@ -11,6 +11,7 @@
 #include "mg_dsn_request.h"
 #include "mg_mailbox.h"
 #include "mg_sending.h"
+#include "mg_srs.h"
 #include "mg_status.h"
 #include "mg_verp.h"
 #include "sender.h"
@@ -123,9 +124,9 @@ static apr_status_t add_rcpt(sender_t *s, sender_group_t *g,
     return APR_SUCCESS;
 }
 
-/* What a route forwards goes on under its own sender, and with what that one
- * asked to be told (RFC 3461 5.2.1). Under a VERP sender it does not: reports
- * would come to us. */
+/* What a route forwards goes on with what its sender asked to be told (RFC 3461
+ * 5.2.1): reports find their way back to him (mg_srs.h). Under a VERP sender it
+ * does not: reports would come to us. */
 static void set_dsn(sender_group_t *g)
 {
     const mg_message_t *m = g->message->row;
@@ -166,16 +167,18 @@ static const char *bound_to(const sender_group_t *g,
     return first->row.dest;
 }
 
+/* Outgoing: a VERP sender. What a route forwards: one from which the original
+ * can be read back (mg_srs.h). */
 static apr_status_t set_sender(sender_t *s, sender_group_t *g,
                                const sender_entry_t *first)
 {
     const mg_message_t *m = g->message->row;
     const mg_domain_t *domain;
+    const char *sender;
     apr_status_t rv;
 
     g->job.sender = m->sender;
-    if (m->direction != MG_OUTGOING || !*m->sender
-        || first->row.transport != MG_TRANSPORT_SMTP)
+    if (!*m->sender || first->row.transport != MG_TRANSPORT_SMTP)
         return APR_SUCCESS;
     rv = mg_domain_cached_by_id(&domain, s->worker->domains, s->db,
                                 m->domain_id);
@@ -186,10 +189,12 @@ static apr_status_t set_sender(sender_t *s, sender_group_t *g,
     }
     if (!sender_store_works(s, rv))
         return rv;
-    g->job.sender = on_the_wire(
-        mg_verp_make(s->verp_key, m->id, bound_to(g, first), domain->name,
-                     g->pool),
-        g->pool);
+    sender = m->direction == MG_OUTGOING
+                 ? mg_verp_make(s->verp_key, m->id, bound_to(g, first),
+                                domain->name, g->pool)
+                 : mg_srs_make(s->verp_key, m->sender, domain->name_lc, m->id,
+                               m->created_at, g->pool);
+    g->job.sender = on_the_wire(sender, g->pool);
     return APR_SUCCESS;
 }
 

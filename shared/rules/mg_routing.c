@@ -8,6 +8,7 @@
 #include "mg_queue.h"
 #include "mg_route.h"
 #include "mg_routing.h"
+#include "mg_srs.h"
 #include "mg_status.h"
 #include "mg_stored.h"
 #include "mg_text.h"
@@ -279,6 +280,48 @@ static apr_status_t add_verp(apr_array_header_t *envelopes,
     return rv;
 }
 
+/* The original sender of what we forwarded. */
+static apr_status_t srs_sender(const char **psender, mg_db_t *db,
+                               const mg_srs_t *srs, apr_pool_t *p)
+{
+    mg_message_t *m;
+    apr_status_t rv;
+
+    *psender = srs->address;
+    if (srs->address)
+        return APR_SUCCESS;
+    rv = mg_message_get(&m, db, srs->message_id, p);
+    if (rv == APR_SUCCESS)
+        *psender = m->sender;
+    return rv == APR_SUCCESS && !*m->sender ? APR_ENOENT : rv;
+}
+
+/* A bounce of it goes on to there.
+ * @return APR_ENOENT: no such address; MG_EDENIED: a forged or old one */
+static apr_status_t add_srs(apr_array_header_t *envelopes,
+                            mg_routing_t *routing, mg_db_t *db,
+                            const mg_domain_t *domain, const mg_address_t *to,
+                            apr_pool_t *p)
+{
+    const char *sender;
+    mg_envelope_t *e;
+    mg_srs_t srs;
+    apr_status_t rv;
+
+    if (!routing->has_verp_key)
+        return APR_ENOENT;
+    rv = mg_srs_read(&srs, routing->verp_key, to->local, domain->name_lc,
+                     mg_now(), p);
+    if (rv == APR_SUCCESS)
+        rv = srs_sender(&sender, db, &srs, p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    e = add_smtp(envelopes, sender, sender, p);
+    e->came_to = to->address;
+    e->came_to_as_given = to->as_given;
+    return APR_SUCCESS;
+}
+
 /* One that unsubscribes (mg_track.h). */
 static apr_status_t add_unsubscribe(apr_array_header_t *envelopes,
                                     mg_routing_t *routing,
@@ -313,21 +356,24 @@ static apr_status_t add_feedback(apr_array_header_t *envelopes,
 
 /* Addresses that nobody but us has made. */
 static apr_status_t add_signed(apr_array_header_t *envelopes,
-                               mg_routing_t *routing,
+                               mg_routing_t *routing, mg_db_t *db,
                                const mg_domain_t *domain,
                                const mg_address_t *to, apr_pool_t *p)
 {
     apr_status_t rv = add_verp(envelopes, routing, domain, to, p);
 
-    return rv == APR_ENOENT ? add_unsubscribe(envelopes, routing, domain, to)
+    if (rv == APR_ENOENT)
+        rv = add_unsubscribe(envelopes, routing, domain, to);
+    return rv == APR_ENOENT ? add_srs(envelopes, routing, db, domain, to, p)
                             : rv;
 }
 
 static apr_status_t add_ours(apr_array_header_t *envelopes,
-                             mg_routing_t *routing, const mg_domain_t *domain,
+                             mg_routing_t *routing, mg_db_t *db,
+                             const mg_domain_t *domain,
                              const mg_address_t *to, apr_pool_t *p)
 {
-    apr_status_t rv = add_signed(envelopes, routing, domain, to, p);
+    apr_status_t rv = add_signed(envelopes, routing, db, domain, to, p);
 
     if (rv == APR_ENOENT)
         rv = add_feedback(envelopes, routing, domain, to);
@@ -346,7 +392,7 @@ static apr_status_t look_hosted(mg_wanted_t *wanted, mg_routing_t *routing,
 
     if (!strcmp(domain->state, "disabled"))
         return APR_ENOENT;
-    rv = add_ours(wanted->sure, routing, domain, to, p);
+    rv = add_ours(wanted->sure, routing, db, domain, to, p);
     if (rv != APR_ENOENT)
         return rv == MG_EDENIED ? APR_ENOENT : rv;
     rv = add_mailbox(wanted->sure, db, to->address, to->address, to->as_given,
@@ -426,7 +472,7 @@ static apr_status_t look_outgoing(mg_wanted_t *wanted, mg_routing_t *routing,
     if (where != LEAVES)
         rv = look_hosted(wanted, routing, db, domain, p);
     else if (domain && strcmp(domain->state, "disabled") != 0)
-        rv = add_signed(wanted->sure, routing, domain, wanted->to, p);
+        rv = add_signed(wanted->sure, routing, db, domain, wanted->to, p);
     return rv == MG_EDENIED || rv == APR_ENOENT ? APR_SUCCESS : rv;
 }
 

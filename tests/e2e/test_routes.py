@@ -272,6 +272,43 @@ def test_api_and_login_ask_the_same_routes(env, account):
             "by api", "by smtp"])
 
 
+# --- forward() to an address ---
+
+def test_forwarded_sender_and_its_bounce(env, account):
+    """A sender of ours goes out; what comes back to it goes to the original."""
+    domain = env.new_domain(account[0])
+    sender = "al+%s@example.test" % domain.split(".")[0]
+    routes(env, account, "forward('on@%s.out.test')" % domain,
+           expression="match_recipient('fwd@%s')" % domain)
+    reply, _ = send(env, ["fwd@" + domain], sender=sender, Subject="x")
+    assert reply[0] == 250
+    taken = env.wait_mx("on@%s.out.test" % domain)[0]
+    srs = taken["from"]
+    assert srs.startswith("SRS0=") and srs.endswith(
+        "=example.test=%s@%s" % (sender.split("@")[0], domain))
+    # the bounce, by a host that writes local parts in lower case
+    with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+        s.sendmail("", [srs.lower()], "From: mailer@out.test\r\nSubject: no"
+                   "\r\n\r\nnot here\r\n")
+        forged = "SRS0=aaaaaaaa" + srs[len("SRS0=aaaaaaaa"):]
+        s.ehlo()
+        s.mail("")
+        assert s.rcpt(forged)[0] == 550
+        assert s.rcpt(srs.replace("example.test", "victim.test"))[0] == 550
+    back = env.wait_mx(sender)[0]
+    assert back["from"] == "<>"
+    assert b"not here" in env.mx_content(back)
+
+
+def test_null_sender_stays(env, account):
+    domain = env.new_domain(account[0])
+    routes(env, account, "forward('on@%s.out.test')" % domain,
+           expression="catch_all()")
+    with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+        s.sendmail("", ["fwd@" + domain], "Subject: x\r\n\r\nx\r\n")
+    assert env.wait_mx("on@%s.out.test" % domain)[0]["from"] == "<>"
+
+
 # --- store() ---
 
 def stored(env, account, domain, count=1):
