@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "mg_mime.h"
+#include "mg_status.h"
 #include "smtp_inbound.h"
 #include "smtp_session.h"
 #include "smtp_spam.h"
@@ -153,6 +154,26 @@ void smtp_inbound_shares(smtp_tx_t *tx)
 
 /* --- who gets it --- */
 
+/* A route sends it on by mail: if it comes back here, that is a loop. */
+static void mark_forwarded(smtp_tx_t *tx, smtp_share_t *share, int first,
+                           const smtp_rcpt_t *rcpt)
+{
+    const char *mark;
+
+    for (; first < share->envelopes->nelts; first++) {
+        const mg_envelope_t *e = &APR_ARRAY_IDX(share->envelopes, first,
+                                                mg_envelope_t);
+
+        if (e->transport != MG_TRANSPORT_SMTP || e->route_id == NULL)
+            continue;
+        mark = mg_routing_loop_mark(tx->session->server->routing,
+                                    rcpt->wanted.to->address, tx->pool);
+        if (mark != NULL)
+            smtp_inbound_add(tx, share, MG_ROUTING_LOOP, mark);
+        return;
+    }
+}
+
 static apr_status_t decide_one(smtp_tx_t *tx, const smtp_rcpt_t *rcpt)
 {
     smtp_session_t *s = tx->session;
@@ -165,9 +186,11 @@ static apr_status_t decide_one(smtp_tx_t *tx, const smtp_rcpt_t *rcpt)
     rv = mg_routing_decide(share->envelopes, &rcpt->wanted,
                            s->server->routing, s->server->worker->db,
                            share->headers, tx->pool);
-    if (rv == APR_SUCCESS)
-        smtp_tx_request_dsn(share->envelopes, first, &rcpt->dsn, tx->pool);
-    return rv;
+    if (rv != APR_SUCCESS)
+        return rv;
+    smtp_tx_request_dsn(share->envelopes, first, &rcpt->dsn, tx->pool);
+    mark_forwarded(tx, share, first, rcpt);
+    return APR_SUCCESS;
 }
 
 /* Domains whose recipients were all unwanted get no message. */
@@ -190,11 +213,12 @@ smtp_reply_t smtp_inbound_decide(smtp_tx_t *tx)
     apr_array_header_t *unwanted = apr_array_make(tx->pool, 1,
                                                   sizeof(smtp_rcpt_t *));
     apr_status_t rv;
-    int i;
+    int i, looped = 0;
 
     for (i = 0; i < tx->rcpts->nelts; i++) {
         rv = decide_one(tx, rcpt_at(tx, i));
-        if (rv == APR_ENOENT) {
+        looped |= rv == MG_ELIMIT;
+        if (rv == APR_ENOENT || rv == MG_ELIMIT) {
             APR_ARRAY_PUSH(unwanted, const smtp_rcpt_t *) = rcpt_at(tx, i);
         }
         else if (rv != APR_SUCCESS) {
@@ -204,7 +228,8 @@ smtp_reply_t smtp_inbound_decide(smtp_tx_t *tx)
     }
     drop_empty(tx);
     if (tx->shares->nelts == 0 && !tx->dropped)
-        return SAY_UNKNOWN_USER; /* smtp_refused_message() has them all */
+        /* smtp_refused_message() has them all */
+        return looped ? SAY_LOOP : SAY_UNKNOWN_USER;
     for (i = 0; i < unwanted->nelts; i++) {
         const mg_wanted_t *w =
             &APR_ARRAY_IDX(unwanted, i, const smtp_rcpt_t *)->wanted;

@@ -29,6 +29,6 @@ void smtp_inbound_add(smtp_tx_t *tx, smtp_share_t *share, const char *name,
                       const char *value);
 /** Fills the envelopes of shares; of those that nobody in them wants nothing is
  * left.
- * @return SAY_OK, SAY_UNKNOWN_USER, SAY_TRY_LATER */
+ * @return SAY_OK, SAY_UNKNOWN_USER, SAY_LOOP, SAY_TRY_LATER */
 smtp_reply_t smtp_inbound_decide(smtp_tx_t *tx);
 #endif

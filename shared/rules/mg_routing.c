@@ -1,19 +1,18 @@
 /* mg_routing.c - who gets a message: one recipient's deliveries. */
 #include <string.h>
-#include <apr_hash.h>
 #include <apr_strings.h>
 
 #include "mg_id.h"
 #include "mg_mailbox.h"
+#include "mg_mime.h"
 #include "mg_queue.h"
 #include "mg_route.h"
-#include "mg_routing.h"
-#include "mg_srs.h"
+#include "mg_routing_private.h"
+#include "mg_seal.h"
 #include "mg_status.h"
 #include "mg_stored.h"
 #include "mg_text.h"
 #include "mg_time.h"
-#include "mg_verp.h"
 
 /* As in mg_domain_cache.c: where nobody can tell us of a change. */
 #define FRESH_FOR APR_TIME_C(1000000)
@@ -27,28 +26,6 @@ typedef struct {
     apr_uint32_t generation;
     apr_time_t checked;      /* mg_ticks() */
 } compiled_t;
-
-/* Most recipients of outgoing mail are in domains that are not ours. That is
- * remembered, in a table of fixed size, for one generation and FRESH_FOR. */
-#define FOREIGN_MAX 256
-#define FOREIGN_NAME 64
-typedef struct {
-    char name[FOREIGN_NAME];
-    apr_uint32_t generation;
-    apr_time_t asked;        /* mg_ticks(); 0: empty */
-} foreign_t;
-
-struct mg_routing_t {
-    apr_pool_t *pool;        /* of accounts */
-    mg_domain_cache_t *domains;
-    mg_shared_t *shared;
-    unsigned char verp_key[32];
-    int has_verp_key;
-    const char *feedback;    /* or NULL */
-    const mg_track_keys_t *tracking;
-    apr_hash_t *accounts;    /* of compiled_t, by account id */
-    foreign_t foreign[FOREIGN_MAX];
-};
 
 mg_routing_t *mg_routing_create(mg_domain_cache_t *domains,
                                 mg_shared_t *shared,
@@ -147,10 +124,9 @@ apr_status_t mg_routing_rules(const mg_ruleset_t **prules,
 
 /* --- deliveries --- */
 
-static mg_envelope_t *add_envelope(apr_array_header_t *envelopes,
-                                   mg_transport_kind_t transport,
-                                   const char *recipient,
-                                   const char *as_given)
+mg_envelope_t *mg_routing_add(apr_array_header_t *envelopes,
+                              mg_transport_kind_t transport,
+                              const char *recipient, const char *as_given)
 {
     mg_envelope_t *e = apr_array_push(envelopes);
 
@@ -169,11 +145,11 @@ static const char *domain_of(const char *address, apr_pool_t *p)
     return at ? mg_text_lower(at + 1, p) : "";
 }
 
-static mg_envelope_t *add_smtp(apr_array_header_t *envelopes,
-                               const char *recipient, const char *as_given,
-                               apr_pool_t *p)
+mg_envelope_t *mg_routing_add_smtp(apr_array_header_t *envelopes,
+                                   const char *recipient,
+                                   const char *as_given, apr_pool_t *p)
 {
-    mg_envelope_t *e = add_envelope(envelopes, MG_TRANSPORT_SMTP, recipient,
+    mg_envelope_t *e = mg_routing_add(envelopes, MG_TRANSPORT_SMTP, recipient,
                                     as_given);
 
     e->dest = domain_of(recipient, p);
@@ -189,9 +165,44 @@ static apr_status_t add_mailbox(apr_array_header_t *envelopes, mg_db_t *db,
 
     if (rv != APR_SUCCESS)
         return rv;
-    add_envelope(envelopes, MG_TRANSPORT_LMTP, recipient, as_given)->dest =
+    mg_routing_add(envelopes, MG_TRANSPORT_LMTP, recipient, as_given)->dest =
         apr_psprintf(p, "%" APR_INT64_T_FMT, mailbox->id);
     return APR_SUCCESS;
+}
+
+/* --- what was forwarded and comes back --- */
+
+const char *mg_routing_loop_mark(const mg_routing_t *routing,
+                                 const char *address, apr_pool_t *p)
+{
+    const char *text = apr_pstrcat(p, "loop|", mg_text_lower(address, p),
+                                   NULL);
+    unsigned char mac[32];
+
+    if (!routing->has_verp_key)
+        return NULL;
+    mg_hmac_sha256(mac, routing->verp_key, sizeof(routing->verp_key), text,
+                   strlen(text));
+    return mg_text_hex(mac, 12, p);
+}
+
+static int comes_back(const mg_routing_t *routing, const char *address,
+                      const apr_array_header_t *headers, apr_pool_t *p)
+{
+    const char *mark = NULL;
+    int i;
+
+    for (i = 0; headers && i < headers->nelts; i++) {
+        const mg_header_t *h = &APR_ARRAY_IDX(headers, i, mg_header_t);
+
+        if (strcasecmp(h->name, MG_ROUTING_LOOP) != 0)
+            continue;
+        if (!mark)
+            mark = mg_routing_loop_mark(routing, address, p);
+        if (mark && strcmp(h->value, mark) == 0)
+            return 1;
+    }
+    return 0;
 }
 
 static void add_action(apr_array_header_t *envelopes,
@@ -201,18 +212,18 @@ static void add_action(apr_array_header_t *envelopes,
     mg_envelope_t *e;
 
     if (action->kind == MG_ACTION_STORE) {
-        e = add_envelope(envelopes, MG_TRANSPORT_HTTP, to->address,
+        e = mg_routing_add(envelopes, MG_TRANSPORT_HTTP, to->address,
                          to->as_given);
         e->stored_key = mg_stored_key(p);
         e->payload = apr_psprintf(p, "{\"stored\":\"%s\"}", e->stored_key);
     }
     else if (action->kind == MG_ACTION_FORWARD_ADDRESS) {
-        e = add_smtp(envelopes, action->target, action->target, p);
+        e = mg_routing_add_smtp(envelopes, action->target, action->target, p);
         e->came_to = to->address;
         e->came_to_as_given = to->as_given;
     }
     else {
-        e = add_envelope(envelopes, MG_TRANSPORT_HTTP, to->address,
+        e = mg_routing_add(envelopes, MG_TRANSPORT_HTTP, to->address,
                          to->as_given);
     }
     if (e->transport == MG_TRANSPORT_HTTP && action->target) {
@@ -232,152 +243,24 @@ static apr_status_t add_routes(apr_array_header_t *envelopes,
                                apr_pool_t *p)
 {
     const mg_ruleset_t *rules;
+    int before = envelopes->nelts, looped, left_out = 0, i;
     apr_array_header_t *actions;
     apr_status_t rv;
-    int i;
 
     rv = mg_routing_rules(&rules, routing, db, wanted->account_id);
     if (rv != APR_SUCCESS)
         return rv;
     actions = mg_ruleset_apply(rules, wanted->to->address, headers, p);
-    for (i = 0; i < actions->nelts; i++)
-        add_action(envelopes, &APR_ARRAY_IDX(actions, i, mg_action_t),
-                   wanted->to, p);
-    return APR_SUCCESS;
-}
+    looped = comes_back(routing, wanted->to->address, headers, p);
+    for (i = 0; i < actions->nelts; i++) {
+        const mg_action_t *action = &APR_ARRAY_IDX(actions, i, mg_action_t);
 
-/* --- addresses of ours, whose mail the keeper reads --- */
-
-static void add_keeper(apr_array_header_t *envelopes,
-                       const mg_domain_t *domain, const mg_address_t *to,
-                       const char *payload)
-{
-    mg_envelope_t *e = add_envelope(envelopes, MG_TRANSPORT_BOUNCE,
-                                    to->address, to->address);
-
-    e->dest = domain->name_lc;
-    e->payload = payload;
-}
-
-/* An envelope sender of ours.
- * @return APR_ENOENT: no such address; MG_EDENIED: a forged one */
-static apr_status_t add_verp(apr_array_header_t *envelopes,
-                             mg_routing_t *routing,
-                             const mg_domain_t *domain,
-                             const mg_address_t *to, apr_pool_t *p)
-{
-    mg_verp_t verp;
-    apr_status_t rv;
-
-    if (!routing->has_verp_key)
-        return APR_ENOENT;
-    rv = mg_verp_read(&verp, routing->verp_key, to->local, domain->name_lc);
-    if (rv == APR_SUCCESS)
-        add_keeper(envelopes, domain, to,
-                   apr_psprintf(p, "{\"message\":\"%" APR_INT64_T_FMT
-                                "\",\"tag\":\"%s\"}", verp.message_id,
-                                verp.tag));
-    return rv;
-}
-
-/* The original sender of what we forwarded. */
-static apr_status_t srs_sender(const char **psender, mg_db_t *db,
-                               const mg_srs_t *srs, apr_pool_t *p)
-{
-    mg_message_t *m;
-    apr_status_t rv;
-
-    *psender = srs->address;
-    if (srs->address)
-        return APR_SUCCESS;
-    rv = mg_message_get(&m, db, srs->message_id, p);
-    if (rv == APR_SUCCESS)
-        *psender = m->sender;
-    return rv == APR_SUCCESS && !*m->sender ? APR_ENOENT : rv;
-}
-
-/* A bounce of it goes on to there.
- * @return APR_ENOENT: no such address; MG_EDENIED: a forged or old one */
-static apr_status_t add_srs(apr_array_header_t *envelopes,
-                            mg_routing_t *routing, mg_db_t *db,
-                            const mg_domain_t *domain, const mg_address_t *to,
-                            apr_pool_t *p)
-{
-    const char *sender;
-    mg_envelope_t *e;
-    mg_srs_t srs;
-    apr_status_t rv;
-
-    if (!routing->has_verp_key)
-        return APR_ENOENT;
-    rv = mg_srs_read(&srs, routing->verp_key, to->local, domain->name_lc,
-                     mg_now(), p);
-    if (rv == APR_SUCCESS)
-        rv = srs_sender(&sender, db, &srs, p);
-    if (rv != APR_SUCCESS)
-        return rv;
-    e = add_smtp(envelopes, sender, sender, p);
-    e->came_to = to->address;
-    e->came_to_as_given = to->as_given;
-    return APR_SUCCESS;
-}
-
-/* One that unsubscribes (mg_track.h). */
-static apr_status_t add_unsubscribe(apr_array_header_t *envelopes,
-                                    mg_routing_t *routing,
-                                    const mg_domain_t *domain,
-                                    const mg_address_t *to)
-{
-    mg_track_mail_t mail;
-    apr_status_t rv;
-
-    if (!routing->tracking)
-        return APR_ENOENT;
-    rv = mg_track_mail_read(&mail, routing->tracking, domain->id, to->local);
-    if (rv == APR_SUCCESS)
-        add_keeper(envelopes, domain, to, "{\"unsubscribe\":true}");
-    return rv;
-}
-
-/* MailgunFeedbackAddress */
-static apr_status_t add_feedback(apr_array_header_t *envelopes,
-                                 mg_routing_t *routing,
-                                 const mg_domain_t *domain,
-                                 const mg_address_t *to)
-{
-    const char *feedback = routing->feedback;
-
-    if (!feedback || strcasecmp(feedback, strchr(feedback, '@')
-                                              ? to->address : to->local) != 0)
-        return APR_ENOENT;
-    add_keeper(envelopes, domain, to, "{\"feedback\":true}");
-    return APR_SUCCESS;
-}
-
-/* Addresses that nobody but us has made. */
-static apr_status_t add_signed(apr_array_header_t *envelopes,
-                               mg_routing_t *routing, mg_db_t *db,
-                               const mg_domain_t *domain,
-                               const mg_address_t *to, apr_pool_t *p)
-{
-    apr_status_t rv = add_verp(envelopes, routing, domain, to, p);
-
-    if (rv == APR_ENOENT)
-        rv = add_unsubscribe(envelopes, routing, domain, to);
-    return rv == APR_ENOENT ? add_srs(envelopes, routing, db, domain, to, p)
-                            : rv;
-}
-
-static apr_status_t add_ours(apr_array_header_t *envelopes,
-                             mg_routing_t *routing, mg_db_t *db,
-                             const mg_domain_t *domain,
-                             const mg_address_t *to, apr_pool_t *p)
-{
-    apr_status_t rv = add_signed(envelopes, routing, db, domain, to, p);
-
-    if (rv == APR_ENOENT)
-        rv = add_feedback(envelopes, routing, domain, to);
-    return rv;
+        if (!looped || action->kind != MG_ACTION_FORWARD_ADDRESS)
+            add_action(envelopes, action, wanted->to, p);
+        else
+            left_out = 1;
+    }
+    return left_out && envelopes->nelts == before ? MG_ELIMIT : APR_SUCCESS;
 }
 
 /* What can want a recipient in a domain of ours.
@@ -392,7 +275,7 @@ static apr_status_t look_hosted(mg_wanted_t *wanted, mg_routing_t *routing,
 
     if (!strcmp(domain->state, "disabled"))
         return APR_ENOENT;
-    rv = add_ours(wanted->sure, routing, db, domain, to, p);
+    rv = mg_routing_add_ours(wanted->sure, routing, db, domain, to, p);
     if (rv != APR_ENOENT)
         return rv == MG_EDENIED ? APR_ENOENT : rv;
     rv = add_mailbox(wanted->sure, db, to->address, to->address, to->as_given,
@@ -456,7 +339,7 @@ static int stays(const mg_domain_t *domain, apr_int64_t account_id)
  * of coming back to ourselves by our own MX. */
 static void add_nobody(apr_array_header_t *envelopes, const mg_address_t *to)
 {
-    add_envelope(envelopes, MG_TRANSPORT_LMTP, to->address, to->as_given)
+    mg_routing_add(envelopes, MG_TRANSPORT_LMTP, to->address, to->as_given)
         ->dest = "0";
 }
 
@@ -472,7 +355,8 @@ static apr_status_t look_outgoing(mg_wanted_t *wanted, mg_routing_t *routing,
     if (where != LEAVES)
         rv = look_hosted(wanted, routing, db, domain, p);
     else if (domain && strcmp(domain->state, "disabled") != 0)
-        rv = add_signed(wanted->sure, routing, db, domain, wanted->to, p);
+        rv = mg_routing_add_signed(wanted->sure, routing, db, domain,
+                                   wanted->to, p);
     return rv == MG_EDENIED || rv == APR_ENOENT ? APR_SUCCESS : rv;
 }
 
@@ -525,14 +409,15 @@ apr_status_t mg_routing_decide(apr_array_header_t *envelopes,
     apr_array_cat(envelopes, wanted->sure);
     if (wanted->routes != MG_RULES_NO)
         rv = add_routes(envelopes, wanted, routing, db, headers, p);
-    if (rv != APR_SUCCESS || envelopes->nelts > before)
-        return rv;
+    if ((rv != APR_SUCCESS && rv != MG_ELIMIT) || envelopes->nelts > before)
+        return rv == MG_ELIMIT ? APR_SUCCESS : rv;
     if (wanted->otherwise == MG_OTHERWISE_REFUSE)
-        return APR_ENOENT;
+        return rv == MG_ELIMIT ? rv : APR_ENOENT;
     if (wanted->otherwise == MG_OTHERWISE_NOBODY)
         add_nobody(envelopes, wanted->to);
     else
-        add_smtp(envelopes, wanted->to->address, wanted->to->as_given, p);
+        mg_routing_add_smtp(envelopes, wanted->to->address,
+                            wanted->to->as_given, p);
     return APR_SUCCESS;
 }
 

@@ -79,14 +79,27 @@ apr_status_t mg_routing_look(mg_wanted_t *wanted, mg_routing_t *routing,
  * deliveries are appended to envelopes (of mg_envelope_t), ids drawn, due_at 0
  * (the caller sets times).
  *
+ * What was forwarded from that address before is not forwarded to an address
+ * again.
+ *
  * @param headers  of mg_header_t; NULL: there are none
- * @return APR_ENOENT: nothing wants it; only of incoming mail
+ * @return APR_ENOENT: nothing wants it; only of incoming mail. MG_ELIMIT: so,
+ *         because it comes back
  */
 apr_status_t mg_routing_decide(apr_array_header_t *envelopes,
                                const mg_wanted_t *wanted,
                                mg_routing_t *routing, mg_db_t *db,
                                const apr_array_header_t *headers,
                                apr_pool_t *p);
+/**
+ * The mark of a message that was forwarded from this address of ours to others
+ * (MG_ROUTING_LOOP): who sees it again must not forward it once more. It is an
+ * HMAC, so that it names nobody, and nobody else makes one. NULL: there is no
+ * key.
+ */
+#define MG_ROUTING_LOOP "X-Mailgun-Loop"
+const char *mg_routing_loop_mark(const mg_routing_t *routing,
+                                 const char *address, apr_pool_t *p);
 /** Both at once. */
 apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                   mg_routing_t *routing, mg_db_t *db,

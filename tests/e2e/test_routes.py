@@ -309,6 +309,33 @@ def test_null_sender_stays(env, account):
     assert env.wait_mx("on@%s.out.test" % domain)[0]["from"] == "<>"
 
 
+def test_a_loop_of_forwards_ends(env, account):
+    """One route sends to the other's address, by their MX: here by ourselves."""
+    domain = env.new_domain(account[0])
+    one, two = "one@" + domain, "two@" + domain
+    routes(env, account, "forward('%s')" % two,
+           expression="match_recipient('%s')" % one)
+    routes(env, account, "forward('%s')" % one,
+           expression="match_recipient('%s')" % two)
+    reply, _ = send(env, [one], Subject="x")
+    assert reply[0] == 250
+
+    def again(to, count):
+        """What the sandbox took for an address, handed in as its host would."""
+        taken = env.wait_mx(to, count)[count - 1]
+        content = env.mx_content(taken)
+        while content.startswith(b"X-Envelope-"):
+            content = content.split(b"\r\n", 1)[1]
+        with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+            s.ehlo()
+            s.mail(taken["from"])
+            assert s.rcpt(to)[0] == 250
+            return s.data(content)
+    assert again(two, 1)[0] == 250
+    code, text = again(one, 1)
+    assert (code, text[:5]) == (554, b"5.4.6"), text
+
+
 # --- store() ---
 
 def stored(env, account, domain, count=1):
