@@ -227,6 +227,17 @@ static const struct {
       "length of time; try 2s or off" },
     { "MailgunTrackingScheme ftp", "1: MailgunTrackingScheme: 'ftp' is none of "
       "http, https" },
+    { "MailgunSpamd spamd.test:783", "1: MailgunSpamd: 'spamd.test:783' is no "
+      "address and port; try 127.0.0.1:783 or unix:/run/spamd.sock" },
+    { "MailgunSpamd 127.0.0.1", "1: MailgunSpamd: '127.0.0.1' is no address "
+      "and port; try 127.0.0.1:783 or unix:/run/spamd.sock" },
+    { "MailgunSpamd a b", "1: MailgunSpamd takes: unix:path|address:port" },
+    { "MailgunSpamThreshold high", "1: MailgunSpamThreshold: 'high' is no "
+      "score; try 5.0" },
+    { "MailgunSpamConcurrency 0", "1: MailgunSpamConcurrency: '0' is not "
+      "within 1 and 1000; try 10" },
+    { "MailgunSpamFolder Junk*", "1: MailgunSpamFolder: 'Junk*' is no folder; "
+      "try Junk" },
     { "MailgunLMTP lmtp", "1: MailgunLMTP: 'lmtp' is no LMTP server; try "
                           "unix:/run/dovecot/lmtp or 127.0.0.1:24" },
     { "MailgunResolver dns.example", "1: MailgunResolver: 'dns.example' is no "
