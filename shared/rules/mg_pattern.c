@@ -19,6 +19,9 @@
 #define DEPTH_MAX 1000
 #define HEAP_MAX_KB 1024
 #define GROUPS_MAX 100
+/* A pattern that gives up so often is not asked again until the routes are read
+ * anew: each time costs as much as hundreds that do not. */
+#define GIVE_UP_MAX 3
 /* Compiling to machine code costs as much as some ten matches. */
 #define JIT_AFTER 16
 
@@ -31,7 +34,7 @@ struct mg_pattern_t {
     pcre2_code *code;     /* NULL: not compiled yet, or is_bad */
     int is_bad;
     int uses;             /* until it is worth the JIT compiler's time */
-    int gave_up;          /* said so in the log once */
+    int gave_up;          /* how often; is_bad at GIVE_UP_MAX */
     apr_uint32_t number;  /* of the subject that was asked about last, */
     int matched;          /* and the answer */
 };
@@ -337,6 +340,17 @@ static void take_captures(mg_captures_t *captures,
     name_captures(captures, pattern->code, p);
 }
 
+static void give_up(mg_pattern_t *pattern, const char *subject, int error,
+                    const char *whose)
+{
+    pattern->is_bad = ++pattern->gave_up >= GIVE_UP_MAX;
+    if (pattern->gave_up == 1 || pattern->is_bad)
+        mg_log(MG_LOG_WARN, APR_SUCCESS, "route %s: the pattern '%s' gave up"
+               " on '%.200s' (PCRE2 error %d): no match%s",
+               whose ? whose : "", pattern->text, subject, error,
+               pattern->is_bad ? "; it is not tried any more" : "");
+}
+
 int mg_pattern_matches(mg_pattern_t *pattern, const char *subject,
                        const char *lower, mg_captures_t *captures,
                        const char *whose, apr_pool_t *p)
@@ -366,10 +380,8 @@ int mg_pattern_matches(mg_pattern_t *pattern, const char *subject,
         pcre2_jit_compile(pattern->code, PCRE2_JIT_COMPLETE); /* or without */
     n = pcre2_match(pattern->code, (PCRE2_SPTR)subject, len, 0, 0, data,
                     match_limits());
-    if (n < 0 && n != PCRE2_ERROR_NOMATCH && !pattern->gave_up++)
-        mg_log(MG_LOG_WARN, APR_SUCCESS, "route %s: the pattern '%s' gave up"
-               " on '%.200s' (PCRE2 error %d): no match", whose ? whose : "",
-               pattern->text, subject, n);
+    if (n < 0 && n != PCRE2_ERROR_NOMATCH)
+        give_up(pattern, subject, n, whose);
     if (n >= 0 && captures)
         take_captures(captures, pattern, subject, data, p);
     return n >= 0;

@@ -3,8 +3,8 @@
  * A pattern is anchored at the start only, as Python's match() is. It is
  * compiled when it is first needed, so that ten thousand of them cost little
  * until then; mg_pattern_check() compiles at once. Steps, depth and heap are
- * limited whatever a customer writes: what gives up is no match, and is said
- * once in the log.
+ * limited whatever a customer writes: what gives up is no match, and is said in
+ * the log; at the third time it is not tried any more.
  */
 #ifndef MG_PATTERN_H
 #define MG_PATTERN_H
