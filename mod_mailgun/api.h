@@ -180,6 +180,8 @@ int api_reply(api_t *q, int status, const char *type, const char *body);
 /** Takes the reference. */
 int api_reply_json(api_t *q, int status, json_t *json);
 int api_reply_out(api_t *q, int status, const mg_json_out_t *out);
+/** {"total_count": total, "items": items}; takes the reference. */
+int api_reply_items(api_t *q, apr_int64_t total, json_t *items);
 int api_reply_message(api_t *q, int status, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 /** The store (or a disk) failed: one log line, 503 or 507. */

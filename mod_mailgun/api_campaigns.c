@@ -73,9 +73,7 @@ int api_campaigns_list(api_t *q)
         json_array_append_new(
             items,
             campaign_json(APR_ARRAY_IDX(list, i, mg_campaign_t *), q->p));
-    return api_reply_json(q, HTTP_OK,
-                          json_pack("{s:I, s:o}", "total_count",
-                                    (json_int_t)total, "items", items));
+    return api_reply_items(q, total, items);
 }
 
 int api_campaigns_get(api_t *q)

@@ -108,9 +108,7 @@ int api_domains_list(api_t *q)
         json_array_append_new(
             items, domain_json(q, APR_ARRAY_IDX(domains, i, mg_domain_t *),
                                NULL));
-    return api_reply_json(q, HTTP_OK,
-                          json_pack("{s:I, s:o}", "total_count",
-                                    (json_int_t)total, "items", items));
+    return api_reply_items(q, total, items);
 }
 
 /* Read anew: the cache may be older than the change this request made. */

@@ -142,9 +142,7 @@ static int list(api_t *q, const face_t *face)
         json_array_append_new(
             items, mailbox_json(APR_ARRAY_IDX(found, i, mg_mailbox_t *), face,
                                 q->p));
-    return api_reply_json(q, HTTP_OK,
-                          json_pack("{s:I, s:o}", "total_count",
-                                    (json_int_t)total, "items", items));
+    return api_reply_items(q, total, items);
 }
 
 /* POST */

@@ -55,6 +55,13 @@ int api_reply_out(api_t *q, int status, const mg_json_out_t *out)
     return api_reply(q, status, "application/json", out->text);
 }
 
+int api_reply_items(api_t *q, apr_int64_t total, json_t *items)
+{
+    return api_reply_json(q, HTTP_OK,
+                          json_pack("{s:I, s:o}", "total_count",
+                                    (json_int_t)total, "items", items));
+}
+
 int api_reply_message(api_t *q, int status, const char *fmt, ...)
 {
     const char *text;

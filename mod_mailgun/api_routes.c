@@ -128,9 +128,7 @@ int api_routes_list(api_t *q)
         json_array_append_new(items, route_json(APR_ARRAY_IDX(routes, i,
                                                               mg_route_t *),
                                                 q->p));
-    return api_reply_json(q, HTTP_OK,
-                          json_pack("{s:I, s:o}", "total_count",
-                                    (json_int_t)total, "items", items));
+    return api_reply_items(q, total, items);
 }
 
 static int find_route(api_t *q, mg_route_t **proute)

@@ -31,7 +31,7 @@ static smtp_reply_t check_rcpt(smtp_session_t *s, const char *args,
 
     if (path == NULL)
         return SAY_SYNTAX_RCPT;
-    if (s->tx->n_recipients >= s->server->worker->config->recipient_limit)
+    if (s->tx->rcpts->nelts >= s->server->worker->config->recipient_limit)
         return SAY_TOO_MANY_RECIPIENTS; /* a client may try many more */
     if (mg_address_parse_path(prcpt, &rest, path, 0, 1, s->tx->pool)
         != APR_SUCCESS)

@@ -121,6 +121,22 @@ static smtp_share_t *share_of(const smtp_tx_t *tx, apr_int64_t domain_id)
     return NULL;
 }
 
+/* There may be as many fields as recipients. */
+static void append(smtp_share_t *share, const char *text, apr_pool_t *p)
+{
+    apr_size_t n = strlen(text);
+    char *larger;
+
+    if (share->added_len + n >= share->added_room) {
+        share->added_room = 2 * (share->added_len + n) + 128;
+        larger = apr_palloc(p, share->added_room);
+        memcpy(larger, share->added, share->added_len);
+        share->added = larger;
+    }
+    memcpy(share->added + share->added_len, text, n + 1);
+    share->added_len += n;
+}
+
 void smtp_inbound_add(smtp_tx_t *tx, smtp_share_t *share, const char *name,
                       const char *value)
 {
@@ -128,9 +144,10 @@ void smtp_inbound_add(smtp_tx_t *tx, smtp_share_t *share, const char *name,
 
     h->name = name;
     h->value = h->raw = value;
-    share->added = apr_pstrcat(tx->pool, share->added, name, ": ", value,
-                               "\r\n", NULL);
-    share->added_len = strlen(share->added);
+    append(share, name, tx->pool);
+    append(share, ": ", tx->pool);
+    append(share, value, tx->pool);
+    append(share, "\r\n", tx->pool);
 }
 
 void smtp_inbound_shares(smtp_tx_t *tx)

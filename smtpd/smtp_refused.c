@@ -114,13 +114,6 @@ void smtp_refused_recipient(smtp_session_t *s, apr_int64_t account_id,
     note->at = mg_now();
 }
 
-int smtp_refused_is_keepers(const mg_wanted_t *wanted)
-{
-    return wanted->sure->nelts > 0
-           && APR_ARRAY_IDX(wanted->sure, 0, mg_envelope_t).transport
-                  == MG_TRANSPORT_BOUNCE;
-}
-
 void smtp_refused_message(smtp_session_t *s, smtp_reply_t reply)
 {
     const smtp_tx_t *tx = s->tx;
@@ -132,7 +125,7 @@ void smtp_refused_message(smtp_session_t *s, smtp_reply_t reply)
         const mg_wanted_t *wanted =
             &APR_ARRAY_IDX(tx->rcpts, i, const smtp_rcpt_t *)->wanted;
 
-        if (!smtp_refused_is_keepers(wanted))
+        if (!mg_routing_is_keepers(wanted))
             smtp_refused_recipient(s, wanted->account_id, wanted->domain_id,
                                    wanted->to->address, reply);
     }

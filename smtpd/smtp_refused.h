@@ -13,7 +13,6 @@
 #define SMTP_REFUSED_H
 
 #include "mg_group.h"
-#include "mg_routing.h"
 #include "smtp_reply.h"
 #include "worker.h"
 
@@ -33,9 +32,6 @@ void smtp_refused_recipient(struct smtp_session_t *s, apr_int64_t account_id,
 /** The message was refused that the session's transaction has; only for good
  * (5xx) counts, and only what came in. */
 void smtp_refused_message(struct smtp_session_t *s, smtp_reply_t reply);
-
-/** Is it an address of ours, that only the keeper reads? */
-int smtp_refused_is_keepers(const mg_wanted_t *wanted);
 
 /* --- receiver_commit.c --- */
 int smtp_refused_is_any(const smtp_refused_t *refused);

@@ -73,7 +73,7 @@ static int find_actions(smtp_tx_t *tx)
                 &APR_ARRAY_IDX(tx->rcpts, k, smtp_rcpt_t *)->wanted;
 
             if (wanted->domain_id == share->domain_id
-                && !smtp_refused_is_keepers(wanted))
+                && !mg_routing_is_keepers(wanted))
                 break;
         }
         if (k < tx->rcpts->nelts)
@@ -235,7 +235,7 @@ void smtp_spam_forget(smtp_tx_t *tx)
 int smtp_spam_drops(smtp_tx_t *tx, const smtp_share_t *share,
                     const smtp_rcpt_t *rcpt)
 {
-    if (!share->is_spam || smtp_refused_is_keepers(&rcpt->wanted))
+    if (!share->is_spam || mg_routing_is_keepers(&rcpt->wanted))
         return 0;
     if (!tx->dropped)
         tx->dropped = apr_array_make(tx->pool, 2, sizeof(smtp_rcpt_t *));

@@ -48,17 +48,17 @@ static const char *recipient_key(const smtp_tx_t *tx, const char *address)
 
 static int is_repeated(const smtp_tx_t *tx, const char *key)
 {
-    if (tx->n_recipients == 0)
+    if (tx->rcpts->nelts == 0)
         return 0;
     if (tx->seen == NULL)
         return strcmp(tx->first_key, key) == 0;
     return apr_hash_get(tx->seen, key, APR_HASH_KEY_STRING) != NULL;
 }
 
-static void remember(smtp_tx_t *tx, const char *address, const char *key)
+/* The one that was taken last. */
+static void remember(smtp_tx_t *tx, const char *key)
 {
-    if (tx->n_recipients++ == 0) {
-        tx->first = address;
+    if (tx->rcpts->nelts == 1) {
         tx->first_key = key;
         return;
     }
@@ -102,7 +102,7 @@ smtp_share_t *smtp_tx_add_share(smtp_tx_t *tx, apr_int64_t account_id,
     share->account_id = account_id;
     share->domain_id = domain_id;
     share->domain = apr_pstrdup(tx->pool, domain);
-    share->added = "";
+    share->added = apr_pstrdup(tx->pool, "");
     share->envelopes = apr_array_make(tx->pool, 2, sizeof(mg_envelope_t));
     APR_ARRAY_PUSH(tx->shares, smtp_share_t *) = share;
     return share;
@@ -189,7 +189,7 @@ smtp_reply_t smtp_tx_recipient(smtp_tx_t *tx, const mg_address_t *address,
     }
     reply = route_verdict(tx, rv);
     if (reply == SAY_RECIPIENT_OK)
-        remember(tx, address->address, key);
+        remember(tx, key);
     return reply;
 }
 
@@ -212,21 +212,23 @@ char *smtp_tx_received(const smtp_tx_t *tx, const char *fold)
     const smtp_session_t *s = tx->session;
     const char *ip = conn_peer_ip(s->conn);
     SSL *ssl = conn_ssl(s->conn);
+    /* who else got it is nobody's business: "for" only with one recipient */
+    const mg_address_t *only =
+        tx->rcpts->nelts == 1
+            ? APR_ARRAY_IDX(tx->rcpts, 0, const smtp_rcpt_t *)->wanted.to
+            : NULL;
     const char *tls = "";
 
     if (ssl != NULL)
         tls = apr_psprintf(tx->pool, "%s(using %s with cipher %s)", fold,
                            SSL_get_version(ssl), SSL_get_cipher_name(ssl));
-    /* who else got it is nobody's business: "for" only with one recipient */
     return apr_psprintf(tx->pool, "from %s ([%s%s])%s%sby %s with %s id %"
                         APR_UINT64_T_HEX_FMT "%s%s%s%s;%s%s", s->helo,
                         strchr(ip, ':') ? "IPv6:" : "", ip, tls, fold,
                         s->server->worker->config->hostname,
                         with_protocol(s), (apr_uint64_t)tx->id,
-                        tx->n_recipients == 1 ? fold : "",
-                        tx->n_recipients == 1 ? "for <" : "",
-                        tx->n_recipients == 1 ? tx->first : "",
-                        tx->n_recipients == 1 ? ">" : "", fold,
+                        only ? fold : "", only ? "for <" : "",
+                        only ? only->address : "", only ? ">" : "", fold,
                         mg_time_rfc5322(mg_now(), tx->pool));
 }
 

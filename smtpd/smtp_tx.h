@@ -31,9 +31,8 @@ typedef struct {
     apr_int64_t account_id, domain_id;
     const char *domain;
     apr_array_header_t *envelopes;   /* of mg_envelope_t */
-    const char *added;               /* header lines of ours, behind tx->head;
-                                      * "": none */
-    apr_size_t added_len;
+    char *added;                     /* header lines of ours, behind tx->head */
+    apr_size_t added_len, added_room;
     apr_array_header_t *headers;     /* of mg_header_t, those too; incoming */
     int spam_action;                 /* smtp_spam.c's */
     int is_spam;                     /* and goes nowhere */
@@ -63,8 +62,7 @@ struct smtp_tx_t {
     apr_int64_t nobody_account, nobody_domain; /* of the last RCPT, where the
                                       * domain is ours and has no such user */
     apr_hash_t *seen;                /* recipients, from the second on */
-    const char *first, *first_key;   /* the first recipient */
-    int n_recipients;
+    const char *first_key;           /* the first recipient */
     apr_array_header_t *rcpts;       /* of smtp_rcpt_t * */
     apr_array_header_t *shares;      /* of smtp_share_t *; from the end of data */
     smtp_body_t body;

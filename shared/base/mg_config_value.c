@@ -270,7 +270,8 @@ MG_CONFIG_SETTER(mg_config_set_listen)
         return wrong_count(d, p);
     if (!mg_config_split_port(&listen.address, &listen.port, argv[0], p)
         || listen.port == 0
-        || (strcmp(listen.address, "*") != 0 && !mg_config_is_ip(listen.address)))
+        || (strcmp(listen.address, "*") != 0
+            && !mg_config_is_ip(listen.address)))
         return apr_psprintf(p, "%s: '%s' is no address and port; try *:25 or "
                             "[::1]:2525", d->name, argv[0]);
     words.extra = roles;
@@ -325,7 +326,8 @@ MG_CONFIG_SETTER(mg_config_set_resolvers)
     if (!mg_config_given_before(config, d))
         config->resolvers = apr_array_make(p, argc, sizeof(char *));
     for (i = 0; i < argc; i++) {
-        if (!mg_config_split_port(&host, &port, argv[i], p) || !mg_config_is_ip(host))
+        if (!mg_config_split_port(&host, &port, argv[i], p)
+            || !mg_config_is_ip(host))
             return apr_psprintf(p, "%s: '%s' is no address; try 127.0.0.1 or "
                                 "127.0.0.1:5353", d->name, argv[i]);
         APR_ARRAY_PUSH(config->resolvers, char *) = apr_pstrdup(p, argv[i]);

@@ -141,6 +141,15 @@ static const ctl_command_t commands[] = {
 };
 #define COMMANDS ((int)(sizeof(commands) / sizeof(commands[0])))
 
+/* "routes" is "route". */
+static int is_noun(const char *noun, const char *given)
+{
+    apr_size_t n = strlen(noun);
+
+    return strncmp(noun, given, n) == 0
+           && (!given[n] || strcmp(given + n, "s") == 0);
+}
+
 /* Help on all commands, or those of one noun. */
 static void print_help(FILE *out, const char *noun)
 {
@@ -149,7 +158,7 @@ static void print_help(FILE *out, const char *noun)
     fprintf(out, "usage: mailgunctl [-c %s] COMMAND\n\n", DEFAULT_CONF);
     for (i = 0; i < COMMANDS; i++) {
         const ctl_command_t *c = &commands[i];
-        if (noun && strcmp(noun, c->noun) != 0)
+        if (noun && !is_noun(c->noun, noun))
             continue;
         fprintf(out, "  %s%s%s%s%s\n        %s\n", c->noun,
                 c->verb ? " " : "", c->verb ? c->verb : "",
@@ -166,7 +175,7 @@ static int wrong_command(const char *noun, const char *verb)
     int i;
 
     for (i = 0; i < COMMANDS; i++) {
-        if (strcmp(commands[i].noun, noun) == 0) {
+        if (is_noun(commands[i].noun, noun)) {
             fprintf(stderr, "mailgunctl: '%s%s%s' is no command\n", noun,
                     verb ? " " : "", verb ? verb : "");
             print_help(stderr, noun);
@@ -176,15 +185,6 @@ static int wrong_command(const char *noun, const char *verb)
     fprintf(stderr, "mailgunctl: '%s' is no command; mailgunctl help lists "
             "all\n", noun);
     return 2;
-}
-
-/* "routes" is "route". */
-static int is_noun(const char *noun, const char *given)
-{
-    apr_size_t n = strlen(noun);
-
-    return strncmp(noun, given, n) == 0
-           && (!given[n] || strcmp(given + n, "s") == 0);
 }
 
 static const ctl_command_t *find_command(const char *noun, const char *verb)

@@ -70,7 +70,6 @@ static const struct {
     { "name", "messageReplySection", QUOTE },
     { "data-marker", "__QUOTED_TEXT__", QUOTE },
     { "data-marker", "__HEADERS__", QUOTE },
-    { "data-ogsc", "reply", QUOTE },
 };
 
 /* Does a word of the value fit? A "*" is anything. */

@@ -47,6 +47,6 @@ typedef struct {
 /* The signature among lines first..end-1 of what was not quoted: the line it
  * begins with, or end (mg_reply_signature.c). */
 int reply_signature(const reply_line_t *lines, int first, int end,
-                    const char *from, apr_pool_t *p);
+                    const char *from);
 
 #endif

@@ -2,7 +2,6 @@
 #include <string.h>
 #include <strings.h>
 #include <apr_lib.h>
-#include <apr_strings.h>
 
 #include "mg_reply_private.h"
 
@@ -239,11 +238,10 @@ static int smaller(int a, int b)
 }
 
 int reply_signature(const reply_line_t *lines, int first, int end,
-                    const char *from, apr_pool_t *p)
+                    const char *from)
 {
     int begin, more;
 
-    (void)p;
     while (end > first && lines[end - 1].text.len == 0)
         end--;
     begin = smaller(by_delimiter(lines, first, end),
@@ -252,6 +250,5 @@ int reply_signature(const reply_line_t *lines, int first, int end,
     more = by_closing(lines, first, begin);
     if (more == begin)
         more = by_shape(lines, first, begin, from);
-    begin = smaller(begin, more);
-    return begin;
+    return smaller(begin, more);
 }

@@ -380,8 +380,7 @@ void mg_reply_strip_text(const char **ptext, const char **psignature,
                 || reply_says(REPLY_FORWARD, kept[begin].text)))
             first = begin + 1;
     begin = has_mark(&t, 0, t.n, 'f') ? n
-                                      : reply_signature(kept, first, n, from,
-                                                        p);
+                                      : reply_signature(kept, first, n, from);
     *ptext = text_of(kept, 0, begin, p);
     *psignature = text_of(kept, begin, n, p);
 }

@@ -22,13 +22,13 @@
     "|skrev|skriver|kirjoitti|napsal(?:a|\\(a\\))?|napísal(?:a|\\(a\\))?"     \
     "|yazdı|şunu yazdı|írta|ezt írta|έγραψε|έγραψες|a scris|je napisa(?:o|la)" \
     "|napisao|napisala|je pisal|menulis|đã viết|viết|rašė|rakstīja|kirjutas"  \
-    "|kirjutas|写道|寫道|写到|님이 작성|님이 쓴 글|작성|のメール|のメッセージ" \
+    "|写道|寫道|写到|님이 작성|님이 쓴 글|작성|のメール|のメッセージ" \
     "|さんは書きました|書きました|さんが書き|wrote the following|schreibt"    \
-    "|كتب|כתב|כתבה|مساهمة"
+    "|كتب|כתב|כתבה"
 
 /* How such a line begins, where languages have a word for it. */
 #define STARTS                                                                \
-    "On|At|Am|Den|Le|El|Il giorno|Il|Op|Em|A|W dniu|Dnia|В|Le|Vào|Pada|Στις" \
+    "On|At|Am|Den|Le|El|Il giorno|Il|Op|Em|A|W dniu|Dnia|В|Vào|Pada|Στις" \
     "|În|In data|Data|Dana|Dne|Dňa|Quoting|Zitat von|På|El día|Em qua"       \
     "|在|于|From"
 
@@ -37,7 +37,7 @@
     "|ursprüngliche nachricht|urspr. nachricht|originalnachricht"             \
     "|original-nachricht|original nachricht|message d['’]origine"             \
     "|message original|message initial|message précédent|mensaje original"    \
-    "|missatge original|messaggio originale|messaggio originale|oorspronkelijk bericht"  \
+    "|missatge original|messaggio originale|oorspronkelijk bericht"  \
     "|origineel bericht|originele bericht|mensagem original"                  \
     "|wiadomość oryginalna|oryginalna wiadomość|wiadomość pierwotna"          \
     "|исходное сообщение|оригинальное сообщение|исходное письмо"              \

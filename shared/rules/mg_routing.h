@@ -74,6 +74,8 @@ typedef struct {
 apr_status_t mg_routing_look(mg_wanted_t *wanted, mg_routing_t *routing,
                              mg_db_t *db, const mg_address_t *recipient,
                              int way, apr_int64_t account_id, apr_pool_t *p);
+/** Is it an address of ours, that only the keeper reads? */
+int mg_routing_is_keepers(const mg_wanted_t *wanted);
 /**
  * Who gets it, now that the header fields are there: this recipient's
  * deliveries are appended to envelopes (of mg_envelope_t), ids drawn, due_at 0

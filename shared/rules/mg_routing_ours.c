@@ -143,3 +143,10 @@ apr_status_t mg_routing_add_ours(apr_array_header_t *envelopes,
         rv = add_feedback(envelopes, routing, domain, to);
     return rv;
 }
+
+int mg_routing_is_keepers(const mg_wanted_t *wanted)
+{
+    return wanted->sure->nelts > 0
+           && APR_ARRAY_IDX(wanted->sure, 0, mg_envelope_t).transport
+                  == MG_TRANSPORT_BOUNCE;
+}
