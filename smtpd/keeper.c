@@ -16,6 +16,7 @@
 #include "mg_destination.h"
 #include "mg_event_count.h"
 #include "mg_hit_journal.h"
+#include "mg_list.h"
 #include "mg_log.h"
 #include "mg_mailbox.h"
 #include "mg_message.h"
@@ -374,6 +375,11 @@ static apr_status_t forget_stored(keeper_t *k, int *pmore)
     return rv;
 }
 
+static apr_status_t forget_members(keeper_t *k, int *pmore)
+{
+    return mg_list_sweep(pmore, k->worker->db, k->ptemp);
+}
+
 /* what happened in campaigns */
 
 static apr_status_t pack_campaigns(keeper_t *k, int *pmore)
@@ -400,6 +406,7 @@ static const task_t tasks[] = {
     { "old counters", forget_counters, SEC(300), MSEC(20) },
     { "dead letters", forget_dead_letters, SEC(300), MSEC(50) },
     { "stored messages", forget_stored, SEC(60), MSEC(20) },
+    { "deleted lists", forget_members, SEC(5), MSEC(10) },
     { "delivery memory", forget_deliveries, SEC(300), MSEC(50) },
     { "DNS records", look_at_dns, SEC(1), MSEC(20) },
     { "DKIM keys", forget_keys, SEC(300), MSEC(50) },

@@ -56,6 +56,12 @@ int ctl_account_set(ctl_t *ctl)
     return 0;
 }
 
+static const char *limit_text(ctl_t *ctl, apr_int64_t limit)
+{
+    return limit < 0 ? "-" : apr_psprintf(ctl->pool, "%" APR_INT64_T_FMT,
+                                          limit);
+}
+
 int ctl_account_list(ctl_t *ctl)
 {
     ctl_table_t *table = ctl_table_make(ctl);
@@ -68,15 +74,13 @@ int ctl_account_list(ctl_t *ctl)
     rv = mg_account_list(&list, ctl->db, ctl->pool);
     if (rv != APR_SUCCESS)
         return ctl_failed(ctl, rv, "accounts");
-    ctl_table_row(table, "NAME", "STATE", "SINCE", "CAMPAIGNS", NULL);
+    ctl_table_row(table, "NAME", "STATE", "SINCE", "CAMPAIGNS",
+                  "MEMBERS", NULL);
     for (i = 0; i < list->nelts; i++) {
         mg_account_t *a = APR_ARRAY_IDX(list, i, mg_account_t *);
         ctl_table_row(table, a->name, a->state, ctl_time(ctl, a->created_at),
-                      a->campaign_limit < 0
-                          ? "-"
-                          : apr_psprintf(ctl->pool, "%" APR_INT64_T_FMT,
-                                         a->campaign_limit),
-                      NULL);
+                      limit_text(ctl, a->campaign_limit),
+                      limit_text(ctl, a->member_limit), NULL);
     }
     ctl_table_print(table);
     return 0;

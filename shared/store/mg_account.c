@@ -27,7 +27,7 @@ apr_status_t mg_account_add(mg_account_t **paccount, mg_db_t *db,
     account->id = mg_id_next();
     account->name = mg_text_clean(name, strlen(name), p);
     account->state = "active";
-    account->campaign_limit = -1;
+    account->campaign_limit = account->member_limit = -1;
     account->created_at = mg_now();
     rv = mg_db_exec(db, &added,
                     "INSERT INTO account (id, name, state, created_at)"
@@ -51,6 +51,7 @@ static mg_account_t *account_from_row(mg_stmt_t *stmt, apr_pool_t *p)
     account->state = mg_stmt_text(stmt, 2, p);
     account->created_at = mg_stmt_int(stmt, 3);
     account->campaign_limit = mg_stmt_int(stmt, 4);
+    account->member_limit = mg_stmt_int(stmt, 5);
     return account;
 }
 
@@ -63,7 +64,8 @@ apr_status_t mg_account_by_name(mg_account_t **paccount, mg_db_t *db,
     *paccount = NULL;
     rv = mg_db_query(&stmt, db,
                      "SELECT id, name, state, created_at,"
-                     " COALESCE(campaign_limit, -1) FROM account"
+                     " COALESCE(campaign_limit, -1),"
+                     " COALESCE(member_limit, -1) FROM account"
                      " WHERE name = $1",
                      "t", mg_text_clean(name, strlen(name), p));
     if (rv == APR_SUCCESS)
@@ -84,7 +86,8 @@ apr_status_t mg_account_list(apr_array_header_t **plist, mg_db_t *db,
     *plist = apr_array_make(p, 16, sizeof(mg_account_t *));
     rv = mg_db_query(&stmt, db,
                      "SELECT id, name, state, created_at,"
-                     " COALESCE(campaign_limit, -1) FROM account"
+                     " COALESCE(campaign_limit, -1),"
+                     " COALESCE(member_limit, -1) FROM account"
                      " ORDER BY name", "");
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS)
         APR_ARRAY_PUSH(*plist, mg_account_t *) = account_from_row(stmt, p);
@@ -104,25 +107,34 @@ static apr_status_t set_state(apr_int64_t *pchanged, mg_db_t *db,
                       " WHERE id = $2", "ti", value, account_id);
 }
 
-static apr_status_t set_campaigns(apr_int64_t *pchanged, mg_db_t *db,
-                                  apr_int64_t account_id, const char *value,
-                                  const char **perror, apr_pool_t *p)
+static const struct {
+    const char *name, *set, *unset;
+} limits[] = {
+    { "campaigns", "UPDATE account SET campaign_limit = $1 WHERE id = $2",
+      "UPDATE account SET campaign_limit = NULL WHERE id = $1" },
+    { "members", "UPDATE account SET member_limit = $1 WHERE id = $2",
+      "UPDATE account SET member_limit = NULL WHERE id = $1" }
+};
+#define LIMITS (int)(sizeof(limits) / sizeof(*limits))
+
+static apr_status_t set_limit(apr_int64_t *pchanged, mg_db_t *db,
+                              apr_int64_t account_id, int which,
+                              const char *value, const char **perror,
+                              apr_pool_t *p)
 {
     apr_int64_t limit;
     char *end;
 
     if (!strcmp(value, "none"))
-        return mg_db_exec(db, pchanged, "UPDATE account SET"
-                          " campaign_limit = NULL WHERE id = $1", "i",
-                          account_id);
+        return mg_db_exec(db, pchanged, limits[which].unset, "i", account_id);
     limit = apr_strtoi64(value, &end, 10);
     if (!*value || *end || limit < 0 || limit > 1000000000) {
-        *perror = apr_psprintf(p, "campaigns: '%s' is no number and not none",
-                               value);
+        *perror = apr_psprintf(p, "%s: '%s' is no number and not none",
+                               limits[which].name, value);
         return MG_EBADINPUT;
     }
-    return mg_db_exec(db, pchanged, "UPDATE account SET campaign_limit = $1"
-                      " WHERE id = $2", "ii", limit, account_id);
+    return mg_db_exec(db, pchanged, limits[which].set, "ii", limit,
+                      account_id);
 }
 
 apr_status_t mg_account_set(mg_db_t *db, apr_int64_t account_id,
@@ -131,17 +143,20 @@ apr_status_t mg_account_set(mg_db_t *db, apr_int64_t account_id,
 {
     apr_int64_t changed = 0;
     apr_status_t rv;
+    int i;
 
     *perror = NULL;
-    if (!strcmp(name, "state")) {
-        rv = set_state(&changed, db, account_id, value, perror, p);
+    for (i = 0; i < LIMITS && strcmp(limits[i].name, name); i++)
+        ;
+    if (i < LIMITS) {
+        rv = set_limit(&changed, db, account_id, i, value, perror, p);
     }
-    else if (!strcmp(name, "campaigns")) {
-        rv = set_campaigns(&changed, db, account_id, value, perror, p);
+    else if (!strcmp(name, "state")) {
+        rv = set_state(&changed, db, account_id, value, perror, p);
     }
     else {
         *perror = apr_psprintf(p, "'%s' is no setting of an account; there"
-                               " are state, campaigns", name);
+                               " are state, campaigns, members", name);
         rv = MG_EBADINPUT;
     }
     return rv == APR_SUCCESS && changed == 0 ? APR_ENOENT : rv;

@@ -16,6 +16,7 @@ typedef struct {
     const char *name;
     const char *state;       /* active, disabled */
     apr_int64_t campaign_limit; /* -1: none */
+    apr_int64_t member_limit;   /* of all its mailing lists; -1: none */
     apr_time_t created_at;
 } mg_account_t;
 
@@ -24,8 +25,8 @@ apr_status_t mg_account_add(mg_account_t **paccount, mg_db_t *db,
                             const char *name, apr_pool_t *p);
 apr_status_t mg_account_by_name(mg_account_t **paccount, mg_db_t *db,
                                 const char *name, apr_pool_t *p);
-/** name: "state" = active|disabled; "campaigns" = how many it may have, or
- * "none": no limit. */
+/** name: "state" = active|disabled; "campaigns", "members" (of all its mailing
+ * lists together) = how many it may have, or "none": no limit. */
 apr_status_t mg_account_set(mg_db_t *db, apr_int64_t account_id,
                             const char *name, const char *value,
                             const char **perror, apr_pool_t *p);

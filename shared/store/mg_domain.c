@@ -8,6 +8,7 @@
 #include "mg_domain_private.h"
 #include "mg_event.h"
 #include "mg_id.h"
+#include "mg_list.h"
 #include "mg_mailbox.h"
 #include "mg_message.h"
 #include "mg_status.h"
@@ -319,6 +320,8 @@ static apr_status_t remove_rows(mg_db_t *db, apr_int64_t domain_id)
                         " WHERE domain_id = $1", "i", domain_id);
     if (rv == APR_SUCCESS)
         rv = mg_campaign_remove_all(db, domain_id);
+    if (rv == APR_SUCCESS)
+        rv = mg_list_remove_all(db, domain_id);
     if (rv == APR_SUCCESS)
         rv = mg_suppression_forget(&more, db, domain_id);
     if (rv == APR_SUCCESS)

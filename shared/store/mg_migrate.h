@@ -9,7 +9,7 @@
 
 #include "mg_db.h"
 
-#define MG_SCHEMA_VERSION 14
+#define MG_SCHEMA_VERSION 15
 
 /** Apply what is missing, each in its own transaction. *pfrom, *pto say what
  * happened (0: the store was empty). */
