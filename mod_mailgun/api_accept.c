@@ -373,7 +373,7 @@ static apr_status_t route_one(api_t *q, api_outgoing_t *out,
         rv = read_header(q, out);
     if (rv == APR_SUCCESS)
         rv = mg_routing_decide(envelopes, &wanted, q->worker->routing, q->db,
-                               out->header, q->p);
+                               NULL, out->header, q->p);
     for (; rv == APR_SUCCESS && i < envelopes->nelts; i++) {
         mg_envelope_t *e = &APR_ARRAY_IDX(envelopes, i, mg_envelope_t);
 

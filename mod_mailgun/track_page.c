@@ -59,7 +59,9 @@ static const char *fill_in(const track_t *t, const char *words)
         const char *mark, *value;
     } marks[] = {
         { "{address}", t->track.recipient },
-        { "{domain}", t->domain ? t->domain : t->r->hostname },
+        { "{domain}", t->track.kind == MG_TRACK_UNSUBSCRIBE_LIST
+                          ? t->track.text
+                          : t->domain ? t->domain : t->r->hostname },
         { "{tags}", tags_text(t) },
     };
     apr_array_header_t *out = apr_array_make(t->p, 16, sizeof(char *));

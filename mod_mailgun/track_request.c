@@ -93,8 +93,6 @@ static int answer(track_t *t)
 {
     request_rec *r = t->r;
 
-    if (t->track.kind == MG_TRACK_UNSUBSCRIBE_LIST)
-        return HTTP_NOT_FOUND; /* there are no lists yet */
     if (t->track.kind >= MG_TRACK_UNSUBSCRIBE)
         return r->method_number == M_GET || r->method_number == M_POST
                    ? track_unsubscribe(t)

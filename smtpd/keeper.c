@@ -12,6 +12,7 @@
 #include "keeper_bounce.h"
 #include "keeper_campaign.h"
 #include "keeper_dns.h"
+#include "keeper_list.h"
 #include "mg_dkim_key.h"
 #include "mg_destination.h"
 #include "mg_event_count.h"
@@ -63,6 +64,7 @@ struct keeper_t {
     apr_hash_t *tombstones;        /* mailbox id -> tombstone_t */
     apr_pool_t *tombstones_pool;
     keeper_bounce_t *bounces;
+    keeper_list_t *lists;
     remover_t *remover;            /* the one under way */
     apr_pool_t *remover_pool;
     apr_int64_t removing;
@@ -70,12 +72,14 @@ struct keeper_t {
     keeper_campaign_t *campaigns;
     apr_int64_t measured;          /* accounts up to this id */
     mg_retention_t events, counters;
+    struct running_t *expanding;   /* lists: somebody waits */
 };
 
-typedef struct {
+typedef struct running_t {
     keeper_t *keeper;
     const task_t *task;
     apr_status_t said;             /* the failure that is in the log */
+    loop_timer_t *timer;
 } running_t;
 
 /* tasks */
@@ -329,6 +333,11 @@ static apr_status_t read_bounces(keeper_t *k, int *pmore)
     return keeper_bounce_step(k->bounces, pmore, k->ptemp);
 }
 
+static apr_status_t expand_lists(keeper_t *k, int *pmore)
+{
+    return keeper_list_step(k->lists, pmore, k->ptemp);
+}
+
 /* what DNS says of our domains, and DKIM keys whose time is over */
 
 static apr_status_t look_at_dns(keeper_t *k, int *pmore)
@@ -399,6 +408,7 @@ static const task_t tasks[] = {
     { "claims of the dead", release_claims, SEC(5), SEC(5) },
     { "deleted mailboxes", remove_mailboxes, SEC(1), MSEC(2) },
     { "bounces", read_bounces, SEC(1), MSEC(2) },
+    { "mailing lists", expand_lists, SEC(1), MSEC(1) },
     { "journal of hits", replay_hits, SEC(1), MSEC(5) },
     { "statistics", fold_stats, SEC(60), MSEC(20) },
     { "usage", measure_usage, SEC(900), MSEC(20) },
@@ -438,12 +448,13 @@ static void on_time(loop_t *loop, void *baton)
         running->said = rv;
         apr_pool_clear(k->ptemp);
     }
-    loop_timer_set(loop, more && rv == APR_SUCCESS ? running->task->soon
-                                                   : running->task->rest,
-                   on_time, running);
+    running->timer = loop_timer_set(
+        loop, more && rv == APR_SUCCESS ? running->task->soon
+                                        : running->task->rest,
+        on_time, running);
 }
 
-/* Somebody wants to know what DNS says. */
+/* Something was posted to a list, or somebody wants to know what DNS says. */
 static void on_bell(worker_t *worker)
 {
     keeper_t *k = worker->role_data;
@@ -453,6 +464,9 @@ static void on_bell(worker_t *worker)
         return;
     worker_db_check(worker, keeper_dns_step(k->dns, &more, k->ptemp));
     apr_pool_clear(k->ptemp);
+    loop_timer_cancel(k->expanding->timer);
+    k->expanding->timer = loop_timer_set(worker->loop, 0, on_time,
+                                         k->expanding);
 }
 
 static void on_stop(worker_t *worker)
@@ -474,6 +488,8 @@ apr_status_t keeper_start(worker_t *worker)
     k->campaigns = keeper_campaign_create(worker, worker->pool);
     rv = keeper_bounce_create(&k->bounces, worker);
     if (rv == APR_SUCCESS)
+        rv = keeper_list_create(&k->lists, worker);
+    if (rv == APR_SUCCESS)
         rv = keeper_dns_create(&k->dns, worker, worker->pool);
     if (rv != APR_SUCCESS)
         return rv;
@@ -485,8 +501,11 @@ apr_status_t keeper_start(worker_t *worker)
 
         running->keeper = k;
         running->task = &tasks[i];
-        loop_timer_set(worker->loop, MSEC(50) * (apr_interval_time_t)(i + 1),
-                       on_time, running);
+        running->timer = loop_timer_set(
+            worker->loop, MSEC(50) * (apr_interval_time_t)(i + 1), on_time,
+            running);
+        if (running->task->step == expand_lists)
+            k->expanding = running;
     }
     return APR_SUCCESS;
 }

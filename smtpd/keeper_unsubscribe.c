@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "keeper_bounce_private.h"
+#include "mg_hit.h"
 #include "mg_mime.h"
 #include "mg_status.h"
 #include "mg_suppression.h"
@@ -108,6 +109,18 @@ static apr_status_t event_of(mg_event_t *event, const report_t *r, mg_db_t *db,
     return APR_SUCCESS;
 }
 
+static apr_status_t is_booked(int *pis, mg_db_t *db, const mg_event_t *event,
+                              const char *recipient, apr_pool_t *p)
+{
+    mg_track_t list = { MG_TRACK_UNSUBSCRIBE_LIST, event->domain_id,
+                        event->message_id, recipient, event->mailing_list };
+
+    if (!event->tag)
+        return mg_hit_is_unsubscribed(pis, db, &list, p);
+    return mg_suppression_has_tags(pis, db, event->domain_id, recipient,
+                                   mg_track_tags_of(event->tag, p), p);
+}
+
 apr_status_t keeper_unsubscribe_book(report_t *r, mg_db_t *db, apr_pool_t *p)
 {
     const char *recipient;
@@ -125,13 +138,14 @@ apr_status_t keeper_unsubscribe_book(report_t *r, mg_db_t *db, apr_pool_t *p)
     if (rv != APR_SUCCESS)
         return rv;
     /* which tags, only the message knew; one without tags is all we know */
+    if (r->mail.kind == MG_TRACK_UNSUBSCRIBE_LIST && !event.mailing_list)
+        return APR_SUCCESS; /* which list, nobody knows any more */
     event.tag = r->mail.kind == MG_TRACK_UNSUBSCRIBE_TAGS
                     ? mg_track_tags(event.tags, p) : NULL;
-    if (!event.tag)
+    if (!event.tag && r->mail.kind != MG_TRACK_UNSUBSCRIBE_LIST)
         event.tag = "*";
     /* machines repeat themselves */
-    rv = mg_suppression_has_tags(&booked, db, event.domain_id, recipient,
-                                 mg_track_tags_of(event.tag, p), p);
+    rv = is_booked(&booked, db, &event, recipient, p);
     if (rv != APR_SUCCESS || booked)
         return rv;
     r->booked++;

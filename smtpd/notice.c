@@ -20,6 +20,17 @@ static int says(const char *notify, const char *word)
     return notify && strstr(notify, word) != NULL;
 }
 
+/* Who posts to a list is not told of each member. */
+static int is_lists(const mg_message_t *message, apr_pool_t *ptemp)
+{
+    mg_sending_t sending;
+
+    if (!message->options || !strstr(message->options, "\"list\""))
+        return 0;
+    mg_sending_read(&sending, message->options, ptemp);
+    return sending.list != NULL;
+}
+
 int notice_is_wanted(const notice_about_t *a, apr_time_t now,
                      apr_pool_t *ptemp)
 {
@@ -27,7 +38,7 @@ int notice_is_wanted(const notice_about_t *a, apr_time_t now,
     mg_dsn_rcpt_t rcpt = { NULL, NULL };
 
     if (!a->message || strcmp(a->message->method, "smtp") != 0
-        || !*a->message->sender)
+        || !*a->message->sender || is_lists(a->message, ptemp))
         return 0;
     if (*payload)
         mg_dsn_payload_read(&rcpt, payload, ptemp);
@@ -96,7 +107,7 @@ static apr_status_t route(notice_t *n, mg_db_t *db, mg_routing_t *routing,
     if (rv != APR_SUCCESS || !address->domain)
         return MG_EADDRESS;
     return mg_routing_recipient(n->message.envelopes, routing, db, address,
-                                NULL, MG_ROUTING_OUTGOING,
+                                "", NULL, MG_ROUTING_OUTGOING,
                                 n->message.account_id, n->pool);
 }
 

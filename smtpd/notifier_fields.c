@@ -246,7 +246,7 @@ static apr_status_t add_event(apr_array_header_t *fields,
                               const mg_domain_t *domain, apr_pool_t *p)
 {
     mg_render_for_t who = { post->message, &post->row,
-                            apr_pstrdup(p, domain->name), NULL };
+                            apr_pstrdup(p, domain->name), NULL, NULL };
     const json_t *payload = notifier_payload(post), *options;
     const mg_message_t *m = post->message;
     apr_array_header_t *campaigns = NULL;
@@ -315,7 +315,7 @@ static apr_status_t add_forward(apr_array_header_t *fields,
                                 const char *bytes, apr_size_t len,
                                 apr_pool_t *p)
 {
-    mg_render_for_t who = { post->message, &post->row, "", NULL };
+    mg_render_for_t who = { post->message, &post->row, "", NULL, NULL };
     mg_render_links_t links;
     worker_t *worker = post->notifier->worker;
     const mg_domain_t *domain;

@@ -167,19 +167,9 @@ static apr_status_t render(sender_copy_t *copy)
 {
     sender_t *s = copy->sender;
     const mg_template_t *t = NULL;
-    const mg_domain_t *domain;
     mg_render_copy_t out;
     apr_status_t rv;
 
-    rv = mg_domain_cached_by_id(&domain, s->worker->domains, s->db,
-                                copy->message->row->domain_id);
-    if (!sender_store_works(s, rv))
-        return rv;
-    copy->who.domain = "";
-    if (rv == APR_SUCCESS) {
-        copy->who.domain = apr_pstrdup(copy->pool, domain->name);
-        copy->who.links = worker_links(s->worker, domain, copy->pool);
-    }
     rv = template_of(&t, copy);
     if (rv == APR_SUCCESS)
         rv = take_room(copy, mg_template_memory(t));
@@ -189,13 +179,31 @@ static apr_status_t render(sender_copy_t *copy)
         return rv;
     if (out.unsigned_links)
         worker_links_missing(s->worker);
-    copy->who.links = NULL; /* the footers are the domain's */
     copy->pieces = out.pieces;
     copy->eight_bit = out.eight_bit;
     return APR_SUCCESS;
 }
 
 /* --- the copy --- */
+
+/* Links are of the domain; its footers live as long as nothing else is asked of
+ * the cache: render() is done with them before. */
+static apr_status_t set_domain(sender_copy_t *copy)
+{
+    sender_t *s = copy->sender;
+    const mg_domain_t *domain;
+    apr_status_t rv;
+
+    rv = mg_domain_cached_by_id(&domain, s->worker->domains, s->db,
+                                copy->message->row->domain_id);
+    if (!sender_store_works(s, rv))
+        return rv;
+    if (rv == APR_SUCCESS) {
+        copy->who.domain = apr_pstrdup(copy->pool, domain->name);
+        copy->who.links = worker_links(s->worker, domain, copy->pool);
+    }
+    return APR_SUCCESS;
+}
 
 static void set_top(sender_copy_t *copy, const sender_entry_t *entry)
 {
@@ -222,11 +230,17 @@ apr_status_t sender_copy_make(sender_copy_t **pcopy, sender_t *s,
     copy->who.delivery = sender_copy_is_shared(entry->message) ? NULL
                                                                : &entry->row;
     copy->who.domain = "";
+    copy->who.list = entry->message->sending.list;
+    if (entry->message->sending.plan || copy->who.list)
+        rv = set_domain(copy);
+    if (rv != APR_SUCCESS)
+        return rv;
     set_top(copy, entry);
     if (entry->message->sending.plan)
         rv = render(copy);
     else
         take_stored(copy);
+    copy->who.links = NULL; /* the footers are the domain's */
     if (rv != APR_SUCCESS)
         return rv;
     /* over the pieces, which do not change any more */

@@ -163,7 +163,8 @@ static mg_event_t event_of(const sender_entry_t *e, apr_pool_t *p)
     };
     mg_event_t event = mg_event_of(kinds[verdict_of(e)], &e->row,
                                    e->message->row, p);
-    mg_render_for_t who = { e->message->row, &e->row, "", NULL };
+    mg_render_for_t who = { e->message->row, &e->row, "", NULL,
+                            e->message->sending.list };
     mg_dsn_rcpt_t rcpt = { NULL, NULL };
 
     if (e->message->sending.is_template)

@@ -202,7 +202,7 @@ static apr_status_t decide_one(smtp_tx_t *tx, const smtp_rcpt_t *rcpt)
         return APR_SUCCESS;
     rv = mg_routing_decide(share->envelopes, &rcpt->wanted,
                            s->server->routing, s->server->worker->db,
-                           share->headers, tx->pool);
+                           tx->sender, share->headers, tx->pool);
     if (rv != APR_SUCCESS)
         return rv;
     smtp_tx_request_dsn(share->envelopes, first, &rcpt->dsn, tx->pool);

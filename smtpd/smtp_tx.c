@@ -388,7 +388,7 @@ static smtp_reply_t decide_outgoing(smtp_tx_t *tx)
         int first = share->envelopes->nelts;
 
         rv = mg_routing_decide(share->envelopes, &rcpt->wanted,
-                               server->routing, server->worker->db,
+                               server->routing, server->worker->db, NULL,
                                tx->headers, tx->pool);
         if (rv != APR_SUCCESS) {
             worker_db_check(server->worker, rv);

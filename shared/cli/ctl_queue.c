@@ -82,7 +82,7 @@ static int is_transport(const char *name)
 {
     int t;
 
-    for (t = MG_TRANSPORT_SMTP; t <= MG_TRANSPORT_BOUNCE; t++)
+    for (t = MG_TRANSPORT_SMTP; t <= MG_TRANSPORT_EXPANSION; t++)
         if (strcmp(mg_transport_name((mg_transport_kind_t)t), name) == 0)
             return 1;
     return 0;

@@ -32,13 +32,34 @@ static char *render_sid(const mg_render_for_t *who, apr_pool_t *p)
     return encoded;
 }
 
+/* That marks the list's member. */
+static const char *list_unsubscribe(const mg_render_for_t *who, apr_pool_t *p)
+{
+    const char *mail = NULL, *url = NULL;
+
+    if (who->list->unsubscribe >= MG_LIST_MAIL_LINK)
+        mail = mg_render_link(MG_LINK_UNSUBSCRIBE_LIST_EMAIL, who, p);
+    if (who->list->unsubscribe == MG_LIST_LINKS)
+        url = mg_render_link(MG_LINK_UNSUBSCRIBE_LIST, who, p);
+    if (!mail)
+        return "";
+    if (!url)
+        return apr_pstrcat(p, "List-Unsubscribe: <mailto:", mail, ">\r\n",
+                           NULL);
+    return apr_pstrcat(p, "List-Unsubscribe: <", url, ">,\r\n <mailto:", mail,
+                       ">\r\nList-Unsubscribe-Post:"
+                       " List-Unsubscribe=One-Click\r\n", NULL);
+}
+
 char *mg_render_top(const mg_render_for_t *who, apr_pool_t *p)
 {
     char *sid = render_sid(who, p);
 
     if (sid == NULL)
         return "";
-    return apr_pstrcat(p, "X-Mailgun-Sid: ", sid, "\r\n", NULL);
+    return apr_pstrcat(p, "X-Mailgun-Sid: ", sid, "\r\n",
+                       who->list ? who->list->fields : "",
+                       who->list ? list_unsubscribe(who, p) : "", NULL);
 }
 
 const char *mg_render_variables(const mg_render_for_t *who, apr_pool_t *p)

@@ -44,6 +44,7 @@
 
 #include <apr_file_io.h>
 #include "mg_json.h"
+#include "mg_list_copy.h"
 #include "mg_mime.h"
 #include "mg_queue.h"
 #include "mg_track.h"
@@ -123,6 +124,7 @@ typedef struct {
     const char *domain;   /* the sending domain's name; "" if it is gone */
     const mg_render_links_t *links; /* NULL: none are made, those that are there
                                      * stay, as do variables for unsubscribing */
+    const mg_list_copy_t *list; /* it is a mailing list's; NULL */
 } mg_render_for_t;
 
 /** len octets of the stored content from offset on, living as long as p. */
@@ -176,8 +178,9 @@ void mg_render_head(const char **pbytes, apr_size_t *plen,
                     const mg_render_for_t *who, const char *bytes,
                     apr_size_t len, apr_pool_t *p);
 
-/** Header lines, CRLF, that go before the stored content. who->delivery NULL:
- * of a copy that several recipients share; it names none of them. */
+/** Header lines, CRLF, that go before the stored content: a list's too.
+ * who->delivery NULL: of a copy that several recipients share; it names none
+ * of them. */
 char *mg_render_top(const mg_render_for_t *who, apr_pool_t *p);
 
 /** Are the addresses of a From or Sender in that domain whatever values are
@@ -200,7 +203,8 @@ typedef enum {
     MG_LINK_UNSUBSCRIBE,        /* all mail of the domain */
     MG_LINK_UNSUBSCRIBE_TAG,    /* the message's tags */
     MG_LINK_UNSUBSCRIBE_LIST,   /* the mailing list */
-    MG_LINK_UNSUBSCRIBE_EMAIL   /* an address: u+<token>@<domain> */
+    MG_LINK_UNSUBSCRIBE_EMAIL,  /* an address: u+<token>@<domain> */
+    MG_LINK_UNSUBSCRIBE_LIST_EMAIL /* the mailing list's */
 } mg_link_kind_t;
 const char *mg_render_link(mg_link_kind_t kind, const mg_render_for_t *who,
                            apr_pool_t *p);

@@ -40,7 +40,7 @@ static apr_status_t try_once(const json_t *plan, const char *bytes,
 {
     mg_message_t message = { 0 };
     mg_delivery_t delivery = { 0 };
-    mg_render_for_t who = { &message, &delivery, "", NULL };
+    mg_render_for_t who = { &message, &delivery, "", NULL, NULL };
     const char *out;
     apr_size_t out_len;
     apr_status_t rv;

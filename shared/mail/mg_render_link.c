@@ -31,18 +31,17 @@ static void fill(mg_track_t *track, mg_link_kind_t kind,
     track->domain_id = who->message->domain_id;
     track->message_id = who->message->id;
     track->recipient = who->delivery->recipient;
-    if (options && *options && (kind == MG_LINK_UNSUBSCRIBE_TAG
-                                || kind == MG_LINK_UNSUBSCRIBE_LIST))
+    if (options && *options && kind == MG_LINK_UNSUBSCRIBE_TAG)
         json = mg_json_parse(options, strlen(options), &why, p);
     if (kind == MG_LINK_UNSUBSCRIBE_TAG) {
         track->text = tags_of(json, p);
         if (track->text)
             track->kind = MG_TRACK_UNSUBSCRIBE_TAGS;
     }
-    else if (kind == MG_LINK_UNSUBSCRIBE_LIST) {
-        track->text = json_string_value(json_object_get(json, "list"));
-        if (track->text)
-            track->kind = MG_TRACK_UNSUBSCRIBE_LIST;
+    else if (who->list && (kind == MG_LINK_UNSUBSCRIBE_LIST
+                           || kind == MG_LINK_UNSUBSCRIBE_LIST_EMAIL)) {
+        track->text = who->list->address;
+        track->kind = MG_TRACK_UNSUBSCRIBE_LIST;
     }
 }
 
@@ -56,7 +55,8 @@ const char *mg_render_link(mg_link_kind_t kind, const mg_render_for_t *who,
     if (!links || !who->delivery || !who->delivery->recipient || !*who->domain)
         return NULL;
     fill(&track, kind, who, p);
-    if (kind != MG_LINK_UNSUBSCRIBE_EMAIL)
+    if (kind != MG_LINK_UNSUBSCRIBE_EMAIL
+        && kind != MG_LINK_UNSUBSCRIBE_LIST_EMAIL)
         return mg_track_url(&made, links->keys, &track, links->scheme,
                             links->host, p) == APR_SUCCESS ? made : NULL;
     if (mg_track_mail_make(&made, links->keys, &track, p) != APR_SUCCESS)

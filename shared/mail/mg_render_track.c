@@ -364,8 +364,8 @@ void render_track_fields(mime_sink_t *sink, render_values_t *values)
     const mg_render_for_t *who = values->who;
     const char *url, *mail;
 
-    if (who->links && who->links->only_variables)
-        return;
+    if (who->list || (who->links && who->links->only_variables))
+        return; /* a list's is its own (mg_render.c) */
     url = mg_render_link(MG_LINK_UNSUBSCRIBE, who, values->p);
     mail = mg_render_link(MG_LINK_UNSUBSCRIBE_EMAIL, who, values->p);
     if (!url || !mail) {

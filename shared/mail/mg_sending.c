@@ -24,6 +24,7 @@ void mg_sending_read(mg_sending_t *sending, const char *options,
     sending->skip_verification = flag(json, "skip-verification", -1);
     sending->testmode = flag(json, "testmode", 0);
     sending->batch = flag(json, "batch", 0);
+    sending->list = mg_list_copy_read(json, p);
     sending->plan = json_object_get(json, "template");
     if (!json_is_array(sending->plan))
         sending->plan = NULL;

@@ -10,6 +10,8 @@
  *   deliver-within     seconds             gives up after that
  *   batch              boolean             each recipient has a copy of its own
  *                                          with only its own address in To
+ *   list               object              it is a mailing list's
+ *                                          (mg_list_copy.h)
  *   template           array               the content holds %variables%:
  *                                          where (mg_render.h)
  *   dsn                {"ret": "FULL" or "HDRS", "envid": xtext}   RFC 3461
@@ -21,9 +23,12 @@
 #include <apr_time.h>
 #include <jansson.h>
 
+#include "mg_list_copy.h"
+
 typedef struct {
     int dkim, require_tls, skip_verification;  /* 1, 0; -1: not said */
     int testmode, batch, is_template;          /* 1, 0 */
+    const mg_list_copy_t *list;                /* or NULL */
     const json_t *plan;                        /* template's; NULL if none */
     apr_interval_time_t deliver_within;        /* 0: not said */
     const char *dsn_ret, *dsn_envid;           /* or NULL */

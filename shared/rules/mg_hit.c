@@ -3,6 +3,7 @@
 
 #include "mg_batch.h"
 #include "mg_event.h"
+#include "mg_list.h"
 #include "mg_message.h"
 #include "mg_status.h"
 #include "mg_suppression.h"
@@ -186,9 +187,28 @@ static apr_array_header_t *tags_of(const mg_track_t *track, apr_pool_t *p)
     return tags;
 }
 
+/* A member who is not there gets nothing. */
+static apr_status_t has_left_list(int *pis, mg_db_t *db,
+                                  const mg_track_t *track, apr_pool_t *p)
+{
+    mg_list_member_t *member;
+    mg_list_t *list;
+    apr_status_t rv;
+
+    *pis = 1;
+    rv = mg_list_by_address(&list, db, 0, track->text, p);
+    if (rv == APR_SUCCESS)
+        rv = mg_list_member(&member, db, list->id, track->recipient, p);
+    if (rv == APR_SUCCESS)
+        *pis = !member->subscribed;
+    return rv == APR_ENOENT ? APR_SUCCESS : rv;
+}
+
 apr_status_t mg_hit_is_unsubscribed(int *pis, mg_db_t *db,
                                     const mg_track_t *track, apr_pool_t *p)
 {
+    if (track->kind == MG_TRACK_UNSUBSCRIBE_LIST)
+        return has_left_list(pis, db, track, p);
     return mg_suppression_has_tags(pis, db, track->domain_id,
                                    track->recipient, tags_of(track, p), p);
 }
@@ -210,6 +230,8 @@ static apr_status_t undo(mg_db_t *db, const mg_track_t *track, apr_pool_t *p)
     apr_status_t rv = APR_SUCCESS;
     int i;
 
+    if (track->kind == MG_TRACK_UNSUBSCRIBE_LIST)
+        return mg_list_subscribe(db, track->text, track->recipient, 1, p);
     for (i = 0; rv == APR_SUCCESS && i < tags->nelts; i++) {
         rv = mg_suppression_remove(db, track->domain_id, MG_UNSUBSCRIBED,
                                    track->recipient,
@@ -262,6 +284,8 @@ static apr_status_t fill(mg_event_t *event, mg_db_t *db, const mg_hit_t *hit,
     event->city = hit->place.city;
     if (track->kind == MG_TRACK_CLICK)
         event->url = track->text;
+    else if (track->kind == MG_TRACK_UNSUBSCRIBE_LIST)
+        event->mailing_list = track->text;
     else if (event->kind == MG_EVENT_UNSUBSCRIBED)
         event->tag = apr_array_pstrcat(p, tags_of(track, p), '\n');
     return APR_SUCCESS;

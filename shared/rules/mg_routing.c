@@ -282,10 +282,13 @@ static apr_status_t look_hosted(mg_wanted_t *wanted, mg_routing_t *routing,
                      p);
     if (rv == APR_SUCCESS || rv == APR_ENOENT)
         rv = mg_routing_rules(&rules, routing, db, domain->account_id);
-    if (rv != APR_SUCCESS)
+    if (rv == APR_SUCCESS && !wanted->list)
+        rv = mg_routing_find_list(&wanted->list, db, to, 0, p);
+    if (rv != APR_SUCCESS && rv != APR_ENOENT)
         return rv;
     wanted->routes = mg_ruleset_wants(rules, to->address, p);
     return wanted->routes != MG_RULES_NO || wanted->sure->nelts > 0
+                   || wanted->list
                ? APR_SUCCESS : APR_ENOENT;
 }
 
@@ -350,6 +353,17 @@ static apr_status_t look_outgoing(mg_wanted_t *wanted, mg_routing_t *routing,
     int where = domain ? stays(domain, account_id) : LEAVES;
     apr_status_t rv = APR_ENOENT;
 
+    if (domain && strcmp(domain->state, "disabled") != 0) {
+        rv = mg_routing_find_list(&wanted->list, db, wanted->to, account_id,
+                                  p);
+        if (rv == APR_SUCCESS && wanted->list->account_id != account_id) {
+            wanted->list = NULL;
+            where = LEAVES;
+        }
+        if (rv != APR_SUCCESS && rv != APR_ENOENT)
+            return rv;
+    }
+    rv = APR_ENOENT;
     wanted->otherwise = where == STAYS ? MG_OTHERWISE_NOBODY
                                        : MG_OTHERWISE_LEAVES;
     if (where != LEAVES)
@@ -400,19 +414,26 @@ apr_status_t mg_routing_look(mg_wanted_t *wanted, mg_routing_t *routing,
 apr_status_t mg_routing_decide(apr_array_header_t *envelopes,
                                const mg_wanted_t *wanted,
                                mg_routing_t *routing, mg_db_t *db,
+                               const char *sender,
                                const apr_array_header_t *headers,
                                apr_pool_t *p)
 {
-    int before = envelopes->nelts;
+    int before = envelopes->nelts, looped = 0;
     apr_status_t rv = APR_SUCCESS;
 
     apr_array_cat(envelopes, wanted->sure);
     if (wanted->routes != MG_RULES_NO)
         rv = add_routes(envelopes, wanted, routing, db, headers, p);
-    if ((rv != APR_SUCCESS && rv != MG_ELIMIT) || envelopes->nelts > before)
-        return rv == MG_ELIMIT ? APR_SUCCESS : rv;
+    looped |= rv == MG_ELIMIT;
+    if (wanted->list && (rv == APR_SUCCESS || rv == MG_ELIMIT))
+        rv = mg_routing_add_list(envelopes, wanted, db, sender, headers, p);
+    looped |= rv == MG_ELIMIT;
+    if (rv != APR_SUCCESS && rv != MG_ELIMIT && rv != APR_ENOENT)
+        return rv;
+    if (envelopes->nelts > before)
+        return APR_SUCCESS;
     if (wanted->otherwise == MG_OTHERWISE_REFUSE)
-        return rv == MG_ELIMIT ? rv : APR_ENOENT;
+        return looped ? MG_ELIMIT : APR_ENOENT;
     if (wanted->otherwise == MG_OTHERWISE_NOBODY)
         add_nobody(envelopes, wanted->to);
     else
@@ -424,6 +445,7 @@ apr_status_t mg_routing_decide(apr_array_header_t *envelopes,
 apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                   mg_routing_t *routing, mg_db_t *db,
                                   const mg_address_t *recipient,
+                                  const char *sender,
                                   const apr_array_header_t *headers, int way,
                                   apr_int64_t account_id, apr_pool_t *p)
 {
@@ -432,6 +454,7 @@ apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                       account_id, p);
 
     if (rv == APR_SUCCESS)
-        rv = mg_routing_decide(envelopes, &wanted, routing, db, headers, p);
+        rv = mg_routing_decide(envelopes, &wanted, routing, db, sender,
+                               headers, p);
     return rv;
 }

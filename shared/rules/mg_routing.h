@@ -2,15 +2,18 @@
  *
  * Both faces ask here. A recipient in a domain we host goes to everything that
  * wants it: its mailbox (LMTP), each target of each of the account's matching
- * routes (HTTP, SMTP), a target that stands in two of them twice. What comes to addresses that we made ourselves (VERP senders, those
- * that unsubscribe), or where reports of spam come to, is the keeper's alone.
- * Any other recipient goes out by SMTP.
+ * routes (HTTP, SMTP), a target that stands in two of them twice, and the
+ * mailing list that has this address (LIST), if it may be posted to
+ * (mg_routing_list.c). What comes to addresses that we made ourselves (VERP
+ * senders, those that unsubscribe), or where reports of spam come to, is the
+ * keeper's alone. Any other recipient goes out by SMTP.
  */
 #ifndef MG_ROUTING_H
 #define MG_ROUTING_H
 
 #include "mg_address.h"
 #include "mg_domain.h"
+#include "mg_list.h"
 #include "mg_message.h"
 #include "mg_ruleset.h"
 #include "mg_track.h"
@@ -44,6 +47,8 @@ typedef struct {
     apr_int64_t account_id, domain_id; /* of ours that hosts it; 0: none does */
     const char *domain;                /* its name */
     mg_rules_t routes;                 /* does one of the account's want it? */
+    const mg_list_t *list;             /* that has this address and may want it;
+                                          NULL */
     apr_array_header_t *sure;          /* of mg_envelope_t: mailbox, keeper,
                                           another host */
     enum { MG_OTHERWISE_REFUSE, MG_OTHERWISE_NOBODY, MG_OTHERWISE_LEAVES }
@@ -69,7 +74,9 @@ typedef struct {
  * is not there. With "auto" and no word from DNS yet it stays where something
  * wants it. Addresses that we made and signed are never somewhere else.
  * Everything else is MG_TRANSPORT_SMTP, dest = recipient's domain: a domain
- * that only sends has its mail delivered to its real MX.
+ * that only sends has its mail delivered to its real MX. The account's own
+ * lists get its mail wherever the domain's goes. What another account sends to
+ * a list that is open to others leaves, and comes back as anybody's mail.
  */
 apr_status_t mg_routing_look(mg_wanted_t *wanted, mg_routing_t *routing,
                              mg_db_t *db, const mg_address_t *recipient,
@@ -84,6 +91,8 @@ int mg_routing_is_keepers(const mg_wanted_t *wanted);
  * What was forwarded from that address before is not forwarded to an address
  * again.
  *
+ * @param sender   of the envelope; NULL: the account itself sends it. Lists
+ *                 ask
  * @param headers  of mg_header_t; NULL: there are none
  * @return APR_ENOENT: nothing wants it; only of incoming mail. MG_ELIMIT: so,
  *         because it comes back
@@ -91,6 +100,7 @@ int mg_routing_is_keepers(const mg_wanted_t *wanted);
 apr_status_t mg_routing_decide(apr_array_header_t *envelopes,
                                const mg_wanted_t *wanted,
                                mg_routing_t *routing, mg_db_t *db,
+                               const char *sender,
                                const apr_array_header_t *headers,
                                apr_pool_t *p);
 /**
@@ -100,12 +110,16 @@ apr_status_t mg_routing_decide(apr_array_header_t *envelopes,
  * key.
  */
 #define MG_ROUTING_LOOP "X-Mailgun-Loop"
+/** In each copy of a list's message: its address. Such a copy is not posted to
+ * that list again. */
+#define MG_ROUTING_LIST "X-Mailgun-List-Address"
 const char *mg_routing_loop_mark(const mg_routing_t *routing,
                                  const char *address, apr_pool_t *p);
 /** Both at once. */
 apr_status_t mg_routing_recipient(apr_array_header_t *envelopes,
                                   mg_routing_t *routing, mg_db_t *db,
                                   const mg_address_t *recipient,
+                                  const char *sender,
                                   const apr_array_header_t *headers, int way,
                                   apr_int64_t account_id, apr_pool_t *p);
 /** The account's routes, compiled, as they are now; until the next call. */

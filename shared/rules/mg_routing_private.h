@@ -48,4 +48,19 @@ apr_status_t mg_routing_add_ours(apr_array_header_t *envelopes,
                                  const mg_domain_t *domain,
                                  const mg_address_t *to, apr_pool_t *p);
 
+/* The mailing list that has this address, where what the account sends, or
+ * anybody, could be posted to it.
+ * @return APR_ENOENT: there is none */
+apr_status_t mg_routing_find_list(const mg_list_t **plist, mg_db_t *db,
+                                  const mg_address_t *to,
+                                  apr_int64_t account_id, apr_pool_t *p);
+/* Its delivery, if this message may be posted.
+ * @param sender  NULL: the account's own
+ * @return APR_ENOENT: it may not; MG_ELIMIT: it comes from the list itself */
+apr_status_t mg_routing_add_list(apr_array_header_t *envelopes,
+                                 const mg_wanted_t *wanted, mg_db_t *db,
+                                 const char *sender,
+                                 const apr_array_header_t *headers,
+                                 apr_pool_t *p);
+
 #endif

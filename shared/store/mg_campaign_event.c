@@ -175,6 +175,35 @@ static apr_status_t insert(mg_batch_t *batch, apr_int64_t campaign_id,
         cut(event->ip, 64, p), cut(event->user_agent, AGENT_MAX, p), tags);
 }
 
+/* Of one campaign or list. */
+static apr_status_t note(mg_batch_t *batch, apr_int64_t id, int kind,
+                         const mg_event_t *event, apr_int64_t event_id,
+                         apr_time_t now, const char **ptags, apr_pool_t *p)
+{
+    tally_t *tally = tally_get(batch, id);
+
+    tally->n[kind]++;
+    if (!is_listed(kind))
+        return APR_SUCCESS;
+    tally->waiting[kind]++;
+    if (!*ptags)
+        *ptags = tags_json(event->tags, p);
+    return insert(batch, id, kind, event, event_id, now, *ptags, p);
+}
+
+/* A list that is gone counts no more; asked once per transaction.
+ * @return APR_ENOENT */
+static apr_status_t find_list(mg_batch_t *batch, apr_int64_t list_id)
+{
+    apr_int64_t one;
+
+    if (batch->campaign_tallies
+        && apr_hash_get(batch->campaign_tallies, &list_id, sizeof(list_id)))
+        return APR_SUCCESS;
+    return mg_db_get_int(batch->db, &one, "SELECT 1 FROM list WHERE id = $1",
+                         "i", list_id);
+}
+
 apr_status_t mg_campaign_note(mg_batch_t *batch, const mg_event_t *event,
                               apr_int64_t event_id, apr_time_t now,
                               apr_pool_t *ptemp)
@@ -183,25 +212,23 @@ apr_status_t mg_campaign_note(mg_batch_t *batch, const mg_event_t *event,
     const char *tags = NULL;
     apr_int64_t id;
     apr_status_t rv = APR_SUCCESS;
-    tally_t *tally;
 
-    if (!event->campaigns || kind < 0 || event->testmode)
+    if (kind < 0 || event->testmode)
         return APR_SUCCESS;
-    for (i = 0; i < event->campaigns->nelts && rv == APR_SUCCESS; i++) {
+    for (i = 0; event->campaigns && i < event->campaigns->nelts
+                && rv == APR_SUCCESS; i++) {
         rv = mg_campaign_name_find(
             &id, batch, event->domain_id,
             APR_ARRAY_IDX(event->campaigns, i, const char *),
             event->message_id);
-        if (rv != APR_SUCCESS || !id)
-            continue;
-        tally = tally_get(batch, id);
-        tally->n[kind]++;
-        if (!is_listed(kind))
-            continue;
-        tally->waiting[kind]++;
-        if (!tags)
-            tags = tags_json(event->tags, ptemp);
-        rv = insert(batch, id, kind, event, event_id, now, tags, ptemp);
+        if (rv == APR_SUCCESS && id)
+            rv = note(batch, id, kind, event, event_id, now, &tags, ptemp);
     }
-    return rv;
+    if (rv != APR_SUCCESS || !event->list_id)
+        return rv;
+    rv = find_list(batch, event->list_id);
+    if (rv == APR_SUCCESS)
+        rv = note(batch, event->list_id, kind, event, event_id, now, &tags,
+                  ptemp);
+    return rv == APR_ENOENT ? APR_SUCCESS : rv;
 }

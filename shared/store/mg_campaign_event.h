@@ -1,7 +1,7 @@
 /* mg_campaign_event.h - what happened to the messages of campaigns.
  *
  * mg_event_append() notes each event of a campaign's message here, in its
- * transaction:
+ * transaction, and each of a mailing list's under the list's id:
  *
  *   campaign_count    how often, by kind; added up in the batch, written just
  *                     before COMMIT into this process's slot

@@ -223,7 +223,7 @@ static apr_status_t queued_of(apr_array_header_t **plist, mg_db_t *db,
         "SELECT d.id, d.message_id, d.account_id, d.transport, d.recipient,"
         " d.recipient_as_given, d.attempts, m.direction, m.sender, m.subject"
         " FROM delivery d LEFT JOIN message m ON m.id = d.message_id"
-        " WHERE d.transport IN (1, 2, 3, 4, 5) AND d.hold IN (0, 1)"
+        " WHERE d.transport IN (1, 2, 3, 4, 5, 7) AND d.hold IN (0, 1)"
         " AND d.domain_id = $1 LIMIT $2",
         "ii", domain_id, (apr_int64_t)limit);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
@@ -242,7 +242,8 @@ static apr_status_t queued_of(apr_array_header_t **plist, mg_db_t *db,
         event->sender = mg_stmt_text(stmt, 8, p);
         event->subject = mg_stmt_text(stmt, 9, p);
         event->reply = "domain was removed";
-        if (transport == MG_TRANSPORT_HOOK)
+        if (transport == MG_TRANSPORT_HOOK
+            || transport == MG_TRANSPORT_EXPANSION)
             event->kind = MG_EVENT_MAX; /* goes without a word */
     }
     return rv == APR_EOF ? APR_SUCCESS : rv;

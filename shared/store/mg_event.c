@@ -42,15 +42,22 @@ static apr_array_header_t *strings(const json_t *json, apr_pool_t *p)
 static void read_options(mg_event_t *event, const char *options,
                          apr_pool_t *p)
 {
+    const mg_list_copy_t *list;
     const json_t *json;
     const char *error;
 
     if (!options || (!strstr(options, "\"tags\"")
-                     && !strstr(options, "\"campaigns\"")))
+                     && !strstr(options, "\"campaigns\"")
+                     && !strstr(options, "\"list\"")))
         return;
     json = mg_json_parse(options, strlen(options), &error, p);
     event->tags = strings(json_object_get(json, "tags"), p);
     event->campaigns = strings(json_object_get(json, "campaigns"), p);
+    list = mg_list_copy_read(json, p);
+    if (list) {
+        event->mailing_list = list->address;
+        event->list_id = list->id;
+    }
 }
 
 static void read_message(mg_event_t *event, const mg_message_t *message,

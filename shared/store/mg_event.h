@@ -77,6 +77,7 @@ typedef struct {
     const apr_array_header_t *tags;       /* of const char *, as given; NULL: */
     const apr_array_header_t *campaigns;  /* none. Public ids of campaigns */
     const char *mailing_list;     /* its address, or NULL */
+    apr_int64_t list_id;          /* its reports are under this; 0 */
     int code;                     /* SMTP reply code or ours (498, 605 ...) */
     const char *reply;            /* the remote's words, or NULL */
     const char *mx;               /* who said it, or NULL */
@@ -103,7 +104,8 @@ typedef struct {
     const char *url;              /* clicked: where to; posted: where
                                    * to; stored: its key (mg_stored.h) */
     const char *tag;              /* unsubscribed: from which, one a line;
-                                   * "*" or NULL: all */
+                                   * "*": all; NULL: all, or with a mailing_list
+                                   * only that */
     /* failed_late, complained: the message, or its header, as the report that
      * came shows it, for the webhook; NULL: it does not */
     const char *original;

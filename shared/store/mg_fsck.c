@@ -32,12 +32,12 @@ typedef struct {
 #define ENDED                                                                 \
     "SELECT e.message_id, e.delivery_id FROM event e WHERE e.kind IN"         \
     " ('delivered', 'failed', 'dropped', 'posted', 'mailbox',"                \
-    "  'forward_failed') AND e.delivery_id <> 0"                              \
+    "  'forward_failed', 'list_expanded') AND e.delivery_id <> 0"             \
     " UNION SELECT l.message_id, l.id FROM dead_letter l"                     \
     " WHERE l.transport <> 4"
 #define QUEUED                                                                \
     "SELECT q.message_id, q.id FROM delivery q"                               \
-    " WHERE q.transport NOT IN (4, 6)"
+    " WHERE q.transport NOT IN (4, 6, 7)"
 /* Events expire in the order of their ids: of a message younger than the
  * oldest event all of them are there. */
 #define ALL_EVENTS_THERE                                                      \
@@ -60,7 +60,7 @@ static const check_t checks[] = {
     { "message %1: delivery %2 ended %3 times",
       "SELECT e.message_id, e.delivery_id, COUNT(*), 0, 0 FROM event e"
       " WHERE e.kind IN ('delivered', 'failed', 'dropped', 'posted',"
-      "  'mailbox', 'forward_failed')"
+      "  'mailbox', 'forward_failed', 'list_expanded')"
       " AND e.delivery_id <> 0 GROUP BY e.message_id, e.delivery_id"
       " HAVING SUM(CASE e.kind WHEN 'failed' THEN 0 ELSE 1 END) > 1"
       " OR SUM(CASE e.kind WHEN 'failed' THEN 1 ELSE 0 END) > 1"
@@ -77,7 +77,7 @@ static const check_t checks[] = {
       "SELECT q.message_id, q.id, 0, 0, 0 FROM delivery q JOIN event e"
       " ON e.message_id = q.message_id AND e.delivery_id = q.id"
       " WHERE e.kind IN ('delivered', 'failed', 'dropped', 'posted',"
-      "  'mailbox', 'forward_failed')"
+      "  'mailbox', 'forward_failed', 'list_expanded')"
       " AND q.transport <> 4 ORDER BY q.id LIMIT 51", NO_TIME },
     { "domain %1: %2 events are counted by the hour, %3 are there",
       "SELECT x.domain_id, CAST(SUM(x.h) AS BIGINT), CAST(SUM(x.e) AS BIGINT),"
@@ -175,6 +175,29 @@ static const check_t checks[] = {
       "  waiting FROM campaign_count) x JOIN campaign c"
       " ON c.id = x.campaign_id GROUP BY c.public_id, x.campaign_id, x.kind"
       " HAVING SUM(x.n) <> SUM(x.t) LIMIT 51", NO_TIME },
+    { "list %1: %2 events of kind %3 wait, and %4 are counted",
+      "SELECT l.address, CAST(SUM(x.n) AS BIGINT), x.kind,"
+      " CAST(SUM(x.t) AS BIGINT), 0 FROM (SELECT campaign_id, kind,"
+      "  COUNT(*) AS n, 0 AS t FROM campaign_event"
+      "  GROUP BY campaign_id, kind UNION ALL SELECT campaign_id, kind, 0,"
+      "  waiting FROM campaign_count) x JOIN list l"
+      " ON l.id = x.campaign_id GROUP BY l.address, x.campaign_id, x.kind"
+      " HAVING SUM(x.n) <> SUM(x.t) LIMIT 51", NO_TIME },
+    { "list %1: %2 members are there, %3 are counted",
+      "SELECT l.address, COUNT(m.list_id), l.members, 0, 0 FROM list l"
+      " LEFT JOIN list_member m ON m.list_id = l.id"
+      " GROUP BY l.id, l.address, l.members"
+      " HAVING COUNT(m.list_id) <> l.members LIMIT 51", NO_TIME },
+    { "list %1: there is no domain %2 of its account",
+      "SELECT l.address, l.domain_id, 0, 0, 0 FROM list l LEFT JOIN domain d"
+      " ON d.id = l.domain_id AND d.account_id = l.account_id"
+      " WHERE d.id IS NULL LIMIT 51", NO_TIME },
+    { "members of list %1: there is no such list",
+      "SELECT m.list_id, 0, 0, 0, 0 FROM list_member m"
+      " LEFT JOIN list l ON l.id = m.list_id"
+      " LEFT JOIN list_gone g ON g.list_id = m.list_id"
+      " WHERE l.id IS NULL AND g.list_id IS NULL"
+      " GROUP BY m.list_id LIMIT 51", NO_TIME },
     { "campaign %1: segment %2 of kind %3 has no texts",
       "SELECT s.campaign_id, s.seq, s.kind, 0, 0 FROM campaign_segment s"
       " LEFT JOIN campaign_column t ON t.campaign_id = s.campaign_id"
@@ -203,6 +226,8 @@ static const struct {
     { "mailboxes to be removed",
       "SELECT COUNT(*) FROM mailbox WHERE deleted_at IS NOT NULL" },
     { "routes", "SELECT COUNT(*) FROM route" },
+    { "mailing lists", "SELECT COUNT(*) FROM list" },
+    { "their members", "SELECT COUNT(*) FROM list_member" },
     { "stored messages", "SELECT COUNT(*) FROM stored_message" },
     { "messages", "SELECT COUNT(*) FROM message" },
     { "slices of content", "SELECT COUNT(*) FROM content" },

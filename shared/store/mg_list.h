@@ -111,9 +111,11 @@ apr_status_t mg_list_update_member(mg_db_t *db, apr_int64_t list_id,
 /** @return APR_ENOENT */
 apr_status_t mg_list_remove_member(mg_db_t *db, apr_int64_t list_id,
                                    const char *address, apr_pool_t *ptemp);
-/** Marked; no error if there is no such list or member. */
-apr_status_t mg_list_unsubscribe(mg_db_t *db, const char *list_address,
-                                 const char *address, apr_pool_t *ptemp);
+/** Marked as subscribed (1) or not (0); no error if there is no such list or
+ * member. */
+apr_status_t mg_list_subscribe(mg_db_t *db, const char *list_address,
+                               const char *address, int subscribed,
+                               apr_pool_t *ptemp);
 
 typedef struct {
     const char *after;            /* behind this address; NULL: from the first */

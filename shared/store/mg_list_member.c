@@ -261,13 +261,15 @@ apr_status_t mg_list_remove_member(mg_db_t *db, apr_int64_t list_id,
     return mg_tx_leave(db, own, rv);
 }
 
-apr_status_t mg_list_unsubscribe(mg_db_t *db, const char *list_address,
-                                 const char *address, apr_pool_t *ptemp)
+apr_status_t mg_list_subscribe(mg_db_t *db, const char *list_address,
+                               const char *address, int subscribed,
+                               apr_pool_t *ptemp)
 {
-    return mg_db_exec(db, NULL, "UPDATE list_member SET subscribed = 0 WHERE"
+    return mg_db_exec(db, NULL, "UPDATE list_member SET subscribed = $3 WHERE"
                       " list_id = (SELECT id FROM list WHERE address_lc = $1)"
-                      " AND address_lc = $2", "tt",
-                      key_of(list_address, ptemp), key_of(address, ptemp));
+                      " AND address_lc = $2", "tti",
+                      key_of(list_address, ptemp), key_of(address, ptemp),
+                      (apr_int64_t)subscribed);
 }
 
 /* --- reading --- */

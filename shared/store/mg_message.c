@@ -29,6 +29,7 @@ static mg_role_t role_of(mg_transport_kind_t transport)
         return MG_ROLE_NOTIFIER;
     case MG_TRANSPORT_LIST:
     case MG_TRANSPORT_BOUNCE:
+    case MG_TRANSPORT_EXPANSION:
         break;
     }
     return MG_ROLE_KEEPER;
@@ -39,9 +40,13 @@ static const mg_envelope_t *envelope_at(const mg_message_t *message, int i)
     return &APR_ARRAY_IDX(message->envelopes, i, const mg_envelope_t);
 }
 
-static int is_bounce(const mg_message_t *message, int i)
+/* Work of the keeper, no recipient. */
+static int is_unsaid(const mg_message_t *message, int i)
 {
-    return envelope_at(message, i)->transport == MG_TRANSPORT_BOUNCE;
+    mg_transport_kind_t transport = envelope_at(message, i)->transport;
+
+    return transport == MG_TRANSPORT_BOUNCE
+           || transport == MG_TRANSPORT_EXPANSION;
 }
 
 /* Kept, and nobody is told. */
@@ -60,7 +65,7 @@ static const char *came_to(const mg_envelope_t *envelope)
 /* Envelopes of one recipient stand together. */
 static int is_new_recipient(const mg_message_t *message, int i)
 {
-    if (is_bounce(message, i))
+    if (is_unsaid(message, i))
         return 0;
     return i == 0 || strcmp(came_to(envelope_at(message, i)),
                             came_to(envelope_at(message, i - 1))) != 0;
@@ -242,41 +247,81 @@ static apr_status_t append_events(mg_db_t *db, const mg_message_t *message,
     return rv;
 }
 
+typedef struct {
+    int recipients, deliveries;   /* that end with an event */
+} tally_t;
+
+static tally_t tally_of(const mg_message_t *message)
+{
+    tally_t t = { 0, 0 };
+    int i;
+
+    for (i = 0; i < message->envelopes->nelts; i++) {
+        t.recipients += is_new_recipient(message, i);
+        t.deliveries += !is_unsaid(message, i) && !is_only_stored(message, i);
+    }
+    return t;
+}
+
+static apr_status_t insert_envelopes(mg_db_t *db, mg_batch_t *batch,
+                                     const mg_message_t *message,
+                                     apr_pool_t *p)
+{
+    apr_interval_time_t within = deliver_within(message, p);
+    mg_event_t event = mg_event_from(message, p);
+    apr_status_t rv = APR_SUCCESS;
+    int i;
+
+    for (i = 0; rv == APR_SUCCESS && i < message->envelopes->nelts; i++) {
+        const mg_envelope_t *envelope = envelope_at(message, i);
+
+        if (!message->testmode && !is_only_stored(message, i)) {
+            rv = insert_delivery(db, message, envelope, within, p);
+            mg_batch_ring(batch, role_of(envelope->transport));
+        }
+        if (rv == APR_SUCCESS)
+            rv = append_events(db, message, &event, i, p);
+    }
+    return rv;
+}
+
 apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
                                apr_pool_t *ptemp)
 {
-    int n = message->envelopes ? message->envelopes->nelts : 0;
     mg_batch_t *batch = mg_batch_get(db);
-    apr_interval_time_t within;
-    int i, recipients = 0, others = 0; /* that end without an event */
-    mg_event_t event;
+    tally_t tally = { 0, 0 };
     apr_status_t rv;
 
     if (!batch)
         return MG_ESQL; /* accepting is part of a transaction */
-    for (i = 0; i < n; i++)
-        recipients += is_new_recipient(message, i);
-    for (i = 0; i < n; i++)
-        others += is_bounce(message, i) || is_only_stored(message, i);
-
-    rv = message->testmode
-             ? insert_message(db, message, 0, 0, ptemp)
-             : insert_message(db, message, recipients, n - others, ptemp);
+    if (message->envelopes && !message->testmode)
+        tally = tally_of(message);
+    rv = insert_message(db, message, tally.recipients, tally.deliveries,
+                        ptemp);
     if (rv == APR_SUCCESS && !message->content_is_stored)
         rv = mg_content_insert(db, message->id, 0, message->bytes,
                                message->bytes_len);
-    within = deliver_within(message, ptemp);
-    event = mg_event_from(message, ptemp);
-    for (i = 0; rv == APR_SUCCESS && i < n; i++) {
-        if (!message->testmode && !is_only_stored(message, i)) {
-            rv = insert_delivery(db, message, envelope_at(message, i), within,
-                                 ptemp);
-            mg_batch_ring(batch, role_of(envelope_at(message, i)->transport));
-        }
-        if (rv == APR_SUCCESS)
-            rv = append_events(db, message, &event, i, ptemp);
-    }
+    if (rv == APR_SUCCESS && message->envelopes)
+        rv = insert_envelopes(db, batch, message, ptemp);
     return rv;
+}
+
+apr_status_t mg_message_add_recipients(mg_db_t *db,
+                                       const mg_message_t *message,
+                                       apr_pool_t *ptemp)
+{
+    mg_batch_t *batch = mg_batch_get(db);
+    tally_t tally = tally_of(message);
+    apr_status_t rv;
+
+    if (!batch)
+        return MG_ESQL;
+    rv = mg_db_exec(db, NULL, "UPDATE message SET recipients = recipients"
+                    " + $1, deliveries = deliveries + $2 WHERE id = $3", "iii",
+                    (apr_int64_t)tally.recipients,
+                    (apr_int64_t)tally.deliveries, message->id);
+    return rv == APR_SUCCESS ? insert_envelopes(db, batch, message, ptemp)
+                             : rv;
 }
 
 apr_status_t mg_message_add(mg_db_t *db, const mg_message_t *message,

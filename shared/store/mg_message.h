@@ -28,9 +28,12 @@ typedef enum {
     MG_TRANSPORT_LMTP,   /* into a mailbox, by Dovecot */
     MG_TRANSPORT_HTTP,   /* a route's forward("http://...") */
     MG_TRANSPORT_HOOK,   /* an event's webhook */
-    MG_TRANSPORT_LIST,   /* to be expanded by the keeper */
-    MG_TRANSPORT_BOUNCE  /* came to a VERP sender: the keeper reads it. Nobody
+    MG_TRANSPORT_LIST,   /* a mailing list's: the keeper makes a message of it
+                            that is the list's own */
+    MG_TRANSPORT_BOUNCE, /* came to a VERP sender: the keeper reads it. Nobody
                             is told of it as of mail: no event is made */
+    MG_TRANSPORT_EXPANSION /* of such a list's message: the keeper adds its
+                            members' deliveries, step by step. No event */
 } mg_transport_kind_t;
 
 /** One recipient by one transport. */
@@ -96,6 +99,11 @@ apr_status_t mg_message_accept(mg_db_t *db, const mg_message_t *message,
  * transaction. Of the message id, account, domain and created_at count. */
 apr_status_t mg_message_add(mg_db_t *db, const mg_message_t *message,
                             const mg_envelope_t *envelope, apr_pool_t *ptemp);
+/** Recipients more, message->envelopes, of a message that was accepted before:
+ * deliveries, and an "accepted" event each; inside a transaction. */
+apr_status_t mg_message_add_recipients(mg_db_t *db,
+                                       const mg_message_t *message,
+                                       apr_pool_t *ptemp);
 /** For mg_unit_t.is_there: baton is a const mg_message_t *. */
 apr_status_t mg_message_is_there(mg_db_t *db, void *message);
 

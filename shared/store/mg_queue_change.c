@@ -45,7 +45,8 @@ static apr_status_t append_dropped(const mg_delivery_t *d, change_t *c)
     apr_status_t rv;
 
     if (d->transport == MG_TRANSPORT_HOOK
-        || d->transport == MG_TRANSPORT_BOUNCE)
+        || d->transport == MG_TRANSPORT_BOUNCE
+        || d->transport == MG_TRANSPORT_EXPANSION)
         return APR_SUCCESS; /* no mail of anybody's */
     if (!c->message || c->message->id != d->message_id) {
         rv = mg_message_get(&c->message, c->db, d->message_id, c->p);

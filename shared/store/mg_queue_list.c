@@ -10,11 +10,12 @@ static const char *const transport_names[] = {
     [MG_TRANSPORT_SMTP] = "smtp", [MG_TRANSPORT_LMTP] = "lmtp",
     [MG_TRANSPORT_HTTP] = "http", [MG_TRANSPORT_HOOK] = "hook",
     [MG_TRANSPORT_LIST] = "list", [MG_TRANSPORT_BOUNCE] = "bounce",
+    [MG_TRANSPORT_EXPANSION] = "expansion",
 };
 
 const char *mg_transport_name(mg_transport_kind_t t)
 {
-    if ((int)t < MG_TRANSPORT_SMTP || t > MG_TRANSPORT_BOUNCE)
+    if ((int)t < MG_TRANSPORT_SMTP || t > MG_TRANSPORT_EXPANSION)
         return "unknown";
     return transport_names[t];
 }
@@ -23,7 +24,7 @@ static int transport_by_name(const char *name)
 {
     int t;
 
-    for (t = MG_TRANSPORT_SMTP; t <= MG_TRANSPORT_BOUNCE; t++)
+    for (t = MG_TRANSPORT_SMTP; t <= MG_TRANSPORT_EXPANSION; t++)
         if (!strcmp(transport_names[t], name))
             return t;
     return -1;

@@ -7,6 +7,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "mg_list.h"
 #include "mg_suppression_private.h"
 
 static apr_status_t unsubscribe(mg_db_t *db, const mg_event_t *event,
@@ -17,8 +18,9 @@ static apr_status_t unsubscribe(mg_db_t *db, const mg_event_t *event,
     char *tags, *tag, *last = NULL;
     apr_status_t rv = APR_SUCCESS;
 
-    if (event->mailing_list)
-        return APR_SUCCESS; /* the list's member is marked, no more */
+    if (event->mailing_list && !event->tag) /* the list's member is marked */
+        return mg_list_subscribe(db, event->mailing_list, event->recipient, 0,
+                                 p);
     if (!event->tag || !*event->tag)
         return mg_suppression_add(db, event->domain_id, &entry, p);
     tags = apr_pstrdup(p, event->tag);

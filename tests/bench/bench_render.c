@@ -145,7 +145,7 @@ static double copies(const mg_template_t *t, int rounds, apr_pool_t *parent)
         .recipient_as_given = "J\xc3\xbcrgen Lee <bob@x.test>",
         .variables = "{\"name\":\"J\xc3\xbcrgen & Co\",\"id\":17}"
     };
-    mg_render_for_t who = { &message, &delivery, "d.test", &links };
+    mg_render_for_t who = { &message, &delivery, "d.test", &links, NULL };
     double begun = used();
     mg_render_copy_t copy;
     apr_pool_t *p;

@@ -94,7 +94,7 @@ static void render(const char *options, const char *variables,
         .id = 2, .recipient = "bob@x.test", .variables = variables,
         .recipient_as_given = "\"B, \xc3\xbc <\" <bob@x.test>"
     };
-    mg_render_for_t who = { &message, &delivery, "d.test", links_of_ours() };
+    mg_render_for_t who = { &message, &delivery, "d.test", links_of_ours(), NULL };
     const char *out, *again;
     apr_size_t out_len, again_len;
     apr_status_t rv;

@@ -23,7 +23,7 @@ static void accounts(void **state)
     unit_store_is(s->db, mg_account_set(s->db, a->id, "x", "y", &error, s->p),
                   MG_EBADINPUT);
     assert_string_equal(error,
-                        "'x' is no setting of an account; there are state, campaigns");
+                        "'x' is no setting of an account; there are state, campaigns, members");
     unit_store_is(s->db, mg_account_set(s->db, a->id, "state", "off", &error,
                                         s->p), MG_EBADINPUT);
     assert_string_equal(error, "state: 'off' is none of active, disabled");

@@ -304,7 +304,7 @@ static const char *copy_of(apr_size_t *plen, const char *options,
     mg_delivery_t delivery = { .id = 0x21, .recipient = "bob@x.test",
                                .recipient_as_given = to,
                                .variables = variables };
-    mg_render_for_t who = { &message, &delivery, "d.test", NULL };
+    mg_render_for_t who = { &message, &delivery, "d.test", NULL, NULL };
     const char *out;
 
     assert_int_equal(mg_render_whole(&out, plen, &who, content, len, pool),
@@ -481,7 +481,7 @@ static void large_values(void **state)
                            "--b--\r\n");
     mg_message_t message = { 0 };
     mg_delivery_t delivery = { 0 };
-    mg_render_for_t who = { &message, &delivery, "d.test", NULL };
+    mg_render_for_t who = { &message, &delivery, "d.test", NULL, NULL };
     apr_size_t len = strlen(content), out_len;
     const char *error, *out;
     char *options;
@@ -528,7 +528,7 @@ static void variables_of_events(void **state)
     mg_delivery_t delivery = { .recipient = "bob@x.test",
                                .recipient_as_given = "bob@x.test",
                                .variables = "{\"x\":\"\\\"1\\\"\"}" };
-    mg_render_for_t who = { &message, &delivery, "d.test", NULL };
+    mg_render_for_t who = { &message, &delivery, "d.test", NULL, NULL };
 
     (void)state;
     assert_string_equal(mg_render_variables(&who, pool),
@@ -547,7 +547,7 @@ static void fields_of_events(void **state)
     mg_message_t message = { .id = 1 };
     mg_delivery_t delivery = { .recipient = "bob@x.test",
                                .recipient_as_given = "Bob <bob@x.test>" };
-    mg_render_for_t who = { &message, &delivery, "d.test", NULL };
+    mg_render_for_t who = { &message, &delivery, "d.test", NULL, NULL };
     apr_size_t len = sizeof(content) - 1;
     const char *error, *head = content;
     char *options;
@@ -579,7 +579,7 @@ static void damaged_plans(void **state)
     };
     mg_message_t message = { .id = 1 };
     mg_delivery_t delivery = { .recipient = "b@x.test" };
-    mg_render_for_t who = { &message, &delivery, "d.test", NULL };
+    mg_render_for_t who = { &message, &delivery, "d.test", NULL, NULL };
     const char *out;
     apr_size_t len, i;
 
@@ -598,7 +598,7 @@ static void header_lines(void **state)
 {
     mg_message_t message = { .id = 0x123456, .domain_id = 0xabc };
     mg_delivery_t delivery = { .recipient = "bob@x.test" };
-    mg_render_for_t who = { &message, &delivery, "d.test", NULL };
+    mg_render_for_t who = { &message, &delivery, "d.test", NULL, NULL };
 
     (void)state;
     assert_string_equal(mg_render_top(&who, pool), "X-Mailgun-Sid: "

@@ -108,7 +108,7 @@ static const char *copy_of(int flags, const char *content, apr_size_t len,
     json_t *options = json_loads(options_text, 0, NULL);
     mg_message_t message = { 0 };
     mg_delivery_t delivery = { 0 };
-    mg_render_for_t who = { &message, &delivery, "d.test", &links };
+    mg_render_for_t who = { &message, &delivery, "d.test", &links, NULL };
     const char *error, *out;
 
     assert_int_equal(mg_render_check(options, &error, 0, &track, content, len,

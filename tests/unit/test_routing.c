@@ -50,7 +50,8 @@ static char *route_to(unit_store_t *s, mg_routing_t *routing, int way,
     if (way == MG_ROUTING_INCOMING)
         *pdomain = wanted.domain_id;
     if (rv == APR_SUCCESS)
-        rv = mg_routing_decide(envelopes, &wanted, routing, s->db, NULL, s->p);
+        rv = mg_routing_decide(envelopes, &wanted, routing, s->db, NULL, NULL,
+                               s->p);
     if (rv == APR_ENOENT)
         return "nobody";
     if (rv == MG_EDENIED)
