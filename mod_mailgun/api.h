@@ -248,6 +248,11 @@ api_handler_fn api_credentials_list, api_credentials_create,
     api_credentials_update, api_credentials_delete;
 api_handler_fn api_routes_list, api_routes_get, api_routes_create,
     api_routes_update, api_routes_delete, api_routes_test, api_routes_match;
+api_handler_fn api_lists_list, api_lists_pages, api_lists_get,
+    api_lists_create, api_lists_update, api_lists_delete, api_lists_stats;
+api_handler_fn api_list_members_list, api_list_members_pages,
+    api_list_members_get, api_list_members_create, api_list_members_update,
+    api_list_members_delete, api_list_members_json, api_list_members_csv;
 api_handler_fn api_stored_get, api_stored_delete, api_stored_attachment;
 api_handler_fn api_suppressions_list, api_suppressions_get,
     api_suppressions_add, api_suppressions_delete, api_suppressions_clear;

@@ -282,3 +282,28 @@ apr_status_t mg_list_page(apr_array_header_t **plists, apr_int64_t *ptotal,
         APR_ARRAY_PUSH(*plists, mg_list_t *) = read_row(stmt, p);
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
+
+#define LAST "\xf4\x8f\xbf\xbf" /* U+10FFFF: behind every address */
+
+apr_status_t mg_list_pages(apr_array_header_t **plists, mg_db_t *db,
+                           apr_int64_t account_id, const mg_list_page_t *page,
+                           apr_pool_t *p)
+{
+    static const char up[] = "SELECT " COLUMNS " FROM list WHERE account_id ="
+        " $1 AND address_lc > $2 ORDER BY address_lc LIMIT $3";
+    static const char down[] = "SELECT * FROM (SELECT " COLUMNS ", address_lc"
+        " FROM list WHERE account_id = $1 AND address_lc < $2"
+        " ORDER BY address_lc DESC LIMIT $3) x ORDER BY address_lc";
+    const char *pivot = key_of(page->before ? page->before : page->after, p);
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+
+    if (page->before && !*pivot)
+        pivot = LAST;
+    *plists = apr_array_make(p, 16, sizeof(mg_list_t *));
+    rv = mg_db_query(&stmt, db, page->before ? down : up, "iti", account_id,
+                     pivot, page->limit);
+    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS)
+        APR_ARRAY_PUSH(*plists, mg_list_t *) = read_row(stmt, p);
+    return rv == APR_EOF ? APR_SUCCESS : rv;
+}

@@ -45,6 +45,14 @@ typedef struct {
     apr_time_t created_at;
 } mg_list_t;
 
+typedef struct {
+    const char *after;            /* behind this address; NULL: from the first */
+    const char *before;           /* or: the last ones before this one, "" for
+                                   * the end; NULL */
+    int subscribed;               /* 1, 0: only those; -1: all */
+    apr_time_t created_by;        /* 0: all; else only who was there then */
+    apr_int64_t skip, limit;
+} mg_list_page_t;
 /** Do replies go to the list? */
 int mg_list_replies_to_list(const mg_list_t *list);
 
@@ -70,6 +78,14 @@ apr_status_t mg_list_remove_all(mg_db_t *db, apr_int64_t domain_id);
 apr_status_t mg_list_page(apr_array_header_t **plists, apr_int64_t *ptotal,
                           mg_db_t *db, apr_int64_t account_id,
                           apr_int64_t skip, apr_int64_t limit, apr_pool_t *p);
+/** A page by the address of its neighbour; subscribed and created_by say
+ * nothing. */
+apr_status_t mg_list_pages(apr_array_header_t **plists, mg_db_t *db,
+                           apr_int64_t account_id, const mg_list_page_t *page,
+                           apr_pool_t *p);
+/** How many members the account's lists may have; -1: as many as it wants. */
+apr_status_t mg_list_member_limit(apr_int64_t *plimit, mg_db_t *db,
+                                  apr_int64_t account_id);
 /** Remove a slice of what deleted lists left. */
 apr_status_t mg_list_sweep(int *pmore, mg_db_t *db, apr_pool_t *ptemp);
 
@@ -117,14 +133,6 @@ apr_status_t mg_list_subscribe(mg_db_t *db, const char *list_address,
                                const char *address, int subscribed,
                                apr_pool_t *ptemp);
 
-typedef struct {
-    const char *after;            /* behind this address; NULL: from the first */
-    const char *before;           /* or: the last ones before this one, "" for
-                                   * the end; NULL */
-    int subscribed;               /* 1, 0: only those; -1: all */
-    apr_time_t created_by;        /* 0: all; else only who was there then */
-    apr_int64_t skip, limit;
-} mg_list_page_t;
 /** By address; array of mg_list_member_t *. */
 apr_status_t mg_list_members(apr_array_header_t **pmembers, mg_db_t *db,
                              apr_int64_t list_id, const mg_list_page_t *page,

@@ -37,19 +37,28 @@ static apr_status_t lock_account(mg_db_t *db, apr_int64_t list_id)
                          "i", list_id);
 }
 
+apr_status_t mg_list_member_limit(apr_int64_t *plimit, mg_db_t *db,
+                                  apr_int64_t account_id)
+{
+    *plimit = -1;
+    return mg_db_get_int(db, plimit, "SELECT COALESCE(member_limit, -1) FROM"
+                         " account WHERE id = $1", "i", account_id);
+}
+
 static apr_status_t is_room(mg_db_t *db, apr_int64_t list_id)
 {
-    apr_int64_t limit = -1, n = 0;
+    apr_int64_t limit, n = 0, account_id;
     apr_status_t rv;
 
-    rv = mg_db_get_int(db, &limit, "SELECT COALESCE(a.member_limit, -1) FROM"
-                       " account a JOIN list l ON l.account_id = a.id"
-                       " WHERE l.id = $1", "i", list_id);
+    rv = mg_db_get_int(db, &account_id, "SELECT account_id FROM list"
+                       " WHERE id = $1", "i", list_id);
+    if (rv == APR_SUCCESS)
+        rv = mg_list_member_limit(&limit, db, account_id);
     if (rv != APR_SUCCESS || limit < 0)
         return rv;
-    rv = mg_db_get_int(db, &n, "SELECT CAST(COALESCE(SUM(o.members), 0) AS"
-                       " BIGINT) FROM list l JOIN list o ON o.account_id ="
-                       " l.account_id WHERE l.id = $1", "i", list_id);
+    rv = mg_db_get_int(db, &n, "SELECT CAST(COALESCE(SUM(members), 0) AS"
+                       " BIGINT) FROM list WHERE account_id = $1", "i",
+                       account_id);
     return rv == APR_SUCCESS && n > limit ? MG_ELIMIT : rv;
 }
 
@@ -309,18 +318,6 @@ apr_status_t mg_list_member(mg_list_member_t **pmember, mg_db_t *db,
     return APR_SUCCESS;
 }
 
-static void reverse(apr_array_header_t *list)
-{
-    mg_list_member_t **m = (mg_list_member_t **)list->elts, *one;
-    int i, k;
-
-    for (i = 0, k = list->nelts - 1; i < k; i++, k--) {
-        one = m[i];
-        m[i] = m[k];
-        m[k] = one;
-    }
-}
-
 #define WHICH " AND subscribed >= $3 AND subscribed <= $4"                    \
               " AND created_at <= $5 ORDER BY address_lc"
 
@@ -330,8 +327,9 @@ apr_status_t mg_list_members(apr_array_header_t **pmembers, mg_db_t *db,
 {
     static const char up[] = "SELECT " COLUMNS " FROM list_member WHERE"
         " list_id = $1 AND address_lc > $2" WHICH " LIMIT $6 OFFSET $7";
-    static const char down[] = "SELECT " COLUMNS " FROM list_member WHERE"
-        " list_id = $1 AND address_lc < $2" WHICH " DESC LIMIT $6 OFFSET $7";
+    static const char down[] = "SELECT * FROM (SELECT " COLUMNS ", address_lc"
+        " FROM list_member WHERE list_id = $1 AND address_lc < $2" WHICH
+        " DESC LIMIT $6 OFFSET $7) x ORDER BY address_lc";
     const char *pivot = page->before ? page->before : page->after;
     mg_stmt_t *stmt;
     apr_status_t rv;
@@ -348,8 +346,6 @@ apr_status_t mg_list_members(apr_array_header_t **pmembers, mg_db_t *db,
                      page->skip);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS)
         APR_ARRAY_PUSH(*pmembers, mg_list_member_t *) = read_row(stmt, p);
-    if (rv == APR_EOF && page->before)
-        reverse(*pmembers);
     return rv == APR_EOF ? APR_SUCCESS : rv;
 }
 
