@@ -5,7 +5,7 @@
 #   make test       check + e2e (+ clients where Node.js is)
 #   make check      unit tests and the checks of names, docs, footguns
 #   make e2e        the real stack; make fuzz, make tidy, make fmt
-#   make bench-smtp bench-api bench-queue bench-hooks bench-sign bench-store bench-render bench-routes
+#   make bench-smtp bench-api bench-queue bench-hooks bench-sign bench-store bench-render bench-routes bench-lists
 #   make install DESTDIR=
 #
 # TEST=1 builds with the test clock and failpoints (build/test);

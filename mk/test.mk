@@ -88,3 +88,6 @@ bench-expiry: all
 bench-queue: all
 	@$(PYTHON) tests/bench/bench_queue.py $(BENCH_ARGS)
 .PHONY: bench-smtp bench-api bench-queue
+bench-lists: all
+	@$(PYTHON) tests/bench/bench_lists.py $(BENCH_ARGS)
+.PHONY: bench-lists

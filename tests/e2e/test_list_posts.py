@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.stack.faults import KILL
+
+DEATHS = "keeper \\d+ .*signal 9"
 pytestmark = pytest.mark.both
 
 
@@ -376,4 +379,29 @@ def test_fsck(env):
     to = [t for line in env.mx_messages() for t in line["to"]
           if t.endswith("@" + lst.remote)]
     assert sorted(to) == ["m%03d@%s" % (i, lst.remote) for i in range(450)]
+    env.ctl("fsck")
+
+
+def test_an_expansion_survives_kills(own_env):
+    """3,000 members; the keeper dies before and after its commits."""
+    env = own_env
+    lst = List(env, members=())
+    lst.api("POST", "/lists/%s/members.csv" % lst.address, files={
+        "members": ("m.csv", "".join("m%04d@%s\n" % (i, lst.remote)
+                                     for i in range(3000)))})
+    env.expect_log(DEATHS)
+    for i, point in enumerate(("before", "after") * 4):
+        env.faults.set("keeper:store.commit." + point, KILL)
+        if i == 0:
+            lst.post()
+        env.wait("the keeper to die", lambda: env.faults.hits(
+            "keeper:store.commit." + point) > 0)
+        env.faults.clear()
+    env.wait("all copies", lambda: len(
+        [m for m in env.mx_messages() if m["to"][0].endswith(lst.remote)])
+        >= 3000, 120)
+    env.wait("the queue to be empty", lambda: not env.queued())
+    to = [t for line in env.mx_messages() for t in line["to"]
+          if t.endswith("@" + lst.remote)]
+    assert sorted(to) == ["m%04d@%s" % (i, lst.remote) for i in range(3000)]
     env.ctl("fsck")

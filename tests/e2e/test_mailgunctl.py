@@ -322,6 +322,35 @@ def test_routes(ctl):
     assert "no route" in ctl.refused("route", "remove", "acme", public_id)
 
 
+def test_lists(ctl, tmp_path):
+    ctl("domain", "add", "a.test", "--account", "acme")
+    out = ctl("list", "add", "Dev@a.test", "--name", "Developers")
+    assert out == "mailing list Dev@a.test added\n"
+    for args, words in (
+            (("add", "dev@a.test"), "already"), (("add", "dev"), "no address"),
+            (("add", "x@no.test"), "no domain"),
+            (("add", "x@a.test", "--access", "x"), "none of readonly"),
+            (("set", "no@a.test"), "no mailing list")):
+        assert words in ctl.refused("list", *args)
+    csv = tmp_path / "m.csv"
+    csv.write_text("address,name,age\nbob@x.test,Bob,26\nnobody,,\n")
+    assert ctl("list", "import", "dev@a.test", str(csv)) == \
+        "line 3: the address is malformed\n" \
+        "1 members put into Dev@a.test, 1 lines passed over\n"
+    row = ctl("list", "members", "dev@a.test").splitlines()[1].split()
+    assert row[0] == "bob@x.test" and row[-1] == '{"age":"26"}'
+    ctl("list", "set", "dev@a.test", "--access", "everyone")
+    row = ctl("list", "list", "acme").splitlines()[1].split()
+    assert row[:4] == ["Dev@a.test", "1", "everyone", "list"]
+    assert row[-1] == "Developers"
+    ctl("account", "set", "acme", "members=1")
+    csv.write_text("cleo@x.test\n")
+    assert "no more members" in ctl.refused("list", "import", "dev@a.test",
+                                            str(csv))
+    ctl("list", "remove", "dev@a.test")
+    assert "no mailing list" in ctl.refused("list", "remove", "dev@a.test")
+
+
 def test_campaigns(ctl):
     ctl("domain", "add", "a.test", "--account", "acme")
     out = ctl("campaign", "add", "a.test", "Newsletter", "--id", "my_id")
