@@ -1,4 +1,6 @@
-/* mg_dkim_body.c - the hash of a body, relaxed (RFC 6376 3.4.4).
+/* mg_dkim_body.c - the hash of a body, relaxed (RFC 6376 3.4.4), or simple
+ * (3.4.3), which is the same but for white space within lines, and an empty
+ * body that has a CRLF.
  *
  * White space within a line becomes one space, at its end nothing; empty lines
  * at the end of the body do not count, and a last line without CRLF gets one.
@@ -29,6 +31,9 @@ apr_status_t dkim_body_init(dkim_body_t *body, apr_pool_t *p)
 {
     body->md = EVP_MD_CTX_new();
     body->line_ends = 0;
+    body->simple = 0;
+    body->limit = -1;
+    body->total = 0;
     body->space = body->cr = body->any = 0;
     body->len = 0;
     if (!body->md)
@@ -40,6 +45,11 @@ apr_status_t dkim_body_init(dkim_body_t *body, apr_pool_t *p)
 
 static void put(dkim_body_t *body, const char *bytes, apr_size_t len)
 {
+    apr_int64_t left = body->limit - body->total;
+
+    body->total += (apr_int64_t)len;
+    if (body->limit >= 0 && (apr_int64_t)len > left)
+        len = left > 0 ? (apr_size_t)left : 0;
     if (len > sizeof(body->out) - body->len) {
         EVP_DigestUpdate(body->md, body->out, body->len);
         body->len = 0;
@@ -80,7 +90,7 @@ void dkim_body_feed(dkim_body_t *body, const char *bytes, apr_size_t len)
             }
             put_text(body, "\r", 1); /* alone: a byte like others */
         }
-        if (*at == ' ' || *at == '\t') {
+        if (!body->simple && (*at == ' ' || *at == '\t')) {
             body->space = 1;
             at++;
             continue;
@@ -91,7 +101,7 @@ void dkim_body_feed(dkim_body_t *body, const char *bytes, apr_size_t len)
             continue;
         }
         for (from = at; at < end; at++)
-            if (*at == ' ' || *at == '\r' || *at == '\t')
+            if (*at == '\r' || (!body->simple && (*at == ' ' || *at == '\t')))
                 break;
         put_text(body, from, (apr_size_t)(at - from));
     }
@@ -105,7 +115,7 @@ apr_status_t dkim_body_end(unsigned char hash[DKIM_HASH_LEN],
     if (body->cr)
         put_text(body, "\r", 1);
     body->cr = 0;
-    if (body->any)
+    if (body->any || body->simple)
         put(body, "\r\n", 2);
     if (EVP_DigestUpdate(body->md, body->out, body->len) != 1
         || EVP_DigestFinal_ex(body->md, hash, &n) != 1)

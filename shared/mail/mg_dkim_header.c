@@ -58,13 +58,6 @@ static const signed_t signed_fields[] = {
 #define SIGNED ((int)(sizeof(signed_fields) / sizeof(signed_fields[0])))
 #define FROM 0
 
-typedef struct {
-    const char *at;            /* in the block */
-    apr_size_t len;            /* without its last CRLF */
-    apr_size_t name_len;
-    int used;
-} field_t;
-
 static int is_space(char c)
 {
     return c == ' ' || c == '\t';
@@ -114,15 +107,14 @@ apr_size_t dkim_header_relax(char *out, const char *field, apr_size_t len)
     return n;
 }
 
-/* Fields of a block, from top to bottom; lines that are none are left out. One
- * more than MG_DKIM_FIELDS_MAX, and it stops: to look for each name takes as
- * many steps as there are fields. */
-static apr_array_header_t *list_fields(const char *bytes, apr_size_t len,
-                                       apr_pool_t *p)
+/* It stops somewhere: to look for each name takes as many steps as there are
+ * fields. */
+apr_array_header_t *dkim_list_fields(const char *bytes, apr_size_t len,
+                                     apr_pool_t *p)
 {
-    apr_array_header_t *list = apr_array_make(p, 32, sizeof(field_t));
+    apr_array_header_t *list = apr_array_make(p, 32, sizeof(dkim_field_t));
     const char *at = bytes, *end = bytes + len, *from, *lf;
-    field_t *f;
+    dkim_field_t *f;
 
     while (at < end && list->nelts <= MG_DKIM_FIELDS_MAX) {
         from = at;
@@ -144,14 +136,20 @@ static apr_array_header_t *list_fields(const char *bytes, apr_size_t len,
     return list;
 }
 
+int dkim_field_is(const dkim_field_t *field, const char *name)
+{
+    return strlen(name) == field->name_len
+           && strncasecmp(field->at, name, field->name_len) == 0;
+}
+
 /* The lowest field of that name that was not used yet. */
-static field_t *lowest(const apr_array_header_t *fields, const char *name,
+static dkim_field_t *lowest(const apr_array_header_t *fields, const char *name,
                        apr_size_t len)
 {
     int i;
 
     for (i = fields->nelts - 1; i >= 0; i--) {
-        field_t *f = &APR_ARRAY_IDX(fields, i, field_t);
+        dkim_field_t *f = &APR_ARRAY_IDX(fields, i, dkim_field_t);
 
         if (!f->used && f->name_len == len
             && strncasecmp(f->at, name, len) == 0)
@@ -163,6 +161,7 @@ static field_t *lowest(const apr_array_header_t *fields, const char *name,
 typedef struct {
     char *canon, *names;
     apr_size_t canon_len, names_len;
+    int simple;
 } writer_t;
 
 /* Room for every field once and every name once more. */
@@ -172,15 +171,22 @@ static void writer_init(writer_t *w, const apr_array_header_t *fields,
     w->canon = apr_palloc(p, block_len + 2 * (apr_size_t)fields->nelts + 1);
     w->names = apr_palloc(p, block_len + extra + 2);
     w->canon_len = w->names_len = 0;
+    w->simple = 0;
 }
 
-static void write_field(writer_t *w, field_t *f, const char *name,
+static void write_field(writer_t *w, dkim_field_t *f, const char *name,
                         apr_size_t len)
 {
     if (f) {
         f->used = 1;
-        w->canon_len += dkim_header_relax(w->canon + w->canon_len, f->at,
-                                          f->len);
+        if (w->simple) {
+            memcpy(w->canon + w->canon_len, f->at, f->len);
+            w->canon_len += f->len;
+        }
+        else {
+            w->canon_len += dkim_header_relax(w->canon + w->canon_len, f->at,
+                                              f->len);
+        }
         w->canon[w->canon_len++] = '\r';
         w->canon[w->canon_len++] = '\n';
     }
@@ -200,10 +206,10 @@ static void writer_end(dkim_header_t *header, writer_t *w)
 apr_status_t dkim_header_read(dkim_header_t *header, const char *bytes,
                               apr_size_t len, apr_pool_t *p)
 {
-    apr_array_header_t *fields = list_fields(bytes, len, p);
+    apr_array_header_t *fields = dkim_list_fields(bytes, len, p);
     apr_size_t extra = 0, name_len;
     writer_t w;
-    field_t *f;
+    dkim_field_t *f;
     int i, n;
 
     if (fields->nelts > MG_DKIM_FIELDS_MAX)
@@ -227,14 +233,15 @@ apr_status_t dkim_header_read(dkim_header_t *header, const char *bytes,
 }
 
 apr_status_t dkim_header_choose(dkim_header_t *header, const char *h,
-                                const char *bytes, apr_size_t len,
-                                apr_pool_t *p)
+                                int simple, const char *bytes,
+                                apr_size_t len, apr_pool_t *p)
 {
-    apr_array_header_t *fields = list_fields(bytes, len, p);
+    apr_array_header_t *fields = dkim_list_fields(bytes, len, p);
     char *copy = apr_pstrdup(p, h), *last, *name;
     writer_t w;
 
     writer_init(&w, fields, len, strlen(h) + 1, p);
+    w.simple = simple;
     for (name = apr_strtok(copy, ": ", &last); name;
          name = apr_strtok(NULL, ": ", &last))
         write_field(&w, lowest(fields, name, strlen(name)), name,

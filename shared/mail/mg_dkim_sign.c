@@ -306,21 +306,26 @@ static void put_base64(text_t *t, const char *base64)
     }
 }
 
+/* @param instance  0: a DKIM-Signature; else of an ARC-Message-Signature, which
+ *                  has another i= and no v= (RFC 8617 4.1.2) */
 static void put_tags(text_t *t, const mg_dkim_signer_t *s,
-                     const mg_dkim_content_t *c, apr_time_t at)
+                     const mg_dkim_content_t *c, int instance, apr_time_t at)
 {
     static const char *const algorithms[] = { "a=rsa-sha256;",
                                               "a=ed25519-sha256;" };
     apr_pool_t *p = t->pool;
 
-    text_put(t, "DKIM-Signature:", 15);
-    put_tag(t, "v=1;");
+    text_put(t, instance ? "ARC-Message-Signature:" : "DKIM-Signature:",
+             instance ? 22 : 15);
+    put_tag(t, instance ? apr_psprintf(p, "i=%d;", instance) : "v=1;");
     put_tag(t, algorithms[s->algorithm]);
     put_tag(t, "c=relaxed/relaxed;");
     put_tag(t, apr_pstrcat(p, "d=", s->domain, ";", NULL));
-    put_tag(t, apr_pstrcat(p, "i=@", s->domain, ";", NULL));
+    if (!instance)
+        put_tag(t, apr_pstrcat(p, "i=@", s->domain, ";", NULL));
     put_tag(t, apr_pstrcat(p, "s=", s->selector, ";", NULL));
-    put_tag(t, "q=dns/txt;");
+    if (!instance)
+        put_tag(t, "q=dns/txt;");
     put_tag(t, apr_psprintf(p, "t=%" APR_INT64_T_FMT ";",
                             (apr_int64_t)apr_time_sec(at)));
     put_names(t, c->header.names);
@@ -329,10 +334,10 @@ static void put_tags(text_t *t, const mg_dkim_signer_t *s,
     text_put(t, "b=", 2);
 }
 
-apr_status_t mg_dkim_sign(const char **pfield, apr_size_t *plen,
-                          const mg_dkim_signer_t *signer,
-                          const mg_dkim_content_t *content, apr_time_t at,
-                          apr_pool_t *p)
+apr_status_t dkim_sign_field(const char **pfield, apr_size_t *plen,
+                             const mg_dkim_signer_t *signer,
+                             const mg_dkim_content_t *content, int instance,
+                             apr_time_t at, apr_pool_t *p)
 {
     unsigned char digest[DKIM_HASH_LEN];
     const char *base64 = "";
@@ -341,7 +346,7 @@ apr_status_t mg_dkim_sign(const char **pfield, apr_size_t *plen,
 
     *pfield = NULL;
     *plen = 0;
-    put_tags(&t, signer, content, at);
+    put_tags(&t, signer, content, instance, at);
     rv = dkim_digest(digest, &content->header, t.text, t.len, p);
     if (rv == APR_SUCCESS)
         rv = dkim_sign_digest(&base64, signer, digest, p);
@@ -352,4 +357,54 @@ apr_status_t mg_dkim_sign(const char **pfield, apr_size_t *plen,
     *pfield = t.text;
     *plen = t.len - 1;
     return APR_SUCCESS;
+}
+
+apr_status_t mg_dkim_sign(const char **pfield, apr_size_t *plen,
+                          const mg_dkim_signer_t *signer,
+                          const mg_dkim_content_t *content, apr_time_t at,
+                          apr_pool_t *p)
+{
+    return dkim_sign_field(pfield, plen, signer, content, 0, at, p);
+}
+
+apr_status_t dkim_seal_field(const char **pfield, apr_size_t *plen,
+                             const mg_dkim_signer_t *signer, int instance,
+                             const char *cv, const char *sets,
+                             apr_size_t sets_len, apr_time_t at, apr_pool_t *p)
+{
+    static const char *const algorithms[] = { "a=rsa-sha256;",
+                                              "a=ed25519-sha256;" };
+    dkim_header_t before = { "", sets, sets_len };
+    unsigned char digest[DKIM_HASH_LEN];
+    text_t t = { apr_palloc(p, 1024), 0, 1024, 0, p };
+    const char *base64 = "";
+    apr_status_t rv;
+
+    text_put(&t, "ARC-Seal:", 9);
+    put_tag(&t, apr_psprintf(p, "i=%d;", instance));
+    put_tag(&t, algorithms[signer->algorithm]);
+    put_tag(&t, apr_psprintf(p, "t=%" APR_INT64_T_FMT ";",
+                             (apr_int64_t)apr_time_sec(at)));
+    put_tag(&t, apr_pstrcat(p, "cv=", cv, ";", NULL));
+    put_tag(&t, apr_pstrcat(p, "d=", signer->domain, ";", NULL));
+    put_tag(&t, apr_pstrcat(p, "s=", signer->selector, ";", NULL));
+    text_fold(&t);
+    text_put(&t, "b=", 2);
+    rv = dkim_digest(digest, &before, t.text, t.len, p);
+    if (rv == APR_SUCCESS)
+        rv = dkim_sign_digest(&base64, signer, digest, p);
+    if (rv != APR_SUCCESS)
+        return rv;
+    put_base64(&t, base64);
+    text_put(&t, "\r\n", 3);
+    *pfield = t.text;
+    *plen = t.len - 1;
+    return APR_SUCCESS;
+}
+
+const char *dkim_content_head(apr_size_t *plen,
+                              const mg_dkim_content_t *content)
+{
+    *plen = content->head_len;
+    return content->head;
 }
