@@ -22,6 +22,7 @@
 #include "mg_time.h"
 #include "smtp_session.h"
 #include "smtp_spam.h"
+#include "smtp_verify.h"
 #include "tls.h"
 #include "worker_links.h"
 
@@ -296,6 +297,8 @@ apr_status_t smtp_server_create(smtp_server_t **pserver, worker_t *worker)
     rv = smtp_commit_setup(server);
     if (rv == APR_SUCCESS)
         rv = smtp_spam_setup(server);
+    if (rv == APR_SUCCESS)
+        rv = smtp_verify_setup(server);
     return rv == APR_SUCCESS ? make_tls(server) : rv;
 }
 

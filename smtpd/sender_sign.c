@@ -2,6 +2,7 @@
 #include <apr_strings.h>
 #include <string.h>
 
+#include "mg_arc.h"
 #include "mg_dkim.h"
 #include "mg_dkim_key.h"
 #include "mg_log.h"
@@ -15,6 +16,7 @@
 #define TURN_MAX 4000          /* microseconds of signing in a turn */
 #define ROOM_RSA 1100          /* octets of a field, about */
 #define ROOM_ED25519 850
+#define ROOM_SET 2500          /* of an ARC set */
 
 /* A domain's keys, as of a revision of it. */
 typedef struct {
@@ -180,8 +182,9 @@ apr_status_t sender_sign_begin(sender_copy_t *copy)
     apr_status_t rv;
 
     copy->signature = "";
-    if (s->config->dkim == 0 || m->direction != MG_OUTGOING
-        || copy->message->sending.dkim == 0)
+    if (m->direction == MG_OUTGOING ? s->config->dkim == 0
+                                          || copy->message->sending.dkim == 0
+                                    : !s->config->arc)
         return APR_SUCCESS;
     rv = mg_domain_cached_by_id(&domain, s->worker->domains, s->db,
                                 m->domain_id);
@@ -189,7 +192,7 @@ apr_status_t sender_sign_begin(sender_copy_t *copy)
         return APR_SUCCESS; /* removed meanwhile, and its keys with it */
     if (!sender_store_works(s, rv))
         return rv;
-    if (!is_wanted(copy, domain))
+    if (m->direction == MG_OUTGOING && !is_wanted(copy, domain))
         return APR_SUCCESS;
     if (!copy->who.delivery && copy->message->signature) {
         copy->signature = apr_pstrdup(copy->pool, copy->message->signature);
@@ -212,12 +215,31 @@ apr_int64_t sender_sign_room(const sender_copy_t *copy)
     int i;
 
     for (i = 0; copy->signing && i < copy->signing->keys->n; i++)
-        room += mg_dkim_signer_algorithm(copy->signing->keys->signers[i])
+        room += copy->message->row->direction != MG_OUTGOING ? ROOM_SET
+                : mg_dkim_signer_algorithm(copy->signing->keys->signers[i])
                         == MG_DKIM_RSA ? ROOM_RSA : ROOM_ED25519;
     return room;
 }
 
 /* --- signing --- */
+
+/* What a route sends on: an ARC set by one key, RSA where there is one. */
+static apr_status_t make_set(sender_copy_t *copy)
+{
+    sender_signing_t *signing = copy->signing;
+    apr_size_t len;
+    apr_status_t rv;
+
+    copy->signature = "";
+    rv = mg_dkim_content_end(signing->content);
+    if (rv == APR_SUCCESS)
+        rv = mg_arc_seal(&copy->signature, &len, signing->keys->signers[0],
+                         signing->content, copy->sender->config->hostname,
+                         copy->message->row->created_at, copy->pool);
+    if (rv != APR_SUCCESS)
+        copy->signature = "";
+    return APR_STATUS_IS_ENOENT(rv) ? APR_SUCCESS : rv;
+}
 
 static apr_status_t make_fields(sender_copy_t *copy)
 {
@@ -242,7 +264,8 @@ static apr_status_t make_fields(sender_copy_t *copy)
 static void sign(sender_copy_t *copy)
 {
     sender_message_t *m = copy->message;
-    apr_status_t rv = make_fields(copy);
+    apr_status_t rv = m->row->direction == MG_OUTGOING ? make_fields(copy)
+                                                       : make_set(copy);
 
     if (rv == MG_EBADINPUT)
         mg_log(MG_LOG_INFO, APR_SUCCESS, "message %" APR_INT64_T_FMT

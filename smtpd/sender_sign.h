@@ -1,7 +1,8 @@
-/* sender_sign.h - DKIM signatures of copies.
+/* sender_sign.h - DKIM signatures and ARC sets of copies.
  *
  * Outgoing mail that goes out by SMTP is signed with the keys of the domain it
- * is sent from; what came in and is forwarded is not ours to sign. A shared
+ * is sent from. What came in and is forwarded is not ours to sign: it gets an
+ * ARC set of the domain whose route forwards it (mg_arc.h). A shared
  * copy is signed once: its fields stay with the message in memory, and come
  * out the same if they are made again.
  *

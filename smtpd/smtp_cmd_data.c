@@ -5,6 +5,7 @@
 #include "mg_time.h"
 #include "smtp_session.h"
 #include "smtp_spam.h"
+#include "smtp_verify.h"
 
 void smtp_cmd_data(smtp_session_t *s, const char *args)
 {
@@ -63,6 +64,24 @@ static int decide(smtp_session_t *s)
     return 1;
 }
 
+/* For somebody else's answer. */
+static void wait_elsewhere(smtp_session_t *s)
+{
+    if (s->state == S_COMMIT)
+        return;
+    smtp_session_enter(s, S_COMMIT);
+    smtp_commit_elsewhere(s);
+}
+
+/* @return as decide(), or 1 while spamd is asked */
+static int look_for_spam(smtp_session_t *s)
+{
+    if (!s->tx->incoming || !smtp_spam_check(s->tx))
+        return decide(s);
+    wait_elsewhere(s);
+    return 1;
+}
+
 void smtp_data_end(smtp_session_t *s)
 {
     smtp_reply_t reply = smtp_data_verdict(&s->tx->body);
@@ -73,12 +92,18 @@ void smtp_data_end(smtp_session_t *s)
         refuse_message(s, reply);
         return;
     }
-    if (s->tx->incoming && smtp_spam_check(s->tx)) {
-        smtp_session_enter(s, S_COMMIT);
-        smtp_commit_elsewhere(s);
+    if (s->tx->incoming && smtp_verify_check(s->tx)) {
+        wait_elsewhere(s);
         return;
     }
-    decide(s);
+    look_for_spam(s);
+}
+
+void smtp_data_verified(smtp_session_t *s)
+{
+    s->heard = mg_ticks();
+    if (!look_for_spam(s))
+        smtp_session_run(s);
 }
 
 void smtp_data_checked(smtp_session_t *s)

@@ -28,6 +28,20 @@ static int is_ours(const char *name, apr_size_t len)
     return 0;
 }
 
+/* An Authentication-Results that says it is of our host (RFC 8601 5).
+ * @param value  what stands behind the colon, folded or not */
+static int is_our_results(const char *name, apr_size_t len, const char *value,
+                          const char *end, const char *host)
+{
+    apr_size_t n = strlen(host);
+
+    if (len != 22 || strncasecmp(name, "Authentication-Results", len) != 0)
+        return 0;
+    while (value < end && strchr(" \t\r\n", *value) && *value)
+        value++;
+    return (apr_size_t)(end - value) >= n && !strncasecmp(value, host, n);
+}
+
 static apr_size_t name_len(const char *line, apr_size_t len)
 {
     const char *colon = memchr(line, ':', len);
@@ -40,7 +54,8 @@ static apr_size_t name_len(const char *line, apr_size_t len)
 }
 
 /* The block without those fields. */
-static apr_size_t copy_block(char *to, const char *at, const char *end)
+static apr_size_t copy_block(char *to, const char *at, const char *end,
+                             const char *host)
 {
     char *start = to;
     int leave_out = 0;
@@ -50,7 +65,10 @@ static apr_size_t copy_block(char *to, const char *at, const char *end)
         apr_size_t len = (apr_size_t)((next ? next + 1 : end) - at);
 
         if (*at != ' ' && *at != '\t')
-            leave_out = is_ours(at, name_len(at, len));
+            leave_out = is_ours(at, name_len(at, len))
+                        || is_our_results(at, name_len(at, len),
+                                          at + name_len(at, len) + 1, end,
+                                          host);
         if (!leave_out) {
             memcpy(to, at, len);
             to += len;
@@ -61,7 +79,8 @@ static apr_size_t copy_block(char *to, const char *at, const char *end)
 }
 
 static const apr_array_header_t *
-without_ours(const apr_array_header_t *headers, apr_pool_t *p)
+without_ours(const apr_array_header_t *headers, const char *host,
+             apr_pool_t *p)
 {
     apr_array_header_t *left = NULL;
     int i;
@@ -69,7 +88,9 @@ without_ours(const apr_array_header_t *headers, apr_pool_t *p)
     for (i = 0; i < headers->nelts; i++) {
         const mg_header_t *h = &APR_ARRAY_IDX(headers, i, mg_header_t);
 
-        if (!is_ours(h->name, strlen(h->name))) {
+        if (!is_ours(h->name, strlen(h->name))
+            && !is_our_results(h->name, strlen(h->name), h->raw,
+                               h->raw + strlen(h->raw), host)) {
             if (left != NULL)
                 APR_ARRAY_PUSH(left, mg_header_t) = *h;
             continue;
@@ -86,6 +107,7 @@ without_ours(const apr_array_header_t *headers, apr_pool_t *p)
 void smtp_inbound_header(smtp_tx_t *tx, const apr_array_header_t *headers,
                          apr_size_t header_len)
 {
+    const char *host = tx->session->server->worker->config->hostname;
     const char *bytes = tx->body.buf;
     apr_size_t block = header_len;
     char *head = apr_palloc(tx->pool, header_len + 1);
@@ -95,10 +117,10 @@ void smtp_inbound_header(smtp_tx_t *tx, const apr_array_header_t *headers,
         && (block == 2 || bytes[block - 3] == '\n'))
         block -= 2;
     tx->head = head;
-    tx->head_len = copy_block(head, bytes, bytes + block);
+    tx->head_len = copy_block(head, bytes, bytes + block, host);
     tx->rest = bytes + block;
     tx->rest_len = tx->body.len - block;
-    tx->headers = without_ours(headers, tx->pool);
+    tx->headers = without_ours(headers, host, tx->pool);
 }
 
 /* --- shares --- */

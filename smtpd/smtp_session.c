@@ -14,6 +14,7 @@
 #include "mg_time.h"
 #include "smtp_session.h"
 #include "smtp_spam.h"
+#include "smtp_verify.h"
 
 #define ANY (S_GREETED | S_READY | S_MAIL | S_RCPT | S_BDAT)
 
@@ -89,8 +90,10 @@ static void session_gone(smtp_session_t *s)
     worker_t *worker = server->worker;
 
     smtp_commit_forget(s);
-    if (s->tx != NULL)
+    if (s->tx != NULL) {
         smtp_spam_forget(s->tx);
+        smtp_verify_forget(s->tx);
+    }
     if (s->ticket != 0)
         server->forget(server, s->ticket);
     s->ticket = 0;

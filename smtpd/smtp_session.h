@@ -132,6 +132,8 @@ struct smtp_server_t {
     smtp_refused_t *refused;
     struct spamc_t *spamc;       /* smtp_spam.c; NULL: no MailgunSpamd */
     int spam_told;               /* that there is none */
+    struct dns_t *dns;           /* smtp_verify.c; NULL: MailgunARC is off */
+    int verifying;               /* messages whose signatures are looked at */
     struct smtp_look_t *look;    /* smtp_look.c; NULL: not needed yet */
     smtp_tx_t *batch[SMTP_BATCH_MAX]; /* under way */
     int n_batch;
@@ -177,6 +179,8 @@ int smtp_data_input(smtp_session_t *s);
 int smtp_bdat_input(smtp_session_t *s);
 /** The message is whole: to the commit, or refused. */
 void smtp_data_end(smtp_session_t *s);
+/** Its signatures were looked at, and it goes on from there. */
+void smtp_data_verified(smtp_session_t *s);
 /** spamd was asked, and it goes on from there. */
 void smtp_data_checked(smtp_session_t *s);
 /** SAY_OK, or what is wrong with what came so far. */

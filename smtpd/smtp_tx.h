@@ -77,6 +77,7 @@ struct smtp_tx_t {
     apr_time_t now;                  /* of the end of data */
     const apr_array_header_t *headers; /* of mg_header_t; of what is sent */
     const char *message_id;
+    struct smtp_verifying_t *verifying; /* signatures (smtp_verify.h) */
     struct spamc_check_t *spam_check; /* spamd is asked (smtp_spam.h) */
     const char *return_path;         /* what is said above the content then */
     apr_array_header_t *dropped;     /* of smtp_rcpt_t *: spam; NULL: none */

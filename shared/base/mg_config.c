@@ -33,6 +33,10 @@ static const mg_directive_t directives[] = {
     { "MailgunAPIURL", "URL", "(https:// and MailgunHostname)",
       "Where customers reach the API, for addresses in what is posted to them.",
       mg_config_set_url, AT(api_url), NULL },
+    { "MailgunARC", "on|off", "on",
+      "Whether what routes send on by mail gets an ARC set (RFC 8617), and "
+      "signatures of what may be sent on are verified for it.",
+      mg_config_set_word, AT(arc), switch_words },
     { "MailgunAuthWithoutTLS", "off|loopback|on", "off",
       "Whether AUTH is offered on connections without TLS: never, to loopback "
       "addresses, or to everybody.",

@@ -128,6 +128,7 @@ typedef struct mg_config_t {
     int tls_policy;           /* MailgunTLSPolicy: MG_TLS_* */
     const char *tls_trust;    /* MailgunTLSTrust: PEM; NULL: the system's */
 
+    int arc;                  /* MailgunARC */
     unsigned int dkim;        /* MailgunDKIM: 1 << MG_DKIM_RSA ... */
 
     /* what domains publish */
