@@ -143,7 +143,8 @@ def load(name, port, to, pid, sink, syncs, args, left=None):
 
 def start_ours(sink_port, syncs):
     stack = Stack(PLACE + "/ours", variant="release", log_level="info",
-                  extra="MailgunClientLimit 2000\nMailgunSessionLimit 4000\n"
+                  extra="MailgunARC off\nMailgunClientLimit 2000\n"
+                  "MailgunSessionLimit 4000\n"
                   "MailgunTransport out.test 127.0.0.1:%d\n" % sink_port)
     stack.setup()
     stack.ctl("route", "add", stack.account, "--priority", "1",
