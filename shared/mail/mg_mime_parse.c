@@ -104,6 +104,21 @@ int mime_entity_is_message(const mime_entity_t *e)
     return len > 4 && strcasecmp(e->filename + len - 4, ".eml") == 0;
 }
 
+/* The first file in it; without one, what is there. */
+static const void *uudecode_part(apr_size_t *plen, const mime_entity_t *e,
+                                 apr_pool_t *p)
+{
+    apr_array_header_t *files = apr_array_make(p, 1, sizeof(mime_uufile_t));
+    apr_size_t left;
+
+    *plen = e->body_len;
+    (void)mime_uudecode(&left, files, e->body, e->body_len, p);
+    if (files->nelts == 0)
+        return e->body;
+    *plen = APR_ARRAY_IDX(files, 0, mime_uufile_t).len;
+    return APR_ARRAY_IDX(files, 0, mime_uufile_t).bytes;
+}
+
 const void *mime_entity_decode(apr_size_t *plen, const mime_entity_t *e,
                                apr_pool_t *p)
 {
@@ -114,8 +129,9 @@ const void *mime_entity_decode(apr_size_t *plen, const mime_entity_t *e,
     switch (e->encoding) {
     case GMIME_CONTENT_ENCODING_BASE64:
     case GMIME_CONTENT_ENCODING_QUOTEDPRINTABLE:
-    case GMIME_CONTENT_ENCODING_UUENCODE:
         break;
+    case GMIME_CONTENT_ENCODING_UUENCODE:
+        return uudecode_part(plen, e, p);
     default:
         return e->body;
     }
@@ -189,6 +205,25 @@ static void add_other_text(parse_t *ps, const char *subtype, const char *text)
                    apr_pstrcat(ps->p, "body-", subtype, NULL), text);
 }
 
+/* What mailers of before MIME put into a text. */
+static const void *take_files(apr_size_t *plen, parse_t *ps, const void *text,
+                              apr_size_t len)
+{
+    apr_array_header_t *files = apr_array_make(ps->p, 2,
+                                               sizeof(mime_uufile_t));
+    int i;
+
+    text = mime_uudecode(plen, files, text, len, ps->p);
+    for (i = 0; i < files->nelts; i++) {
+        const mime_uufile_t *f = &APR_ARRAY_IDX(files, i, mime_uufile_t);
+        mime_entity_t e = { .type = "application", .subtype = "octet-stream",
+                            .filename = f->name };
+
+        add_attachment(ps, &e, f->bytes, f->len);
+    }
+    return text;
+}
+
 static void add_leaf(parse_t *ps, const mime_entity_t *e)
 {
     apr_size_t len;
@@ -200,6 +235,8 @@ static void add_leaf(parse_t *ps, const mime_entity_t *e)
         add_attachment(ps, e, bytes, len);
         return;
     }
+    if (strcmp(e->subtype, "plain") == 0)
+        bytes = take_files(&len, ps, bytes, len);
     text = mime_to_utf8(e->charset, bytes, len, ps->p);
     if (strncmp(text, "\xef\xbb\xbf", 3) == 0)
         text += 3; /* a byte order mark is no text */

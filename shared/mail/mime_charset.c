@@ -97,6 +97,26 @@ static char *convert(const char *charset, const char *bytes, apr_size_t len,
     return out;
 }
 
+/* Is any character of more than one octet there? Then it is UTF-8 that was
+ * damaged, and not another charset. */
+static int has_long_character(const char *bytes, apr_size_t len)
+{
+    apr_size_t i, n, k;
+
+    for (i = 0; i + 1 < len; i++) {
+        unsigned char c = (unsigned char)bytes[i];
+
+        n = c >= 0xf0 && c <= 0xf4 ? 4 : c >= 0xe0 && c < 0xf0 ? 3
+            : c >= 0xc2 && c < 0xe0 ? 2 : 0;
+        for (k = 1; n && k < n && i + k < len
+                    && ((unsigned char)bytes[i + k] & 0xc0) == 0x80; k++)
+            ;
+        if (n && k == n)
+            return 1;
+    }
+    return 0;
+}
+
 const char *mime_to_utf8(const char *charset, const char *bytes,
                          apr_size_t len, apr_pool_t *p)
 {
@@ -106,6 +126,7 @@ const char *mime_to_utf8(const char *charset, const char *bytes,
     if (*name == '\0' && !mg_text_is_utf8(bytes, len)
         && memchr(bytes, 0, len) == NULL)
         name = charset && strncasecmp(charset, "utf", 3) == 0
+                       && has_long_character(bytes, len)
                    ? "" : "WINDOWS-1252";
     if (*name)
         text = convert(name, bytes, len, &len, p);

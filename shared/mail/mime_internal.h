@@ -111,6 +111,15 @@ void mime_entity_read(mime_entity_t *e, const char *bytes, apr_size_t len,
                       const char *default_type, apr_pool_t *p);
 const void *mime_entity_decode(apr_size_t *plen, const mime_entity_t *e,
                                apr_pool_t *p);
+/** A file within a text. */
+typedef struct {
+    const char *name, *bytes;
+    apr_size_t len;
+} mime_uufile_t;
+/** The text without the files that are uuencoded in it, which are added to
+ * files (of mime_uufile_t). What only looks like one stays text. */
+const char *mime_uudecode(apr_size_t *plen, apr_array_header_t *files,
+                          const char *text, apr_size_t len, apr_pool_t *p);
 /** A message, or the header of one, whatever it is called. */
 int mime_entity_is_message(const mime_entity_t *e);
 /** start: where the multipart's body begins. */

@@ -4,6 +4,7 @@
 #include <openssl/hmac.h>
 #include "mg_hook.h"
 #include "mg_json.h"
+#include "mg_text.h"
 
 static apr_array_header_t *new_fields(void)
 {
@@ -322,8 +323,54 @@ static void test_raw(void **state)
     }
 }
 
-UNIT_MAIN(cmocka_unit_test(test_sign), cmocka_unit_test(test_urlencode),
-          cmocka_unit_test(test_events),
-          cmocka_unit_test(test_events_at_the_edge), cmocka_unit_test(test_kept),
-          cmocka_unit_test(test_forward),
-          cmocka_unit_test(test_raw))
+/* test_hook --post FILE [URL]: what would be posted, as JSON, for
+ * tests/checks/broken_mail. */
+static int post_file(const char *path, const char *url)
+{
+    mg_delivery_t delivery = { .recipient = "bob@d.test", .target = url };
+    mg_message_t message = { .sender = "al@x.test" };
+    apr_array_header_t *fields = new_fields();
+    size_t room = 64 * 1024 * 1024, len;
+    char *bytes = apr_palloc(pool, room);
+    FILE *f = fopen(path, "rb");
+    json_t *all = json_array();
+    int i;
+
+    if (!f)
+        return 2;
+    len = fread(bytes, 1, room, f);
+    fclose(f);
+    mg_hook_forward(fields, &delivery, &message, bytes, len, pool);
+    for (i = 0; i < fields->nelts; i++) {
+        const mg_field_t *one = &APR_ARRAY_IDX(fields, i, mg_field_t);
+
+        if (one->value)
+            json_array_append_new(all, json_pack("[s,s]", one->name,
+                                                 one->value));
+        else
+            json_array_append_new(
+                all, json_pack("[s,s,s,s]", one->name, one->filename,
+                               one->content_type,
+                               mg_text_hex(one->file,
+                                           one->file_len < 4096
+                                               ? one->file_len : 4096, pool)));
+    }
+    printf("%s\n", mg_json_compact(all, pool));
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_sign), cmocka_unit_test(test_urlencode),
+        cmocka_unit_test(test_events),
+        cmocka_unit_test(test_events_at_the_edge), cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_forward), cmocka_unit_test(test_raw),
+    };
+
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    if (argc >= 3 && strcmp(argv[1], "--post") == 0)
+        return post_file(argv[2], argc > 3 ? argv[3] : NULL);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
