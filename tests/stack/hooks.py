@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """A receiver of webhooks and forwards: writes down each POST, answers 200.
 
-One JSON line for each POST: path, headers, fields, files. fields maps a name to
+One JSON line for each POST: path, headers, fields, files, failed (by /flaky).
+fields maps a name to
 its value, or to the list of its values where it came several times; files is a
 list of {name, filename, content_type, size, sha256, text}. The path may ask
 for another behaviour:
@@ -10,6 +11,7 @@ for another behaviour:
   /hang...          never answer (60 s)
   /slow/SECONDS...  answer that much later
   /redirect/URL...  answer 302 to URL
+  /flaky...         answer 500 to every third
 """
 import argparse
 import email.parser
@@ -74,8 +76,12 @@ class Receiver(BaseHTTPRequestHandler):
                     body.decode("utf-8", "replace"), keep_blank_values=True):
                 add(name, value)
         with self.server.lock:
+            self.server.posts += 1
+            self.fails = self.path.startswith("/flaky") \
+                and self.server.posts % 3 == 0
             self.server.log.write(json.dumps({
                 "time": time.time(), "path": self.path,
+                "failed": self.fails,
                 "headers": dict(self.headers.items()),
                 "fields": fields, "files": files}) + "\n")
             self.server.log.flush()
@@ -95,7 +101,7 @@ class Receiver(BaseHTTPRequestHandler):
         return data if len(data) == size else None
 
     def answer(self):
-        code, location = 200, None
+        code, location = 500 if self.fails else 200, None
         m = re.match(r"/(status|slow|redirect|hang)/?([^/?]*)(.*)", self.path)
         if m and m.group(1) == "status":
             code = int(m.group(2))
@@ -131,6 +137,7 @@ def main():
     server = Server((args.host, args.port), Receiver)
     server.log = open(args.log, "a")
     server.lock = threading.Lock()
+    server.posts = 0
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: threading.Thread(
             target=server.shutdown, daemon=True).start())
