@@ -3,6 +3,7 @@
 #   make check        unit tests (cmocka) and checks of the sources
 #   make e2e          the real stack (pytest), SQLite, then PostgreSQL
 #   make test         deps, check, e2e, clients
+#   make day          24 hours of mixed traffic in ten minutes, processes killed
 #   make SANITIZER=address check e2e
 
 UNIT_SRC := $(sort $(wildcard tests/unit/test_*.c))

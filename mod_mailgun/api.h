@@ -245,7 +245,9 @@ api_handler_fn api_tracking_get, api_tracking_put;
 api_handler_fn api_mailboxes_list, api_mailboxes_create, api_mailboxes_update,
     api_mailboxes_delete;
 api_handler_fn api_credentials_list, api_credentials_create,
-    api_credentials_update, api_credentials_delete;
+    api_credentials_update, api_credentials_delete, api_credentials_clear;
+/** Of a login that is a mailbox. */
+api_handler_fn api_mailbox_credentials_update, api_mailbox_credentials_delete;
 api_handler_fn api_routes_list, api_routes_get, api_routes_create,
     api_routes_update, api_routes_delete, api_routes_test, api_routes_match;
 api_handler_fn api_lists_list, api_lists_pages, api_lists_get,

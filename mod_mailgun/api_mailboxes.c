@@ -1,5 +1,5 @@
-/* api_mailboxes.c - /<domain>/mailboxes: POP3, IMAP and SMTP logins; and the
- * same under the name they got later, /domains/<domain>/credentials. */
+/* api_mailboxes.c - /<domain>/mailboxes: POP3, IMAP and SMTP logins. They are
+ * credentials, too (api_credentials.c). */
 #include "api.h"
 
 #include <apr_strings.h>
@@ -13,17 +13,13 @@
 
 /* The two differ in words only. */
 typedef struct {
-    const char *param, *created, *deleted, *not_found;
+    const char *deleted, *not_found;
 } face_t;
 
-static const face_t mailboxes = {
-    "mailbox", "Created 1 mailboxes", "Mailbox has been deleted",
-    "Mailbox not found"
-};
-static const face_t credentials = {
-    "login", "Created 1 credentials pair(s)", "Credentials have been deleted",
-    "Credentials not found"
-};
+static const face_t mailboxes = { "Mailbox has been deleted",
+                                  "Mailbox not found" };
+static const face_t credentials = { "Credentials have been deleted",
+                                    "Credentials not found" };
 
 static int characters(const char *s)
 {
@@ -107,23 +103,18 @@ static const char *full_address(api_t *q, const char *mailbox)
 
 /* GET */
 
-static json_t *mailbox_json(const mg_mailbox_t *mailbox, const face_t *face,
-                            apr_pool_t *p)
+static json_t *mailbox_json(const mg_mailbox_t *mailbox, apr_pool_t *p)
 {
-    json_t *json;
     json_t *size = mailbox->size_bytes < 0
                        ? json_null()
                        : json_integer((json_int_t)mailbox->size_bytes);
 
-    json = json_pack("{s:o, s:s, s:s}", "size_bytes", size, "created_at",
+    return json_pack("{s:o, s:s, s:s}", "size_bytes", size, "created_at",
                      mg_time_gmt(mailbox->created_at, p), "mailbox",
                      mailbox->address);
-    if (face == &credentials)
-        json_object_set_new(json, "login", json_string(mailbox->address));
-    return json;
 }
 
-static int list(api_t *q, const face_t *face)
+int api_mailboxes_list(api_t *q)
 {
     apr_array_header_t *found;
     apr_int64_t skip, limit, total;
@@ -140,7 +131,7 @@ static int list(api_t *q, const face_t *face)
     items = json_array();
     for (i = 0; i < found->nelts; i++)
         json_array_append_new(
-            items, mailbox_json(APR_ARRAY_IDX(found, i, mg_mailbox_t *), face,
+            items, mailbox_json(APR_ARRAY_IDX(found, i, mg_mailbox_t *),
                                 q->p));
     return api_reply_items(q, total, items);
 }
@@ -179,22 +170,22 @@ static apr_status_t is_created(mg_db_t *db, void *baton)
                                 change->password_hash);
 }
 
-static int bad_address(api_t *q, const face_t *face)
+static int bad_address(api_t *q)
 {
     return api_reply_message(q, HTTP_BAD_REQUEST,
-                             "'%s' parameter is not a valid address. "
-                             "please check documentation", face->param);
+                             "'mailbox' parameter is not a valid address. "
+                             "please check documentation");
 }
 
-static int create(api_t *q, const face_t *face)
+int api_mailboxes_create(api_t *q)
 {
-    const char *mailbox = api_param(q, face->param);
+    const char *mailbox = api_param(q, "mailbox");
     const char *password = api_param(q, "password");
     change_t change = { .q = q, .quota_bytes = QUOTA_STAYS };
     apr_status_t rv;
 
     if (!mailbox || !*mailbox)
-        return missing(q, face->param);
+        return missing(q, "mailbox");
     if (!password || !*password)
         return missing(q, "password");
     if (api_check_password(q, password)
@@ -202,7 +193,7 @@ static int create(api_t *q, const face_t *face)
         return API_REPLIED;
     change.address = full_address(q, mailbox);
     if (!change.address)
-        return bad_address(q, face);
+        return bad_address(q);
     change.password_hash = mg_password_hash(password, q->p);
     rv = api_unit(q, run_create, is_created, &change);
     if (rv == APR_EEXIST || rv == MG_ECONFLICT)
@@ -210,14 +201,14 @@ static int create(api_t *q, const face_t *face)
                                  "Address already exists '%s'",
                                  change.address);
     if (rv == MG_EADDRESS || rv == MG_EBADINPUT)
-        return bad_address(q, face);
+        return bad_address(q);
     if (rv == APR_ENOENT) /* removed meanwhile */
         return api_reply_message(q, HTTP_NOT_FOUND, "Domain not found: %s",
                                  q->domain.name);
     if (rv != APR_SUCCESS)
         return api_reply_failed(q, rv, "cannot add a mailbox");
     mg_shared_bump(q->child->shared);
-    return api_reply_message(q, HTTP_OK, "%s", face->created);
+    return api_reply_message(q, HTTP_OK, "Created 1 mailboxes");
 }
 
 /* PUT and DELETE */
@@ -331,16 +322,6 @@ static int delete(api_t *q, const face_t *face)
 
 /* the two faces */
 
-int api_mailboxes_list(api_t *q)
-{
-    return list(q, &mailboxes);
-}
-
-int api_mailboxes_create(api_t *q)
-{
-    return create(q, &mailboxes);
-}
-
 int api_mailboxes_update(api_t *q)
 {
     return update(q, &mailboxes);
@@ -351,22 +332,12 @@ int api_mailboxes_delete(api_t *q)
     return delete(q, &mailboxes);
 }
 
-int api_credentials_list(api_t *q)
-{
-    return list(q, &credentials);
-}
-
-int api_credentials_create(api_t *q)
-{
-    return create(q, &credentials);
-}
-
-int api_credentials_update(api_t *q)
+int api_mailbox_credentials_update(api_t *q)
 {
     return update(q, &credentials);
 }
 
-int api_credentials_delete(api_t *q)
+int api_mailbox_credentials_delete(api_t *q)
 {
     return delete(q, &credentials);
 }

@@ -35,6 +35,8 @@ static const api_endpoint_t endpoints[] = {
       API_ANY | API_DOMAIN },
     { M_POST,   "/domains/{domain}/credentials", api_credentials_create,
       API_ANY | API_DOMAIN },
+    { M_DELETE, "/domains/{domain}/credentials", api_credentials_clear,
+      API_V3 | API_DOMAIN },
     { M_PUT,    "/domains/{domain}/credentials/{login}",
       api_credentials_update, API_ANY | API_DOMAIN },
     { M_DELETE, "/domains/{domain}/credentials/{login}",

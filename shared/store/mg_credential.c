@@ -166,3 +166,44 @@ apr_status_t mg_credential_remove(mg_db_t *db, apr_int64_t id)
 
     return rv == APR_SUCCESS && gone == 0 ? APR_ENOENT : rv;
 }
+
+apr_status_t mg_credential_clear(apr_int64_t *pn, mg_db_t *db,
+                                 apr_int64_t domain_id)
+{
+    *pn = 0;
+    return mg_db_exec(db, pn, "DELETE FROM smtp_credential"
+                      " WHERE domain_id = $1", "i", domain_id);
+}
+
+apr_status_t mg_credential_logins(apr_array_header_t **plist,
+                                  apr_int64_t *ptotal, mg_db_t *db,
+                                  apr_int64_t domain_id, apr_int64_t skip,
+                                  apr_int64_t limit, apr_pool_t *p)
+{
+    mg_login_t *login;
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+
+    *plist = apr_array_make(p, 8, sizeof(mg_login_t));
+    rv = mg_db_get_int(db, ptotal, "SELECT (SELECT COUNT(*) FROM"
+                       " smtp_credential WHERE domain_id = $1) +"
+                       " (SELECT COUNT(*) FROM mailbox WHERE domain_id = $1"
+                       " AND deleted_at IS NULL)", "i", domain_id);
+    if (rv == APR_SUCCESS)
+        rv = mg_db_query(
+            &stmt, db,
+            "SELECT x.address, x.size, x.created_at FROM (SELECT b.address,"
+            " b.address_lc AS k, COALESCE(u.bytes, -1) AS size, b.created_at"
+            " FROM mailbox b LEFT JOIN mailbox_usage u ON u.mailbox_id = b.id"
+            " WHERE b.domain_id = $1 AND b.deleted_at IS NULL UNION ALL"
+            " SELECT c.login_lc, c.login_lc, -1, c.created_at FROM"
+            " smtp_credential c WHERE c.domain_id = $1) x ORDER BY x.k"
+            " LIMIT $2 OFFSET $3", "iii", domain_id, limit, skip);
+    while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
+        login = apr_array_push(*plist);
+        login->login = mg_stmt_text(stmt, 0, p);
+        login->size_bytes = mg_stmt_int(stmt, 1);
+        login->created_at = mg_stmt_int(stmt, 2);
+    }
+    return rv == APR_EOF ? APR_SUCCESS : rv;
+}

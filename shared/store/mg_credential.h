@@ -36,6 +36,21 @@ apr_status_t mg_credential_list(apr_array_header_t **plist,
                                 apr_int64_t *ptotal, mg_db_t *db,
                                 apr_int64_t domain_id, apr_int64_t skip,
                                 apr_int64_t limit, apr_pool_t *p);
+/** All logins of a domain, its mailboxes too. */
+typedef struct {
+    const char *login;
+    apr_int64_t size_bytes;   /* of a mailbox; -1: it has none, or nothing was
+                                 counted */
+    apr_time_t created_at;
+} mg_login_t;
+/** By login; array of mg_login_t. */
+apr_status_t mg_credential_logins(apr_array_header_t **plist,
+                                  apr_int64_t *ptotal, mg_db_t *db,
+                                  apr_int64_t domain_id, apr_int64_t skip,
+                                  apr_int64_t limit, apr_pool_t *p);
+/** All of a domain. *pn: how many there were. */
+apr_status_t mg_credential_clear(apr_int64_t *pn, mg_db_t *db,
+                                 apr_int64_t domain_id);
 apr_status_t mg_credential_set_password(mg_db_t *db, apr_int64_t id,
                                         const char *password_hash);
 apr_status_t mg_credential_remove(mg_db_t *db, apr_int64_t id);

@@ -1,4 +1,8 @@
 """/<domain>/mailboxes: the manual's calls, errors, logins that follow."""
+import imaplib
+import smtplib
+import ssl
+
 import pytest
 
 
@@ -155,13 +159,60 @@ def test_credentials(env):
      "Password is too short. It must be between 5 and 32 characters."),
     ({"login": "x@elsewhere.test", "password": "12345"},
      "'login' parameter is not a valid address. please check documentation"),
-    ({"login": "x", "password": "12345", "quota": "much"},
-     "quota: 'much' is no size; try 104857600, 100M, 0 for no limit, or "
-     "default"),
+    ({"login": "postmaster", "password": "12345"},
+     "Address already exists 'postmaster@{}'"),
 ])
 def test_credentials_errors(env, place, data, text):
     r = env.api("POST", "/domains/%s/credentials" % place, data=data)
-    assert (r.status_code, r.json()["message"]) == (400, text)
+    assert (r.status_code, r.json()["message"]) == (400, text.format(place))
+
+
+def login_smtp(env, user, password):
+    context = ssl.create_default_context(cafile=env.dir + "/etc/cert.pem")
+    with smtplib.SMTP("localhost", env.submission_port, timeout=30) as s:
+        s.starttls(context=context)
+        s.login(user, password)
+
+
+def test_a_credential_sends_and_no_more(env):
+    d = env.new_domain()
+    path = "/domains/%s/credentials" % d
+    env.api("POST", path, data={"login": "Bob@" + d, "password": "secret"})
+    login_smtp(env, "bob@" + d, "secret")
+    with pytest.raises(imaplib.IMAP4.error):
+        imaplib.IMAP4_SSL(
+            "127.0.0.1", env.imaps_port,
+            ssl_context=ssl._create_unverified_context()).login(
+                "bob@" + d, "secret")
+    with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+        s.ehlo()
+        s.mail("al@example.net")
+        code, words = s.rcpt("bob@" + d)
+    assert (code, words[:5]) == (550, b"5.1.1")
+    assert [i["mailbox"] for i in env.api("GET", "/%s/mailboxes" % d).json()[
+        "items"]] == ["postmaster@" + d]
+    # a mailbox is a credential, too
+    env.api("POST", "/%s/mailboxes" % d, data={"mailbox": "al",
+                                               "password": "secret"})
+    logins = [i["login"].split("@")[0] for i in env.api("GET", path).json()[
+        "items"]]
+    assert logins == ["al", "bob", "postmaster"]
+    assert env.api("PUT", path + "/al", data={
+        "password": "another"}).status_code == 200
+    login_smtp(env, "al@" + d, "another")
+    assert env.api("PUT", path + "/bob", data={
+        "password": "another"}).status_code == 200
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        login_smtp(env, "bob@" + d, "secret")
+    login_smtp(env, "bob@" + d, "another")
+    assert env.api("DELETE", path).status_code in (404, 405)
+    r = env.http.delete(env.api_url.replace("/v2", "/v3") + path,
+                        auth=("api", env.key), timeout=60)
+    assert (r.status_code, r.json()) == (200, {
+        "message": "All domain credentials have been deleted", "count": 1})
+    with pytest.raises(smtplib.SMTPAuthenticationError):
+        login_smtp(env, "bob@" + d, "another")
+    login_smtp(env, "al@" + d, "another")
 
 
 def test_system_credentials_stay(env, place):
