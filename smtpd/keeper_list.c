@@ -15,6 +15,11 @@ static apr_status_t step_of(keeper_list_t *lists, const mg_delivery_t *row,
                           ? keeper_list_post(lists, row, p)
                           : keeper_list_expand(lists, row, p);
 
+    if (APR_STATUS_IS_ENOENT(rv)) {
+        mg_log(MG_LOG_ERR, rv, "list: message %" APR_INT64_T_FMT " is not in "
+               "the store any more: its list gets nothing", row->message_id);
+        rv = mg_queue_settle(lists->worker->db, row);
+    }
     if (rv == MG_ELEASE) {
         mg_log(MG_LOG_WARN, rv, "list: delivery %" APR_INT64_T_FMT
                ": its result came too late", row->id);

@@ -236,6 +236,24 @@ static apr_status_t make(post_t *post, apr_pool_t *p)
     return rv;
 }
 
+/* For the events API; nobody else asks a message for it. */
+static apr_status_t read_summary(mg_message_t *message, mg_db_t *db,
+                                 apr_pool_t *p)
+{
+    mg_stmt_t *stmt;
+    apr_status_t rv;
+
+    rv = mg_db_query(&stmt, db, "SELECT summary FROM message WHERE id = $1",
+                     "i", message->id);
+    if (rv == APR_SUCCESS)
+        rv = mg_stmt_next(stmt);
+    if (rv != APR_SUCCESS)
+        return rv == APR_EOF ? APR_ENOENT : rv;
+    message->summary = mg_stmt_text(stmt, 0, p);
+    mg_stmt_done(stmt);
+    return APR_SUCCESS;
+}
+
 apr_status_t keeper_list_post(keeper_list_t *lists, const mg_delivery_t *row,
                               apr_pool_t *ptemp)
 {
@@ -247,7 +265,9 @@ apr_status_t keeper_list_post(keeper_list_t *lists, const mg_delivery_t *row,
     if (rv != APR_SUCCESS)
         return rv;
     post.posted = posted;
-    rv = make(&post, ptemp);
+    rv = read_summary(posted, lists->worker->db, ptemp);
+    if (rv == APR_SUCCESS)
+        rv = make(&post, ptemp);
     if (rv == APR_SUCCESS)
         rv = commit(&post, ptemp);
     if (rv != APR_SUCCESS)

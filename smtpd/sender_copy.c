@@ -212,7 +212,9 @@ static void set_top(sender_copy_t *copy, const sender_entry_t *entry)
         copy->top = mg_render_top(&copy->who, copy->pool);
     else if (entry->row.transport == MG_TRANSPORT_LMTP)
         copy->top = apr_psprintf(copy->pool, "X-Mailgun-Delivery-Id: %"
-                                 APR_INT64_T_FMT "\r\n", entry->row.id);
+                                 APR_INT64_T_FMT "\r\n%s", entry->row.id,
+                                 mg_render_list_fields(&copy->who,
+                                                       copy->pool));
 }
 
 apr_status_t sender_copy_make(sender_copy_t **pcopy, sender_t *s,

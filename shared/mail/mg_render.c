@@ -51,6 +51,13 @@ static const char *list_unsubscribe(const mg_render_for_t *who, apr_pool_t *p)
                        " List-Unsubscribe=One-Click\r\n", NULL);
 }
 
+const char *mg_render_list_fields(const mg_render_for_t *who, apr_pool_t *p)
+{
+    return who->list ? apr_pstrcat(p, who->list->fields,
+                                   list_unsubscribe(who, p), NULL)
+                     : "";
+}
+
 char *mg_render_top(const mg_render_for_t *who, apr_pool_t *p)
 {
     char *sid = render_sid(who, p);
@@ -58,8 +65,7 @@ char *mg_render_top(const mg_render_for_t *who, apr_pool_t *p)
     if (sid == NULL)
         return "";
     return apr_pstrcat(p, "X-Mailgun-Sid: ", sid, "\r\n",
-                       who->list ? who->list->fields : "",
-                       who->list ? list_unsubscribe(who, p) : "", NULL);
+                       mg_render_list_fields(who, p), NULL);
 }
 
 const char *mg_render_variables(const mg_render_for_t *who, apr_pool_t *p)

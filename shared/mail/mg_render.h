@@ -182,6 +182,8 @@ void mg_render_head(const char **pbytes, apr_size_t *plen,
  * who->delivery NULL: of a copy that several recipients share; it names none
  * of them. */
 char *mg_render_top(const mg_render_for_t *who, apr_pool_t *p);
+/** A mailing list's alone (mg_list_copy.h); "" where it is none's. */
+const char *mg_render_list_fields(const mg_render_for_t *who, apr_pool_t *p);
 
 /** Are the addresses of a From or Sender in that domain whatever values are
  * filled in, if they are as the field stands? */

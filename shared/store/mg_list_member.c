@@ -263,8 +263,11 @@ apr_status_t mg_list_remove_member(mg_db_t *db, apr_int64_t list_id,
     rv = mg_tx_join(db, MG_TX_WRITE, &own);
     if (rv != APR_SUCCESS)
         return rv;
-    rv = mg_db_exec(db, &n, "DELETE FROM list_member WHERE list_id = $1 AND"
-                    " address_lc = $2", "it", list_id, key_of(address, ptemp));
+    rv = count(db, list_id, 0); /* in the order of who puts members */
+    if (rv == APR_SUCCESS)
+        rv = mg_db_exec(db, &n, "DELETE FROM list_member WHERE list_id = $1"
+                        " AND address_lc = $2", "it", list_id,
+                        key_of(address, ptemp));
     if (rv == APR_SUCCESS)
         rv = n == 0 ? APR_ENOENT : count(db, list_id, -1);
     return mg_tx_leave(db, own, rv);

@@ -2,6 +2,7 @@
 of it."""
 import email
 import email.policy
+import imaplib
 import re
 import smtplib
 import ssl
@@ -204,6 +205,34 @@ def test_reply_preference(env):
         lst.post()
         m, = lst.copies("bob")
         assert m["Reply-To"] == (lst.address if want else None)
+
+
+def test_a_member_with_a_mailbox_of_ours(env):
+    lst = List(env, members=("bob",))
+    box = "al@" + lst.domain
+    lst.api("POST", "/%s/mailboxes" % lst.domain,
+            data={"mailbox": box, "password": "secret"})
+    lst.add(box, vars='{"n": 1}')
+    lst.post(subject="n is %recipient.n%")
+    lst.copies("bob")
+
+    def first():
+        client = imaplib.IMAP4_SSL(
+            "127.0.0.1", env.imaps_port,
+            ssl_context=ssl._create_unverified_context())
+        client.login(box, "secret")
+        client.select("INBOX")
+        data = client.fetch("1", "(RFC822)")[1]
+        client.logout()
+        return data[0] and email.message_from_bytes(data[0][1],
+                                                    policy=email.policy.SMTP)
+    m = env.wait("the copy in the mailbox", first)
+    assert m["Subject"] == "n is 1"
+    assert m["List-Id"] and m["List-Unsubscribe"] and m["Precedence"] == "list"
+    # the events API knows what was sent
+    event = [e for e in lst.events("delivered", 2)
+             if e["recipient"] == box][0]
+    assert event["message"]["headers"]["to"] == lst.address
 
 
 def test_campaign_and_list_count(env):
