@@ -158,8 +158,11 @@ void mailboxd_session_forget(mailboxd_session_t *session)
 }
 
 /* One that is held by a connection, or whose process lives: it may reconnect
- * and settle. Of other nodes' we only know the age (mg_quota_get). */
-static int is_live(mailboxd_t *d, apr_int64_t id, const char *owner)
+ * and settle, but no save takes MG_QUOTA_STALE_AFTER: of a mailboxd that died
+ * between COMMIT and answer its process knows nothing. Of other nodes' we only
+ * know the age (mg_quota_get). */
+static int is_live(mailboxd_t *d, apr_int64_t id, const char *owner,
+                   apr_time_t created_at)
 {
     const char *node = d->worker->node, *owners_node;
     apr_uint64_t start;
@@ -168,6 +171,8 @@ static int is_live(mailboxd_t *d, apr_int64_t id, const char *owner)
 
     if (apr_hash_get(d->held, &id, sizeof(id)))
         return 1;
+    if (created_at < mg_now() - MG_QUOTA_STALE_AFTER)
+        return 0;
     if (!mailboxd_owner_parse(&pid, &start, &owners_node, &len, owner))
         return 0;
     if (len && (len != strlen(node) || memcmp(owners_node, node, len) != 0))
@@ -185,12 +190,13 @@ apr_status_t mailboxd_box_reservations(int *plive, int *pdead,
     *plive = *pdead = 0;
     *pnewest = 0;
     rv = mg_db_query(&stmt, db,
-                     "SELECT id, owner FROM quota_reservation"
+                     "SELECT id, owner, created_at FROM quota_reservation"
                      " WHERE mailbox_id = $1 ORDER BY id", "i", mailbox_id);
     while (rv == APR_SUCCESS && (rv = mg_stmt_next(stmt)) == APR_SUCCESS) {
         apr_int64_t id = mg_stmt_int(stmt, 0);
 
-        if (is_live(d, id, mg_stmt_text(stmt, 1, d->ptemp)))
+        if (is_live(d, id, mg_stmt_text(stmt, 1, d->ptemp),
+                    mg_stmt_int(stmt, 2)))
             *plive += 1;
         else
             *pdead += 1;

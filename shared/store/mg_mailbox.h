@@ -50,6 +50,10 @@ char *mg_mailbox_home(const char *mail_dir, apr_int64_t id, apr_pool_t *p);
 
 /* --- quota, mailboxd's --- */
 
+/** A reservation lasts as long as one save. What is older is nobody's: its
+ * mailbox is counted again. */
+#define MG_QUOTA_STALE_AFTER (3600 * APR_TIME_C(1000000))
+
 /** One atomic statement: reserve if used + reserved + n fits into the
  * mailbox's limit and its domain's; 0 bytes always fit. @return MG_EQUOTA, or
  * APR_ENOENT if the mailbox is gone */

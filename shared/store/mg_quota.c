@@ -10,10 +10,6 @@
 #include "mg_time.h"
 #include "mg_tx.h"
 
-/* A reservation lasts as long as one save; mailboxd marks those whose process
- * is gone, this is for what nobody marked. */
-#define STALE_AFTER (3600 * APR_TIME_C(1000000))
-
 #define DOMAIN_LIMIT                                                          \
     "COALESCE((SELECT CAST(s.value AS BIGINT) FROM setting s"                 \
     " WHERE s.scope = 'domain' AND s.scope_id = b.domain_id"                  \
@@ -203,7 +199,7 @@ apr_status_t mg_quota_get(mg_quota_t *quota, mg_db_t *db,
         "   OR r.created_at < $2)) THEN 1 ELSE 0 END"
         " FROM mailbox b LEFT JOIN mailbox_usage u ON u.mailbox_id = b.id"
         " WHERE b.id = $3 AND b.deleted_at IS NULL",
-        "iii", default_quota, (apr_int64_t)(mg_now() - STALE_AFTER),
+        "iii", default_quota, (apr_int64_t)(mg_now() - MG_QUOTA_STALE_AFTER),
         mailbox_id);
     if (rv == APR_SUCCESS)
         rv = mg_stmt_next(stmt);

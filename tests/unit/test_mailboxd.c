@@ -306,6 +306,13 @@ static void dirty_and_recount(void **state)
     hear(&b, fd);
     assert_string_equal(limits(&b, fd),
                         apr_psprintf(b.s->p, "l OK 0 0 0 0 0 0 " N "|", r));
+    /* but older than any save: its answer was lost, nobody will settle it */
+    unit_store_ok(b.s->db, mg_db_exec(b.s->db, NULL,
+                                      "UPDATE quota_reservation SET"
+                                      " created_at = created_at - $1", "i",
+                                      MG_QUOTA_STALE_AFTER + 1));
+    assert_string_equal(limits(&b, fd),
+                        apr_psprintf(b.s->p, "l OK 0 0 0 0 0 1 " N "|", r));
     ask(&b, fd, "x RELEASE " N, r);
     /* a dead one whose connection is open may still settle */
     other = client(&b);
