@@ -274,6 +274,7 @@ def test_smtpd_stopped(own_env):
 def test_dovecot_stopped(own_env):
     """Mail for mailboxes is taken, waits and arrives; other mail goes on."""
     env, subject = own_env, token("no-dovecot")
+    assert in_mailbox(env, subject) == 0  # all its processes are up
     env.processes["dovecot"].stop()
     assert smtp_once(env, env.mailbox, subject)[0] == 250
     assert api_once(env, env.mailbox, subject).status_code == 200
