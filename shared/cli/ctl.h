@@ -123,6 +123,7 @@ int ctl_campaign_list(ctl_t *ctl);
 int ctl_campaign_show(ctl_t *ctl);
 int ctl_campaign_remove(ctl_t *ctl);
 int ctl_route_add(ctl_t *ctl);
+int ctl_route_set(ctl_t *ctl);
 int ctl_route_list(ctl_t *ctl);
 int ctl_route_remove(ctl_t *ctl);
 int ctl_route_test(ctl_t *ctl);

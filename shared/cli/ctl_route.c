@@ -54,6 +54,56 @@ int ctl_route_add(ctl_t *ctl)
     return 0;
 }
 
+/* What is given replaces what is there; actions all that there were. */
+static int change_route(mg_route_t *route, ctl_t *ctl)
+{
+    const char *expression = ctl_option(ctl, "expression");
+    const char *description = ctl_option(ctl, "description");
+    apr_array_header_t *actions = apr_array_make(ctl->pool, 4, sizeof(char *));
+    const char *error;
+    int code;
+
+    apr_table_do(keep_action, actions, ctl->options, "action", NULL);
+    if (expression)
+        route->expression = expression;
+    if (description)
+        route->description = description;
+    if (actions->nelts)
+        route->actions = actions;
+    if (mg_action_check_route(route->expression, route->actions, &error,
+                              ctl->pool) != APR_SUCCESS)
+        return ctl_error(ctl, "%s", error);
+    code = ctl_option_number(&route->priority, ctl, "priority",
+                             route->priority, 0, APR_INT32_MAX);
+    return code;
+}
+
+int ctl_route_set(ctl_t *ctl)
+{
+    mg_account_t *account;
+    mg_route_t *route;
+    apr_status_t rv;
+    int code;
+
+    if ((code = ctl_begin(ctl)) != 0
+        || (code = ctl_account(&account, ctl, ctl->argv[0])) != 0)
+        return code;
+    rv = mg_route_get(&route, ctl->db, account->id, ctl->argv[1], ctl->pool);
+    if (rv == APR_ENOENT)
+        return ctl_error(ctl, "account %s has no route '%s'", account->name,
+                         ctl->argv[1]);
+    if (rv == APR_SUCCESS && (code = change_route(route, ctl)) != 0)
+        return code;
+    if (rv == APR_SUCCESS)
+        rv = mg_route_update(ctl->db, route, ctl->pool);
+    if (rv != APR_SUCCESS)
+        return ctl_failed(ctl, rv, "route %s", ctl->argv[1]);
+    if ((code = ctl_commit(ctl)) != 0)
+        return code;
+    printf("route %s changed\n", route->public_id);
+    return 0;
+}
+
 int ctl_route_list(ctl_t *ctl)
 {
     ctl_table_t *table = ctl_table_make(ctl);

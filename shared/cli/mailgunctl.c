@@ -80,6 +80,10 @@ static const ctl_command_t commands[] = {
     { "route", "add", "ACCOUNT --expression E --action A ... [--priority N]"
       " [--description TEXT]", "expression action priority description", 1, 1,
       ctl_route_add, "add a route for incoming mail" },
+    { "route", "set", "ACCOUNT ID [--expression E] [--action A ...]"
+      " [--priority N] [--description TEXT]",
+      "expression action priority description", 2, 2, ctl_route_set,
+      "change a route; actions replace all that there were" },
     { "route", "list", "ACCOUNT", "", 1, 1, ctl_route_list,
       "list an account's routes" },
     { "route", "test", "ACCOUNT RECIPIENT [FILE|-]", "", 2, 3, ctl_route_test,

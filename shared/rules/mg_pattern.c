@@ -218,17 +218,75 @@ static apr_status_t free_code(void *code)
     return APR_SUCCESS;
 }
 
-/* Python's \Z is PCRE's \z. */
-static const char *translate(const char *text, apr_pool_t *p)
+/* How many characters of one of Python's escapes that PCRE2 has otherwise:
+ * \Z, \uXXXX, \UXXXXXXXX. 0: it is none. What PCRE2 calls it goes to *pout. */
+static apr_size_t escape(const char *s, char **pout)
 {
-    char *copy = apr_pstrdup(p, text), *c;
+    apr_size_t digits = s[1] == 'u' ? 4 : s[1] == 'U' ? 8 : 0, i;
 
-    for (c = copy; *c; c++)
-        if (*c == '\\' && *++c == 'Z')
-            *c = 'z';
-        else if (!*c)
-            break;
+    if (s[1] == 'Z') {
+        memcpy(*pout, "\\z", 2);
+        *pout += 2;
+        return 2;
+    }
+    for (i = 0; digits && i < digits; i++)
+        if (!apr_isxdigit(s[2 + i]))
+            return 0;
+    if (!digits)
+        return 0;
+    memcpy(*pout, "\\x{", 3);
+    memcpy(*pout + 3, s + 2, digits);
+    (*pout)[3 + digits] = '}';
+    *pout += 4 + digits;
+    return 2 + digits;
+}
+
+/* "{,3}" is "{0,3}"; PCRE2 10.42 takes it as it stands. */
+static int is_open_count(const char *s)
+{
+    return s[0] == '{' && s[1] == ','
+           && s[2 + strspn(s + 2, "0123456789")] == '}';
+}
+
+/* The first len characters of a pattern as PCRE2 has them. */
+static const char *translate(const char *text, apr_size_t len, apr_pool_t *p)
+{
+    char *copy = apr_palloc(p, 2 * len + 16), *to = copy;
+    const char *s = text, *end = text + len;
+    int in_class = 0;
+    apr_size_t n;
+
+    while (s < end) {
+        n = *s == '\\' ? escape(s, &to) : 0;
+        if (n) {
+            s += n;
+            continue;
+        }
+        if (*s == '\\' && s[1])
+            *to++ = *s++;
+        else if (*s == '[')
+            in_class = 1;
+        else if (*s == ']')
+            in_class = 0;
+        else if (!in_class && is_open_count(s)) {
+            *to++ = *s++;
+            *to++ = '0';
+        }
+        *to++ = *s++;
+    }
+    *to = '\0';
     return copy;
+}
+
+/* Where an error of the translated pattern is in the customer's. */
+static int original_offset(const char *text, apr_size_t offset, apr_pool_t *p)
+{
+    int n = 0;
+
+    while (text[n]
+           && strlen(translate(text, (apr_size_t)n + 1, p)) <= offset)
+        n++;
+    return n;
 }
 
 apr_status_t mg_pattern_check(mg_pattern_t *pattern, const char **perror,
@@ -245,7 +303,9 @@ apr_status_t mg_pattern_check(mg_pattern_t *pattern, const char **perror,
         *perror = "the pattern is too long";
         return MG_EBADINPUT;
     }
-    pattern->code = pcre2_compile((PCRE2_SPTR)translate(pattern->text, p),
+    pattern->code = pcre2_compile((PCRE2_SPTR)translate(pattern->text,
+                                                        strlen(pattern->text),
+                                                        p),
                                   PCRE2_ZERO_TERMINATED,
                                   PCRE2_ANCHORED | PCRE2_MATCH_INVALID_UTF
                                       | PCRE2_NEVER_BACKSLASH_C
@@ -256,7 +316,7 @@ apr_status_t mg_pattern_check(mg_pattern_t *pattern, const char **perror,
         pcre2_get_error_message(code, words, sizeof(words));
         *perror = apr_psprintf(p, "pattern '%s': %s at character %d",
                                pattern->text, (const char *)words,
-                               (int)offset);
+                               original_offset(pattern->text, offset, p));
         return MG_EBADINPUT;
     }
     apr_pool_cleanup_register(pattern->pool, pattern->code, free_code,

@@ -318,6 +318,15 @@ def test_routes(ctl):
     ctl.refused("route", "add", "acme", "--action", "stop()", code=2)
     ctl.refused("route", "add", "acme", "--expression", "catch_all()", code=2)
     public_id = rows[0].split()[0]
+    ctl("route", "set", "acme", public_id, "--priority", "7", "--action",
+        "store()")
+    changed, = [r for r in ctl("route", "list", "acme").splitlines()
+                if r.startswith(public_id)]
+    assert changed.split()[1:4] == ["7", "catch_all()", "store()"]
+    for args in (("acme", public_id, "--action", "fly()"),
+                 ("acme", public_id, "--expression", "nope("),
+                 ("acme", "0" * 24)):
+        ctl.refused("route", "set", *args)
     ctl("route", "remove", "acme", public_id)
     assert "no route" in ctl.refused("route", "remove", "acme", public_id)
 

@@ -3,6 +3,7 @@
 #include <apr_strings.h>
 
 #include "mg_expression.h"
+#include "mg_json.h"
 #include "mg_mime.h"
 #include "mg_status.h"
 #include "mg_text.h"
@@ -296,6 +297,62 @@ static void captures(void **state)
     }
 }
 
-UNIT_MAIN(cmocka_unit_test(filters), cmocka_unit_test(patterns_that_never_end),
-          cmocka_unit_test(header_fields), cmocka_unit_test(maybe),
-          cmocka_unit_test(captures))
+/* test_expression --match: lines of JSON, [pattern, subject, any case], and for
+ * each null, or the groups; "bad" if it does not compile. For
+ * tests/checks/pattern_python. */
+static json_t *match_line(const char *line)
+{
+    const char *error;
+    json_t *in = mg_json_parse(line, strlen(line), &error, pool), *out;
+    const char *subject = json_string_value(json_array_get(in, 1));
+    mg_pattern_t *pattern = mg_pattern_make(
+        json_string_value(json_array_get(in, 0)),
+        (int)json_integer_value(json_array_get(in, 2)), pool);
+    mg_captures_t c = { NULL, NULL };
+    int i;
+
+    if (mg_pattern_check(pattern, &error, pool) != APR_SUCCESS)
+        return json_string("bad");
+    /* with and without what it looks for first */
+    i = mg_pattern_matches(pattern, subject, mg_text_lower(subject, pool),
+                           NULL, NULL, pool);
+    if (mg_pattern_matches(pattern, subject, NULL, &c, NULL, pool) != i)
+        return json_string("the prefilter says otherwise");
+    if (!i)
+        return json_null();
+    out = json_array();
+    for (i = 1; c.groups && i < c.groups->nelts; i++) {
+        const char *group = APR_ARRAY_IDX(c.groups, i, const char *);
+
+        json_array_append_new(out, group ? json_string(group) : json_null());
+    }
+    return out;
+}
+
+static int match_lines(void)
+{
+    static char line[65536];
+    json_t *out;
+
+    while (fgets(line, sizeof(line), stdin)) {
+        out = match_line(line);
+        printf("%s\n", json_dumps(out, JSON_COMPACT | JSON_ENCODE_ANY));
+        json_decref(out);
+    }
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(filters), cmocka_unit_test(patterns_that_never_end),
+        cmocka_unit_test(header_fields), cmocka_unit_test(maybe),
+        cmocka_unit_test(captures),
+    };
+
+    apr_initialize();
+    apr_pool_create(&pool, NULL);
+    if (argc == 2 && strcmp(argv[1], "--match") == 0)
+        return match_lines();
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
