@@ -1,8 +1,11 @@
 """Others read our webhooks: the Mailgun view of django-anymail takes every event
 that is posted, understands it, and refuses a forged one."""
+import email.policy
 import json
+import smtplib
 import sys
 import urllib.parse
+from email.message import EmailMessage
 
 import pytest
 import requests
@@ -158,3 +161,45 @@ def test_a_forged_one_is_refused(env, judge):
     assert post(timestamp=str(int(fields["timestamp"]) + 1)) == 400
     assert post(signature=None) == 400
     assert len([line for line in judge.lines() if "event" in line]) == 1
+
+
+# --- what routes post ---
+
+@pytest.mark.parametrize("form", ["inbound/parsed", "inbound/mime"])
+def test_inbound(env, judge, form):
+    domain = env.new_domain()
+    to = "app@" + domain
+    r = env.api("POST", "/routes", data={
+        "expression": "match_recipient('%s')" % to,
+        "action": "forward('%s%s')" % (judge.url, form)})
+    m = EmailMessage()
+    m["From"] = "B\u00f6b <bob@example.net>"
+    m["To"] = "Team <%s>, other@example.net" % to
+    m["Subject"] = "gr\u00fc\u00dfe " + form
+    m.set_content("new words\n\nOn Mon, 1 Jan 2024 at 10:00, Al wrote:\n"
+                  "> old words\n")
+    m.add_alternative("<p>new words <img src='cid:i@x'></p>", subtype="html")
+    m.get_payload()[1].add_related(b"GIF", "image", "gif", cid="<i@x>",
+                                   filename="i.gif", disposition="inline")
+    m.add_attachment(b"\x00\xff\x01", "application", "octet-stream",
+                     filename="\u00fc.bin")
+    try:
+        with smtplib.SMTP("127.0.0.1", env.smtp_port) as s:
+            s.sendmail("bob@example.net", [to],
+                       m.as_bytes(policy=email.policy.SMTP))
+        got, = env.wait("the judge to have it", lambda: [
+            line for line in judge.lines() if "inbound" in line])
+    finally:
+        env.api("DELETE", "/routes/" + r.json()["route"]["id"])
+    assert not [line for line in judge.lines() if "refused" in line]
+    assert got["inbound"] == m["Subject"]
+    assert (got["name"], got["from"]) == ("B\u00f6b", "bob@example.net")
+    assert got["to"] == [to, "other@example.net"]
+    assert (got["sender"], got["recipient"]) == ("bob@example.net", to)
+    assert "new words" in got["text"] and "old words" in got["text"]
+    assert "cid:i@x" in got["html"]
+    if form.endswith("parsed"):
+        assert got["stripped_text"].strip() == "new words"
+    assert ["\u00fc.bin", "application/octet-stream", "00ff01"] in got[
+        "attachments"]
+    assert got["inline"] == ["i@x"]

@@ -1,6 +1,7 @@
 #!/usr/bin/python3
-"""A judge of our webhooks: the Mailgun view of django-anymail, as a customer
-runs it, on a port of its own.
+"""A judge of our webhooks and of what routes post: the Mailgun views of
+django-anymail, as a customer runs them, on a port of its own; inbound ones
+below /inbound.
 
 What its signal reports goes to --log, one JSON line an event, with the path it
 was posted to; what it refuses is answered 400 as Django does (a bad signature is
@@ -39,8 +40,9 @@ def main():
         ANYMAIL={"MAILGUN_WEBHOOK_SIGNING_KEY": args.key})
     import django
     django.setup()
-    from anymail.signals import tracking
-    from anymail.webhooks.mailgun import MailgunTrackingWebhookView
+    from anymail.signals import inbound, tracking
+    from anymail.webhooks.mailgun import (MailgunInboundWebhookView,
+                                          MailgunTrackingWebhookView)
     from django.core.wsgi import get_wsgi_application
     from django.urls import re_path
 
@@ -61,8 +63,22 @@ def main():
                "response": event.mta_response,
                "names": sorted(event.esp_event)})
 
+    def came_in(sender, event, esp_name, **kwargs):
+        m = event.message
+        write({"inbound": m.subject, "from": m.from_email.addr_spec,
+               "name": m.from_email.display_name,
+               "to": [a.addr_spec for a in m.to], "text": m.text,
+               "html": m.html, "stripped_text": m.stripped_text,
+               "sender": m.envelope_sender, "recipient": m.envelope_recipient,
+               "spam": m.spam_detected, "attachments": [
+                   [a.get_filename(), a.get_content_type(),
+                    a.get_content_bytes().hex()] for a in m.attachments],
+               "inline": sorted(m.inline_attachments)})
+
     tracking.connect(seen, weak=False)
+    inbound.connect(came_in, weak=False)
     globals()["urlpatterns"] = [
+        re_path("^inbound", MailgunInboundWebhookView.as_view()),
         re_path("", MailgunTrackingWebhookView.as_view())]
     django_app = get_wsgi_application()
 
