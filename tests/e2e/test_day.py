@@ -226,6 +226,23 @@ def read_all(env, delete):
     return found, gone
 
 
+def counted(env):
+    """Somebody asks for his quota, when all is quiet: a mailbox whose process
+    died is counted again then. (what IMAP has, what the API says)"""
+    client = imaplib.IMAP4_SSL("127.0.0.1", env.imaps_port, timeout=30,
+                               ssl_context=ssl._create_unverified_context())
+    client.login(env.mailbox, env.mailbox_password)
+    client.getquotaroot("INBOX")
+    client.select("INBOX", readonly=True)
+    sizes = [int(n) for n in re.findall(
+        rb"RFC822.SIZE (\d+)", b" ".join(
+            client.fetch("1:*", "(RFC822.SIZE)")[1]))]
+    client.logout()
+    boxes = env.api("GET", "/%s/mailboxes" % env.domain).json()["items"]
+    return sum(sizes), [b["size_bytes"] for b in boxes
+                        if b["mailbox"] == env.mailbox][0]
+
+
 def reader(day):
     while not day.done.wait(2):
         try:
@@ -382,4 +399,6 @@ def test_a_day(own_env):
     boxed = collections.Counter(n for n, _ in day.of("mailbox"))
     more = {n: c for n, c in there.items() if c > 1}
     assert len(more) <= len(day.kills), (more, boxed)
+    there, said = counted(env)
+    assert there == said
     env.ctl("fsck")
